@@ -1,0 +1,63 @@
+/*
+ * The two clocks and their text forms. Called from every room, any thread.
+ */
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static int64_t
+clock_read(clockid_t which)
+{
+	struct timespec t;
+
+	clock_gettime(which, &t);
+	return (int64_t)t.tv_sec * CLOCK_SECOND + t.tv_nsec / 1000;
+}
+
+int64_t
+clock_mono(void)
+{
+	return clock_read(CLOCK_MONOTONIC);
+}
+
+int64_t
+clock_wall(void)
+{
+	return clock_read(CLOCK_REALTIME);
+}
+
+static void
+clock_split(int64_t wall, struct tm *tm)
+{
+	time_t seconds = (time_t)(wall / CLOCK_SECOND);
+
+	if (gmtime_r(&seconds, tm) == NULL)
+		*tm = (struct tm){.tm_mday = 1, .tm_year = 70};
+}
+
+void
+clock_format_rfc5322(int64_t wall, char out[CLOCK_RFC5322_BYTES])
+{
+	/* Names spelled here: strftime's follow the locale. */
+	static const char day[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char month[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+	    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	struct tm tm;
+
+	clock_split(wall, &tm);
+	snprintf(out, CLOCK_RFC5322_BYTES, "%s, %d %s %04u %02d:%02d:%02d +0000",
+	    day[tm.tm_wday % 7], tm.tm_mday, month[tm.tm_mon % 12],
+	    (unsigned)(tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+void
+clock_format_iso(int64_t wall, char out[CLOCK_ISO_BYTES])
+{
+	struct tm tm;
+	size_t n;
+
+	clock_split(wall, &tm);
+	n = strftime(out, CLOCK_ISO_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, CLOCK_ISO_BYTES - n, ".%03dZ", (int)(wall / 1000 % 1000));
+}

@@ -1,0 +1,25 @@
+/*
+ * Time. Monotonic microseconds measure, wall-clock microseconds since 1970 (UTC) are written down.
+ * Any thread.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLOCK_SECOND INT64_C(1000000)
+#define CLOCK_MINUTE (60 * CLOCK_SECOND)
+#define CLOCK_HOUR (60 * CLOCK_MINUTE)
+#define CLOCK_DAY (24 * CLOCK_HOUR)
+
+int64_t clock_mono(void);
+int64_t clock_wall(void);
+
+enum { CLOCK_RFC5322_BYTES = 40, CLOCK_ISO_BYTES = 32 };
+/* "Sat, 21 Nov 2026 12:04:11 +0000" (RFC 5322 3.3), always UTC. */
+void clock_format_rfc5322(int64_t wall, char out[CLOCK_RFC5322_BYTES]);
+/* "2026-11-21T12:04:11.123Z" (RFC 3339). */
+void clock_format_iso(int64_t wall, char out[CLOCK_ISO_BYTES]);
+
+#endif

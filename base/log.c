@@ -1,0 +1,141 @@
+/*
+ * The log: lines to stderr (time, level, text) or to syslog. Called from every room, any thread.
+ */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Atomic enum log_target log_target = LOG_TO_STDERR;
+static _Atomic int log_debug_on;
+
+enum { LINE_MAX_BYTES = 2048, SAFE_BYTES = 512, SAFE_BUFFERS = 8 };
+
+void
+log_open(enum log_target target, const char *program)
+{
+	atomic_store(&log_target, target);
+	if (target == LOG_TO_SYSLOG)
+		openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
+}
+
+void
+log_set_debug(int on)
+{
+	atomic_store(&log_debug_on, on);
+}
+
+static void
+log_line(int priority, const char *level, const char *format, va_list ap)
+{
+	char line[LINE_MAX_BYTES];
+	struct timespec now;
+	struct tm tm;
+	size_t n = 0;
+	int more;
+
+	if (atomic_load_explicit(&log_target, memory_order_relaxed) == LOG_TO_SYSLOG) {
+		vsyslog(priority, format, ap);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
+	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ldZ %s ", now.tv_nsec / 1000000,
+	    level);
+	more = vsnprintf(line + n, sizeof(line) - n, format, ap);
+	if (more > 0)
+		n += (size_t)more;
+	if (n > sizeof(line) - 1)
+		n = sizeof(line) - 1;
+	line[n++] = '\n';
+	/* A log that cannot be written has nobody to be told. */
+	if (write(STDERR_FILENO, line, n) < 0)
+		return;
+}
+
+#define LOG_FUNCTION(name, priority, level)                                                        \
+	void name(const char *format, ...)                                                         \
+	{                                                                                          \
+		va_list ap;                                                                        \
+		va_start(ap, format);                                                              \
+		log_line(priority, level, format, ap);                                             \
+		va_end(ap);                                                                        \
+	}
+
+LOG_FUNCTION(log_warn, LOG_WARNING, "warn")
+LOG_FUNCTION(log_info, LOG_INFO, "info")
+
+void
+log_debug(const char *format, ...)
+{
+	va_list ap;
+
+	if (!atomic_load_explicit(&log_debug_on, memory_order_relaxed))
+		return;
+	va_start(ap, format);
+	log_line(LOG_DEBUG, "debug", format, ap);
+	va_end(ap);
+}
+
+void
+fatal(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_line(LOG_CRIT, "fatal", format, ap);
+	va_end(ap);
+	exit(1);
+}
+
+void
+panic(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_line(LOG_CRIT, "panic", format, ap);
+	va_end(ap);
+	abort();
+}
+
+const char *
+log_safe(const char *text)
+{
+	static _Thread_local char buffers[SAFE_BUFFERS][SAFE_BYTES];
+	static _Thread_local unsigned turn;
+	char *out = buffers[turn++ % SAFE_BUFFERS];
+	size_t n = 0, i;
+	int quote;
+
+	if (text == NULL)
+		return "-";
+	quote = *text == '\0' || strpbrk(text, " \t\"=\\") != NULL;
+	if (quote)
+		out[n++] = '"';
+	for (i = 0; text[i] != '\0'; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (n > SAFE_BYTES - 16) {
+			n += (size_t)snprintf(out + n, SAFE_BYTES - n, "...");
+			break;
+		}
+		if (c < 0x20 || c == 0x7f)
+			n += (size_t)snprintf(out + n, SAFE_BYTES - n, "\\x%02x", c);
+		else if (c == '"' || c == '\\')
+			n += (size_t)snprintf(out + n, SAFE_BYTES - n, "\\%c", c);
+		else
+			out[n++] = (char)c;
+	}
+	if (quote)
+		out[n++] = '"';
+	out[n] = '\0';
+	return out;
+}

@@ -1,0 +1,31 @@
+/*
+ * The log. A line is `ID event key=value ...`: the session, message or batch id first ("-" where
+ * there is none). Text that came from outside goes through log_safe(). Any thread; one line is
+ * one write(2).
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
+
+void log_open(enum log_target target, const char *program);
+void log_set_debug(int on);
+
+/* The world did something unusual: the relay goes on. */
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The process cannot run: says why and exits with 1. */
+void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* A bug of ours: says where and aborts. */
+void panic(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/*
+ * The text made safe for a log line or a terminal: control characters, DEL and quotes escaped,
+ * quoted where it holds a space or nothing at all, cut at about 400 bytes. Returns one of eight
+ * buffers of the calling thread, good until the eighth call after this one. NULL becomes "-".
+ */
+const char *log_safe(const char *text);
+
+#endif

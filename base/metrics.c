@@ -1,0 +1,43 @@
+/*
+ * The process's counters. Written from every room, read by control/.
+ */
+#include "base/metrics.h"
+
+#include <stdatomic.h>
+
+/* A cache line each, so that two loops do not fight over one. */
+static struct {
+	_Alignas(64) _Atomic int64_t value;
+} metrics[METRIC_COUNT];
+
+static const struct {
+	const char *name, *help;
+} metric_rows[METRIC_COUNT] = {
+#define METRICS_ROW(id, name, help) {name, help},
+    METRICS_LIST(METRICS_ROW)
+#undef METRICS_ROW
+};
+
+void
+metric_add(enum metric which, int64_t n)
+{
+	atomic_fetch_add_explicit(&metrics[which].value, n, memory_order_relaxed);
+}
+
+int64_t
+metric_get(enum metric which)
+{
+	return atomic_load_explicit(&metrics[which].value, memory_order_relaxed);
+}
+
+const char *
+metric_name(enum metric which)
+{
+	return metric_rows[which].name;
+}
+
+const char *
+metric_help(enum metric which)
+{
+	return metric_rows[which].help;
+}

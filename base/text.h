@@ -1,0 +1,24 @@
+/*
+ * Small matters of text that several rooms need: globs, ASCII case, hashes. Any thread.
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* `*` any run, `?` one byte; ASCII letters match in either case. O(pattern * text) at worst. */
+bool text_glob(const char *pattern, const char *text);
+void text_lower(char *text);
+bool text_is_blank(const char *text);
+/* True if the bytes are valid UTF-8 (RFC 3629). */
+bool text_is_utf8(const char *text, size_t len);
+/*
+ * 64-bit FNV-1a, chained: start with TEXT_HASH_START. For tables whose keys an outsider can choose
+ * the caller starts with a secret instead.
+ */
+#define TEXT_HASH_START UINT64_C(0xcbf29ce484222325)
+uint64_t text_hash(uint64_t start, const void *data, size_t len);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * The configuration as the rest of the program reads it: immutable once loaded, counted, shared by
+ * all threads. Strings are never NULL unless said; lists end with NULL.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum config_others { CONFIG_OTHERS_DROP, CONFIG_OTHERS_REWRITE, CONFIG_OTHERS_REJECT,
+	CONFIG_OTHERS_HOLD };
+enum config_bare_newline { CONFIG_BARE_NORMALIZE, CONFIG_BARE_REJECT };
+enum config_log { CONFIG_LOG_STDERR, CONFIG_LOG_SYSLOG };
+enum config_alert_type { CONFIG_ALERT_WEBHOOK, CONFIG_ALERT_SLACK, CONFIG_ALERT_EXEC };
+enum config_burst_action { CONFIG_BURST_HOLD, CONFIG_BURST_ALERT };
+
+/* What a burst rule counts per; a set. */
+enum config_per {
+	CONFIG_PER_ENVIRONMENT = 1,
+	CONFIG_PER_SOURCE = 2,
+	CONFIG_PER_SENDER = 4,
+	CONFIG_PER_SUBJECT = 8,
+	CONFIG_PER_RECIPIENT = 16,
+	CONFIG_PER_CAMPAIGN = 32
+};
+
+struct config_listener {
+	char *name;
+	char *host;                 /* IPv4, IPv6 without brackets, never a name; or "" with unix path later */
+	uint16_t port;              /* 0 = any, tests only */
+	uint64_t max_message_size;  /* bytes */
+	uint32_t max_recipients;
+	uint32_t max_connections;
+	int64_t idle_timeout;       /* microseconds */
+	enum config_bare_newline bare_newline;
+};
+
+struct config_upstream {
+	char *name;
+	char *host;                 /* name or address */
+	uint16_t port;
+	uint32_t connections;       /* in all, over every loop */
+	int64_t retry_for;
+	int64_t timeout;            /* of one reply; the wait after the final dot is twice that (RFC 5321 4.5.3.2) */
+};
+
+struct config_match {               /* NULL list = the key is absent */
+	char **listeners, **networks, **users, **tls_names;
+};
+
+struct config_burst {
+	char *name;                 /* "volume" */
+	uint32_t limit;             /* recipients */
+	int64_t window;
+	unsigned per;               /* enum config_per */
+	uint32_t head;              /* 0 = no head: what is under the limit leaves at once */
+	int64_t head_window;
+	int64_t settle;
+	int64_t cooldown;           /* 0 = until decided */
+	enum config_burst_action action;
+};
+
+struct config_environment {
+	char *name;
+	bool production;
+	struct config_match *matches;
+	size_t match_count;
+	char *upstream;             /* name; "" = capture (`none`); NULL = none defined, everything is held */
+	char *subject_prefix;
+	char **allow;               /* never NULL; an empty list is nobody */
+	enum config_others others;
+	char *rewrite_to;
+	struct config_burst *bursts; /* the built-in ones where the file sets none */
+	size_t burst_count;
+};
+
+struct config_alert {
+	char *name;
+	enum config_alert_type type;
+	char *url;                  /* webhook, slack */
+	char **command;             /* exec: program and arguments */
+	char **events;              /* globs over event names; never NULL */
+	int64_t retry_for;
+	int64_t timeout;
+};
+
+struct config {
+	char *path;                 /* "" = built-in defaults */
+	char *hostname, *store, *control;
+	enum config_log log;
+	uint32_t loops;             /* 0 = one per core, at most 8 */
+	int64_t keep_dropped, keep_discarded, keep_sent;
+	uint64_t quarantine_limit, min_free_space;
+	uint64_t memory_limit;      /* bytes of message content in memory, in all */
+	struct config_listener *listeners;   size_t listener_count;
+	struct config_upstream *upstreams;   size_t upstream_count;
+	/* Always ends with the built-in `unknown`, which has no match and holds everything. */
+	struct config_environment *environments; size_t environment_count;
+	struct config_alert *alerts;         size_t alert_count;
+	int refs;                   /* atomic; config_ref(), config_unref() */
+};
+
+/*
+ * Reads and checks a file; path NULL = built-in defaults. All errors of the file are added to
+ * `errors`, one a line: "FILE:LINE: what is wrong; what to write instead". Returns NULL if there was one.
+ * `${NAME}` in a value is the environment variable (an unset one is an error); `file:PATH` is
+ * the file's first line where the setting says so. Never prints. Not for a relay loop (reads files).
+ */
+struct config *config_load(const char *path, struct buf *errors);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c);
+
+/*
+ * Which settings of `next` differ from `now` but need a restart (store, control, loops, listener addresses, log):
+ * their names, comma-separated, added to `out`; nothing added if a reload can take all of it.
+ */
+void config_diff_fixed(const struct config *now, const struct config *next, struct buf *out);
+
+const struct config_environment *config_find_environment(const struct config *c, const char *name);
+const struct config_upstream *config_find_upstream(const struct config *c, const char *name);
+
+/* The option table as text, one row a setting: for `mailfused --help-config`, and tests. */
+void config_document(struct buf *out);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * The HTTP+JSON API on the control socket (docs/api.md). On the main loop; reads through the main
+ * thread's view, writes through the store's writer.
+ */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "filters/gate.h"
+#include "net/loop.h"
+#include "store/store.h"
+
+struct control_upstream {
+	const char *name, *address, *why; /* why it is down, "" if up */
+	bool up;
+	int64_t since;                    /* wall clock */
+	uint32_t connections;
+};
+
+/* What control asks of the daemon; every call is made on the main loop. */
+struct control_deps {
+	struct loop *loop;
+	struct store *store;
+	struct store_view *view;
+	struct counters *counters;
+	void *context;
+	/* The policy in force; borrowed until the call's end. */
+	struct policy *(*policy)(void *context);
+	void (*upstreams)(void *context, void (*row)(void *arg, const struct control_upstream *u), void *arg);
+	/* Listener name and bound address "127.0.0.1:2525". */
+	void (*listeners)(void *context, void (*row)(void *arg, const char *name, const char *address), void *arg);
+	/* Queued mail or alerts may be waiting now: look. */
+	void (*queue_poke)(void *context);
+	void (*alert_poke)(void *context);
+	int64_t started_at;
+};
+
+struct control;
+/* Makes the socket (mode 0660; a stale one is replaced, a live one is an error). NULL and a reason in `error`. */
+struct control *control_new(const struct control_deps *deps, const char *path, struct buf *error);
+void control_free(struct control *c);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * Addresses of the envelope: paths of MAIL and RCPT (RFC 5321 4.1.2), their parts, and the form in
+ * which domains are compared. Any thread.
+ */
+#ifndef MAIL_ADDRESS_H
+#define MAIL_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+
+/* RFC 5321 4.5.3.1: 64 octets of local part, 255 of domain, 256 of path. */
+enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_DOMAIN_MAX = 255, ADDRESS_PATH_MAX = 256 };
+
+struct address {
+	char *text;   /* local@domain as it was written, without <> and source route; "" = null path */
+	char *local;  /* as written; a quoted local part without its quotes and backslashes */
+	char *domain; /* lower case, U-labels as A-labels; "[192.0.2.1]" for a literal; "" if null path */
+};
+
+/*
+ * Reads a path at *text: `<` [source route `:`] mailbox `>`, or `<>` where allow_null. Also accepts
+ * a bare `postmaster` in `<>` for RCPT (RFC 5321 4.5.1) where allow_postmaster. A source route is
+ * read and ignored (RFC 5321 appendix C). Refuses: control characters, bytes beyond ASCII (no
+ * SMTPUTF8 yet) , a missing or malformed domain, `%`-hack free text outside the grammar, parts that
+ * are too long. Moves *text behind the `>`. On error returns NULL in `out` fields and a static
+ * reason in plain English ("has no domain").  Memory comes from `arena`.
+ */
+const char *address_parse_path(const char **text, bool allow_null, bool allow_postmaster,
+    struct arena *arena, struct address *out);
+
+/* The same for a plain address without brackets, as in a configuration: NULL or a static reason. */
+const char *address_parse(const char *text, struct arena *arena, struct address *out);
+
+/*
+ * A domain in the form in which it is compared: ASCII lower case, IDN as A-labels (libidn2,
+ * nontransitional UTS 46), no final dot. NULL if it is no domain name.
+ */
+char *address_canonical_domain(const char *domain, struct arena *arena);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * One message and its recipients, from MAIL to the upstream's answer. Owned by a session, then by
+ * its delivery, on one relay loop; while a store job runs the writer may read it and nobody may
+ * write it.
+ */
+#ifndef MAIL_MESSAGE_H
+#define MAIL_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "mail/address.h"
+#include "mail/chunks.h"
+#include "mail/verdict.h"
+
+struct recipient {
+	struct address address;  /* as the client gave it */
+	const char *final;       /* where it may go: address.text, or what `rewrite` made of it */
+	struct verdict verdict;
+};
+
+/* How message_apply() shall change the header; filled in by gate_judge(). */
+struct message_edit {
+	const char *hostname;       /* ours, for Received */
+	const char *subject_prefix; /* UTF-8, "" for none */
+	bool harmless;              /* rewrite To, Cc, Reply-To, Resent-* */
+	/* The address as it may stand in a header: the same pointer if it is allowed. */
+	const char *(*map)(void *context, const char *address);
+	void *context;
+};
+
+struct message {
+	struct arena arena;
+	uint64_t id;             /* 0 until intake gives one */
+	int64_t accepted_at;     /* wall clock, microseconds */
+	const char *environment; /* "staging"; set by the gate */
+	const char *source;      /* DESIGN 2 */
+	const char *client;      /* IP address, text */
+	const char *helo;
+	const char *protocol;    /* "ESMTP", "SMTP"; for Received (RFC 3848) */
+	struct address sender;
+	bool eightbit;           /* BODY=8BITMIME */
+	struct recipient *recipients;
+	size_t recipient_count, recipient_cap;
+
+	struct buf header;       /* header section, CRLF lines, no empty line; rewritten by message_apply() */
+	struct chunks body;      /* what follows the empty line; empty chunks that the store took already */
+	uint64_t body_bytes;     /* of the whole body */
+	uint32_t chunks_stored;  /* how many chunks the store has already taken; 0 = all still in `body` */
+	const char *subject;     /* decoded UTF-8, "" if none; set by message_read_header() */
+	const char *subject_key; /* its normal form */
+	const char *campaign;    /* X-Mailfuse-Campaign, "" if none */
+	const char *header_from; /* From field, decoded, for people */
+	struct message_edit edit;
+};
+
+struct message *message_new(void);
+void message_free(struct message *m);
+struct recipient *message_add_recipient(struct message *m, const struct address *address);
+/* Copies a struct address into the message's arena. */
+void message_set_sender(struct message *m, const struct address *address);
+
+/* Fills subject, subject_key, campaign, header_from out of `header`. Cheap; no GMime for plain ASCII. */
+void message_read_header(struct message *m);
+
+/*
+ * Rewrites `header` into the form that leaves (DESIGN 4.2, 4.3), after the gate has judged:
+ * removes Bcc, Resent-Bcc and every X-Mailfuse-*; with edit.harmless maps To, Cc, Reply-To, Resent-To,
+ * Resent-Cc, Resent-Reply-To and keeps the originals in X-Mailfuse-Original-To, -Cc, -Reply-To, ...;
+ * puts edit.subject_prefix before the subject unless it is there (RFC 2047 respected; a missing Subject is
+ * added); adds X-Mailfuse-Environment, -Source, -Id, and on top
+ * `Received: from HELO (CLIENT [IP]) by HOST (mailfuse) with PROTOCOL id ID; DATE`. A line that is no
+ * field ends the header section (it and what follows become body, an empty line before).
+ * Adds Date and Message-ID where missing (RFC 6409 8).
+ */
+void message_apply(struct message *m);
+
+/* How many `Received` fields it has (RFC 5321 6.3). */
+size_t message_count_received(const struct message *m);
+
+#endif
