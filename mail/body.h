@@ -44,7 +44,7 @@ typedef void body_sink(void *context, const char *data, size_t len);
  */
 size_t body_feed(struct body_in *in, const char *data, size_t len, body_sink *sink, void *context);
 
-/* Out. at_line_start begins as true; content must have CRLF line ends only (what we stored). */
+/* Out; starts as all zero. Content must have CRLF line ends only (what we stored). */
 struct body_out {
 	bool mid_line; /* false: the next byte starts a line */
 	bool after_cr;

@@ -23,9 +23,11 @@ struct chunk {
 
 struct chunks {
 	STAILQ_HEAD(, chunk) list;
-	uint64_t bytes;
+	uint64_t bytes;   /* in the list now */
+	size_t next_size; /* private: later chunks are larger; 0 before the first */
 };
 
+/* Before any other call: all zero is not an empty list. */
 void chunks_init(struct chunks *c);
 /* Gives up the list's references. */
 void chunks_clear(struct chunks *c);

@@ -1,0 +1,311 @@
+/*
+ * Envelope addresses: paths and mailboxes (RFC 5321 4.1.2) and the form in which domains are
+ * compared. Called by command.c for MAIL and RCPT, by config/ and filters/ for patterns and header
+ * addresses. Any thread; the caller's arena owns what is returned.
+ *
+ * Two kindnesses beyond the grammar, because such mailboxes are in use and the next hop takes them:
+ * dots may stand anywhere in an unquoted local part, and labels may have underscores.
+ */
+#include "mail/address.h"
+
+#include <arpa/inet.h>
+#include <idn2.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+
+enum {
+	LABEL_MAX = 63,                           /* RFC 1035 2.3.4 */
+	UTF8_DOMAIN_MAX = 4 * ADDRESS_DOMAIN_MAX, /* bounds the work given to libidn2 */
+	TEXT_MAX = ADDRESS_PATH_MAX - 2           /* a path's 256 octets include < and > */
+};
+
+static bool
+is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* RFC 5322 3.2.3 */
+static bool
+is_atext(char c)
+{
+	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+static bool
+is_ascii(const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if ((unsigned char)text[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* Why a local part cannot go on with this byte. */
+static const char *
+explain_byte(char c)
+{
+	unsigned char u = (unsigned char)c;
+
+	if (u >= 0x80)
+		return "has a character beyond ASCII before the @";
+	if (u < 0x20 || u == 0x7f)
+		return "has a control character";
+	return "has a character before the @ that must be quoted";
+}
+
+/* Labels of letters, digits, hyphens inside, underscores. */
+static bool
+domain_is_valid(const char *d, size_t len)
+{
+	size_t i, label = 0;
+
+	if (len == 0 || len > ADDRESS_DOMAIN_MAX)
+		return false;
+	for (i = 0; i <= len; i++) {
+		if (i == len || d[i] == '.') {
+			if (label == 0 || label > LABEL_MAX || d[i - 1] == '-')
+				return false;
+			label = 0;
+		} else if (is_alnum(d[i]) || d[i] == '_' || (d[i] == '-' && label > 0)) {
+			label++;
+		} else {
+			return false;
+		}
+	}
+	return true;
+}
+
+static char *
+canonical_domain(const char *domain, size_t len, struct arena *arena)
+{
+	char *lower, *ascii = NULL;
+
+	if (len > 0 && domain[len - 1] == '.')
+		len--;
+	if (len == 0 || len > UTF8_DOMAIN_MAX)
+		return NULL;
+	lower = arena_strndup(arena, domain, len);
+	if (!is_ascii(domain, len)) {
+		/* UTS 46 maps other dots and wide letters to ASCII, even to `@`: looked at below.
+		 */
+		if (idn2_to_ascii_8z(lower, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=
+		    IDN2_OK)
+			return NULL;
+		len = strlen(ascii);
+		if (len > 0 && ascii[len - 1] == '.')
+			len--;
+		lower = arena_strndup(arena, ascii, len);
+		idn2_free(ascii);
+	}
+	if (!domain_is_valid(lower, len))
+		return NULL;
+	text_lower(lower);
+	return lower;
+}
+
+char *
+address_canonical_domain(const char *domain, struct arena *arena)
+{
+	return canonical_domain(domain, strnlen(domain, UTF8_DOMAIN_MAX + 2), arena);
+}
+
+/* `[192.0.2.1]` or `[IPv6:2001:db8::1]`, in the one form that inet_ntop(3) writes. */
+static char *
+canonical_literal(const char *literal, size_t len, struct arena *arena)
+{
+	static const char tag[] = "IPv6:";
+	char text[INET6_ADDRSTRLEN + sizeof(tag)];
+	unsigned char ip[sizeof(struct in6_addr)];
+
+	if (len < 3 || len - 2 >= sizeof(text) || literal[len - 1] != ']')
+		return NULL;
+	memcpy(text, literal + 1, len - 2);
+	text[len - 2] = '\0';
+	if (strncasecmp(text, tag, strlen(tag)) != 0) {
+		if (inet_pton(AF_INET, text, ip) != 1)
+			return NULL;
+		return arena_printf(arena, "[%s]", inet_ntop(AF_INET, ip, text, sizeof(text)));
+	}
+	if (inet_pton(AF_INET6, text + strlen(tag), ip) != 1)
+		return NULL;
+	return arena_printf(arena, "[ipv6:%s]", inet_ntop(AF_INET6, ip, text, sizeof(text)));
+}
+
+/* Copies a quoted local part without its quotes; *end is behind the closing one. */
+static const char *
+read_quoted(const char *p, struct arena *arena, char **local, const char **end)
+{
+	char *out = *local = arena_alloc(arena, ADDRESS_LOCAL_MAX + 1);
+	size_t n = 0;
+
+	for (p++; *p != '"'; p++) {
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		if (*p == '\0')
+			return "has no closing quote";
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+			return explain_byte(*p);
+		if (n == ADDRESS_LOCAL_MAX)
+			return "has more than 64 characters before the @";
+		out[n++] = *p;
+	}
+	if (n == 0)
+		return "has nothing before the @";
+	out[n] = '\0';
+	*end = p + 1;
+	return NULL;
+}
+
+static const char *
+read_local(const char *p, struct arena *arena, char **local, const char **end)
+{
+	const char *start = p;
+
+	if (*p == '"')
+		return read_quoted(p, arena, local, end);
+	while (is_atext(*p) || *p == '.')
+		p++;
+	if (*p == '\0' || *p == '>')
+		return p == start ? "is empty" : "has no domain";
+	if (*p != '@')
+		return explain_byte(*p);
+	if (p == start)
+		return "has nothing before the @";
+	*local = arena_strndup(arena, start, (size_t)(p - start));
+	*end = p;
+	return NULL;
+}
+
+static const char *
+read_domain(const char *p, size_t len, struct arena *arena, char **domain)
+{
+	if (len == 0)
+		return "has no domain";
+	if (*p == '[') {
+		*domain = canonical_literal(p, len, arena);
+		return *domain != NULL ? NULL : "has a malformed address literal after the @";
+	}
+	*domain = canonical_domain(p, len, arena);
+	if (*domain != NULL)
+		return NULL;
+	return len > ADDRESS_DOMAIN_MAX ? "has a domain of more than 255 characters"
+					: "has a malformed domain";
+}
+
+/* A mailbox that ends at `stop`, a character or the NUL; *text is moved there. */
+static const char *
+read_mailbox(const char **text, const char *stop, bool ascii_only, struct arena *arena,
+	     struct address *out)
+{
+	const char *start = *text, *at, *end, *reason;
+	size_t local_len, domain_len;
+
+	reason = read_local(start, arena, &out->local, &at);
+	if (reason != NULL)
+		return reason;
+	if (*at != '@')
+		return "has no domain";
+	local_len = (size_t)(at - start);
+	if (local_len > ADDRESS_LOCAL_MAX)
+		return "has more than 64 characters before the @";
+	domain_len = strcspn(at + 1, stop);
+	end = at + 1 + domain_len;
+	if (*stop != '\0' && *end == '\0')
+		return "has no closing >";
+	if (ascii_only && !is_ascii(at + 1, domain_len))
+		return "has a domain beyond ASCII: send it as xn-- labels";
+	reason = read_domain(at + 1, domain_len, arena, &out->domain);
+	if (reason != NULL)
+		return reason;
+	/* What goes on the wire must be ASCII: there the A-labels stand for what was written. */
+	if (is_ascii(at + 1, domain_len))
+		out->text = arena_strndup(arena, start, (size_t)(end - start));
+	else
+		out->text = arena_printf(arena, "%.*s@%s", (int)local_len, start, out->domain);
+	if (strlen(out->text) > TEXT_MAX)
+		return "has more than 254 characters";
+	*text = end;
+	return NULL;
+}
+
+/* `@one,@two:`, read to its end and forgotten; false if it is malformed. */
+static bool
+skip_route(const char **text)
+{
+	const char *p = *text;
+
+	while (*p == '@') {
+		size_t n = strcspn(++p, ",:>");
+
+		if (!domain_is_valid(p, n))
+			return false;
+		p += n;
+		if (*p == ':') {
+			*text = p + 1;
+			return true;
+		}
+		if (*p == ',')
+			p++;
+	}
+	return false;
+}
+
+static const char *
+read_path(const char **text, bool allow_null, bool allow_postmaster, struct arena *arena,
+	  struct address *out)
+{
+	static const char postmaster[] = "postmaster";
+	const size_t n = sizeof(postmaster) - 1;
+	const char *p = *text, *reason;
+
+	if (*p++ != '<')
+		return "is not in < and >";
+	if (allow_null && *p == '>') {
+		out->text = out->local = out->domain = arena_strdup(arena, "");
+		*text = p + 1;
+		return NULL;
+	}
+	if (allow_postmaster && strncasecmp(p, postmaster, n) == 0 && p[n] == '>') {
+		out->text = out->local = arena_strndup(arena, p, n);
+		out->domain = arena_strdup(arena, "");
+		*text = p + n + 1;
+		return NULL;
+	}
+	if (*p == '@' && !skip_route(&p))
+		return strchr(p, ':') != NULL ? "has a malformed source route"
+					      : "has nothing before the @";
+	reason = read_mailbox(&p, ">", true, arena, out);
+	if (reason == NULL)
+		*text = p + 1;
+	return reason;
+}
+
+const char *
+address_parse_path(const char **text, bool allow_null, bool allow_postmaster, struct arena *arena,
+		   struct address *out)
+{
+	const char *reason;
+
+	*out = (struct address){0};
+	reason = read_path(text, allow_null, allow_postmaster, arena, out);
+	if (reason != NULL)
+		*out = (struct address){0};
+	return reason;
+}
+
+const char *
+address_parse(const char *text, struct arena *arena, struct address *out)
+{
+	const char *reason;
+
+	*out = (struct address){0};
+	reason = read_mailbox(&text, "", false, arena, out);
+	if (reason != NULL)
+		*out = (struct address){0};
+	return reason;
+}
