@@ -21,7 +21,7 @@ struct header_field {
 
 struct header {
 	struct header_field *fields;
-	size_t count;
+	size_t count, cap;
 	struct arena *arena;
 };
 
@@ -42,7 +42,10 @@ char *header_value(const struct header *h, const struct header_field *f);
 void header_remove(struct header *h, const char *name);
 /* Every field whose name starts so, any case. */
 void header_remove_prefix(struct header *h, const char *prefix);
-/* Puts a field in place of this one: `name: value` folded at 78 where it can be (RFC 5322 2.2.3). */
+/*
+ * Puts a field in place of this one: `name: value` folded at 78 where it can be (RFC 5322 2.2.3).
+ * Folds that `value` already has stay; any other CR or LF, and NUL, becomes a space.
+ */
 void header_replace(struct header *h, struct header_field *f, const char *value);
 /* New fields go on top (trace fields, RFC 5321 4.4) or at the bottom. */
 void header_prepend(struct header *h, const char *name, const char *value);

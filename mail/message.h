@@ -59,22 +59,31 @@ struct message {
 
 struct message *message_new(void);
 void message_free(struct message *m);
+/* Copies the address. The pointer is good until the next call; `final` starts as address.text. */
 struct recipient *message_add_recipient(struct message *m, const struct address *address);
 /* Copies a struct address into the message's arena. */
 void message_set_sender(struct message *m, const struct address *address);
 
-/* Fills subject, subject_key, campaign, header_from out of `header`. Cheap; no GMime for plain ASCII. */
+/*
+ * Fills subject, subject_key, campaign, header_from out of `header`. Where a field is there several
+ * times the first one counts: most readers show that one. Cheap; no GMime for plain ASCII.
+ */
 void message_read_header(struct message *m);
 
 /*
- * Rewrites `header` into the form that leaves (DESIGN 4.2, 4.3), after the gate has judged:
- * removes Bcc, Resent-Bcc and every X-Mailfuse-*; with edit.harmless maps To, Cc, Reply-To, Resent-To,
- * Resent-Cc, Resent-Reply-To and keeps the originals in X-Mailfuse-Original-To, -Cc, -Reply-To, ...;
- * puts edit.subject_prefix before the subject unless it is there (RFC 2047 respected; a missing Subject is
- * added); adds X-Mailfuse-Environment, -Source, -Id, and on top
- * `Received: from HELO (CLIENT [IP]) by HOST (mailfuse) with PROTOCOL id ID; DATE`. A line that is no
- * field ends the header section (it and what follows become body, an empty line before).
- * Adds Date and Message-ID where missing (RFC 6409 8).
+ * Rewrites `header` into the form that leaves (DESIGN 4.2, 4.3), after the gate has judged; in
+ * message_apply.c. Fields that are not named here keep their bytes and their order.
+ * - Removes Bcc, Resent-Bcc and every X-Mailfuse-*.
+ * - With edit.harmless maps To, Cc, Reply-To, Resent-To, Resent-Cc, Resent-Reply-To, and where
+ *   receipts, errors and replies go (Disposition-Notification-To, Return-Receipt-To, Errors-To,
+ *   Mail-Followup-To, Mail-Reply-To, ...). What a changed field said stays in one
+ *   X-Mailfuse-Original-NAME each; a field with no address left goes.
+ * - Puts edit.subject_prefix before the first Subject unless it is there, perhaps behind "Re:" (RFC
+ *   2047 respected); a missing Subject is added.
+ * - Adds Date and Message-ID where missing (RFC 6409 8), X-Mailfuse-Environment, -Source, -Id, and
+ *   on top `Received: from HELO ([IP]) by HOST (mailfuse) with PROTOCOL id ID; DATE`.
+ * - A line that is no field ends the header section: it and what follows become body, an empty line
+ *   before them.
  */
 void message_apply(struct message *m);
 

@@ -16,17 +16,23 @@ void mime_init(void);
 
 /*
  * A header value as UTF-8 text: encoded words decoded, invalid bytes replaced, control characters
- * (C0, DEL, C1) replaced by a space. No GMime call where the text is plain ASCII without "=?".
+ * (C0, DEL, C1) replaced by a space. An unknown charset is read as UTF-8. Only the first
+ * MIME_TEXT_MAX bytes are looked at. No GMime call where the text is plain ASCII without "=?".
  */
+enum { MIME_TEXT_MAX = 16384 };
 char *mime_decode_text(const char *value, struct arena *arena);
-/* UTF-8 text as a header value: as it is when plain printable ASCII, else as encoded words. */
+/* UTF-8 text as encoded words with a space between them; blanks at its ends are inside. */
+char *mime_encode_words(const char *utf8, struct arena *arena);
+/* The same, but plain printable ASCII without "=?" stays as it is. */
 char *mime_encode_text(const char *utf8, struct arena *arena);
+/* Behind the reply prefixes ("Re: ", "Fwd[2]: ") and blanks at the start of a subject. */
+const char *mime_skip_replies(const char *subject);
 
 /*
  * The normal form in which subjects are compared (DESIGN 2), from decoded UTF-8: reply prefixes
  * (re, fw, fwd, aw, wg, sv, antw, any number, with [2]) and bracketed environment prefixes at the start
- * removed, case folded (Unicode), runs of digits and hexadecimal tokens of 6 or more (UUIDs too)
- * replaced by '#', white space collapsed. Never NULL.
+ * removed, case folded (Unicode), runs of digits, hexadecimal tokens of 6 or more with a digit in
+ * them, and UUIDs replaced by '#', white space collapsed. Never NULL.
  */
 char *mime_normal_subject(const char *utf8, struct arena *arena);
 
@@ -34,8 +40,9 @@ char *mime_normal_subject(const char *utf8, struct arena *arena);
  * Rewrites an address-list value (To, Cc, Reply-To, Resent-*): each mailbox's address goes through
  * `map`, which returns it unchanged (the same pointer) or another. Display names and groups are kept.
  * The result is written anew by GMime, folded lines joined; what GMime cannot read as an
- * address does not survive, so nothing slips through unread. Returns NULL if every address was kept
- * (leave the field as it is), "" if nothing is left.
+ * address does not survive, so nothing slips through unread; nor does a display name with an '@'
+ * in it. Returns NULL if every address was kept and no other '@' stands in the value (leave the
+ * field as it is), "" if nothing is left.
  */
 typedef const char *mime_map(void *context, const char *address);
 char *mime_map_addresses(const char *value, mime_map *map, void *context, struct arena *arena);

@@ -1,0 +1,102 @@
+/*
+ * A message and its recipients: made by a session at MAIL, filled while the client talks, freed by
+ * its delivery after the last answer. One owner at a time, on one relay loop. Its strings are the
+ * arena's; the recipients' array and the header are heap memory, freed with it.
+ */
+#include "mail/message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "mail/header.h"
+#include "mail/mime.h"
+
+struct message *
+message_new(void)
+{
+	struct message *m = mem_zalloc(sizeof(*m));
+
+	chunks_init(&m->body);
+	m->subject = m->subject_key = m->campaign = m->header_from = "";
+	m->sender.text = m->sender.local = m->sender.domain = arena_strdup(&m->arena, "");
+	m->edit.subject_prefix = "";
+	return m;
+}
+
+void
+message_free(struct message *m)
+{
+	if (m == NULL)
+		return;
+	chunks_clear(&m->body);
+	buf_free(&m->header);
+	free(m->recipients);
+	arena_free(&m->arena);
+	free(m);
+}
+
+static struct address
+address_copy(struct arena *arena, const struct address *a)
+{
+	return (struct address){arena_strdup(arena, a->text), arena_strdup(arena, a->local),
+				arena_strdup(arena, a->domain)};
+}
+
+struct recipient *
+message_add_recipient(struct message *m, const struct address *address)
+{
+	struct recipient *r;
+
+	if (m->recipient_count == m->recipient_cap) {
+		m->recipient_cap = m->recipient_cap > 0 ? 2 * m->recipient_cap : 4;
+		m->recipients =
+		    mem_resize_array(m->recipients, m->recipient_cap, sizeof(*m->recipients));
+	}
+	r = &m->recipients[m->recipient_count++];
+	*r = (struct recipient){.address = address_copy(&m->arena, address)};
+	r->final = r->address.text;
+	return r;
+}
+
+void
+message_set_sender(struct message *m, const struct address *address)
+{
+	m->sender = address_copy(&m->arena, address);
+}
+
+/* The first field of that name, decoded, in the message's arena; "" if there is none. */
+static const char *
+read_field(struct message *m, const struct header *h, const char *name)
+{
+	const struct header_field *f = header_find(h, name);
+
+	return f != NULL ? mime_decode_text(header_value(h, f), &m->arena) : "";
+}
+
+void
+message_read_header(struct message *m)
+{
+	struct arena arena = {0};
+	struct header h;
+
+	header_parse(&h, buf_text(&m->header), m->header.len, &arena);
+	m->subject = read_field(m, &h, "Subject");
+	m->subject_key = mime_normal_subject(m->subject, &m->arena);
+	m->campaign = read_field(m, &h, "X-Mailfuse-Campaign");
+	m->header_from = read_field(m, &h, "From");
+	arena_free(&arena);
+}
+
+size_t
+message_count_received(const struct message *m)
+{
+	struct arena arena = {0};
+	struct header h;
+	size_t n;
+
+	header_parse(&h, buf_text(&m->header), m->header.len, &arena);
+	n = header_count(&h, "Received");
+	arena_free(&arena);
+	return n;
+}
