@@ -1,0 +1,334 @@
+/*
+ * Patterns over addresses and text. Made when a policy is compiled or a person asks for a release,
+ * then matched by any thread; a pattern holds nothing that a match changes. Whoever made it frees
+ * it.
+ *
+ * A regex is the only kind that can cost more than pattern * text: it runs under PCRE2's match,
+ * depth and heap limits, on match data of its own for each call. The only user of <pcre2.h>.
+ */
+#include "filters/pattern.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+enum {
+	PATTERN_TEXT_MAX = 4096, /* bytes of a pattern */
+	/* Backtracking steps: some milliseconds. What a person writes for an address needs under
+	   1000. */
+	MATCH_LIMIT = 200000,
+	DEPTH_LIMIT = 20000,
+	HEAP_LIMIT = 4096 /* KiB a match, without the JIT */
+};
+
+/* The values are the ranks of pattern_rank(). */
+enum pattern_kind {
+	PATTERN_ANY = 1,
+	PATTERN_REGEX,
+	PATTERN_GLOB,
+	PATTERN_SUBDOMAINS,
+	PATTERN_DOMAIN,
+	PATTERN_LITERAL
+};
+
+struct pattern {
+	enum pattern_kind kind;
+	char *local;  /* addresses: what the local part is compared with; text: the glob or word */
+	char *domain; /* addresses: as A-labels, or a glob */
+	pcre2_code *code;
+	pcre2_match_context *limits; /* read only while matching */
+};
+
+static struct pattern *
+pattern_refuse(struct pattern *p, char **error, char *why)
+{
+	pattern_free(p);
+	*error = why;
+	return NULL;
+}
+
+void
+pattern_free(struct pattern *p)
+{
+	if (p == NULL)
+		return;
+	pcre2_match_context_free(p->limits);
+	pcre2_code_free(p->code);
+	free(p->local);
+	free(p->domain);
+	free(p);
+}
+
+static bool
+is_wild(const char *text)
+{
+	return strpbrk(text, "*?") != NULL;
+}
+
+static bool
+is_printable(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+/* The end of the expression in `/expression/flags`, NULL where there is none; sets the options. */
+static const char *
+regex_end(const char *text, uint32_t *options)
+{
+	const char *end = strrchr(text + 1, '/'), *flag;
+
+	if (end == NULL)
+		return NULL;
+	for (flag = end + 1; *flag != '\0'; flag++) {
+		if (*flag != 'i')
+			return NULL;
+		*options |= PCRE2_CASELESS;
+	}
+	return end;
+}
+
+static struct pattern *
+regex_compile(struct pattern *p, const char *text, char **error)
+{
+	/* $ is the end and nothing else; \C could split a character; text that is no UTF-8 is
+	 * matched around its bad bytes rather than refused. */
+	uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
+			   PCRE2_NEVER_BACKSLASH_C;
+	const char *end = regex_end(text, &options);
+	PCRE2_UCHAR why[160];
+	size_t at;
+	int code;
+
+	p->kind = PATTERN_REGEX;
+	if (end == NULL)
+		return pattern_refuse(
+		    p, error,
+		    mem_strdup("a regular expression is written /expression/ or /expression/i"));
+	if (end == text + 1)
+		return pattern_refuse(
+		    p, error, mem_strdup("the regular expression is empty; write * for anything"));
+	p->code = pcre2_compile((PCRE2_SPTR)text + 1, (size_t)(end - text - 1), options, &code, &at,
+				NULL);
+	if (p->code == NULL) {
+		pcre2_get_error_message(code, why, sizeof(why));
+		return pattern_refuse(p, error,
+				      mem_printf("%s, at character %zu of the regular expression",
+						 (char *)why, at + 1));
+	}
+	/* Without a JIT the interpreter matches the same, slower. */
+	pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+	p->limits = pcre2_match_context_create(NULL);
+	if (p->limits == NULL)
+		return pattern_refuse(p, error, mem_strdup("no memory for the regular expression"));
+	pcre2_set_match_limit(p->limits, MATCH_LIMIT);
+	pcre2_set_depth_limit(p->limits, DEPTH_LIMIT);
+	pcre2_set_heap_limit(p->limits, HEAP_LIMIT);
+	return p;
+}
+
+static bool
+regex_match(const struct pattern *p, const char *text, size_t len)
+{
+	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+	int rc;
+
+	if (data == NULL)
+		return false;
+	rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, 0, data, p->limits);
+	/* The JIT's stack is 32 KiB; the interpreter has the heap limit instead. */
+	if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+		rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, PCRE2_NO_JIT, data, p->limits);
+	pcre2_match_data_free(data);
+	return rc >= 0;
+}
+
+/* `@domain`, `@.domain`, `local@domain`, with or without wildcards; `at` is the last @ of `text`.
+ */
+static struct pattern *
+address_compile(struct pattern *p, const char *text, const char *at, char **error)
+{
+	struct arena arena = {0};
+	const char *domain = at + 1, *why;
+	struct address address;
+	char *canonical;
+
+	if (at == text && *domain == '.' && !is_wild(domain)) {
+		p->kind = PATTERN_SUBDOMAINS;
+		domain++;
+	} else if (is_wild(text)) {
+		p->kind = PATTERN_GLOB;
+	} else if (at == text) {
+		p->kind = PATTERN_DOMAIN;
+	} else {
+		p->kind = PATTERN_LITERAL;
+	}
+	if (p->kind == PATTERN_LITERAL) {
+		why = address_parse(text, &arena, &address);
+		if (why != NULL) {
+			p = pattern_refuse(p, error, mem_printf("as an address it %s", why));
+			goto out;
+		}
+		p->local = mem_strdup(address.local);
+		p->domain = mem_strdup(address.domain);
+		goto out;
+	}
+	p->local = at == text ? mem_strdup("*") : mem_strndup(text, (size_t)(at - text));
+	if (is_wild(domain)) {
+		for (const char *c = domain; *c != '\0'; c++) {
+			if ((unsigned char)*c >= 0x80) {
+				p = pattern_refuse(
+				    p, error,
+				    mem_strdup("a domain with wildcards must be ASCII; write its "
+					       "labels as xn--..."));
+				goto out;
+			}
+		}
+		p->domain = mem_strdup(domain);
+		goto out;
+	}
+	if (*domain == '[') { /* a literal such as [192.0.2.1], which has no canonical domain */
+		canonical = arena_printf(&arena, "x@%s", domain);
+		why = address_parse(canonical, &arena, &address);
+		canonical = why == NULL ? address.domain : NULL;
+	} else {
+		canonical = address_canonical_domain(domain, &arena);
+	}
+	if (canonical == NULL)
+		p = pattern_refuse(p, error, mem_printf("\"%s\" is no domain name", domain));
+	else
+		p->domain = mem_strdup(canonical);
+out:
+	arena_free(&arena);
+	return p;
+}
+
+/* What no kind of pattern may be; NULL if it is fine. */
+static char *
+text_refuse(const char *text)
+{
+	if (*text == '\0')
+		return mem_strdup("it is empty; write * for anything");
+	if (strlen(text) > PATTERN_TEXT_MAX)
+		return mem_printf("it is longer than %d bytes", PATTERN_TEXT_MAX);
+	if (!is_printable(text))
+		return mem_strdup("it has a control character in it");
+	if (!text_is_utf8(text, strlen(text)))
+		return mem_strdup("it is not valid UTF-8");
+	return NULL;
+}
+
+struct pattern *
+pattern_for_address(const char *text, char **error)
+{
+	struct pattern *p = mem_zalloc(sizeof(*p));
+	const char *at = strrchr(text, '@');
+	char *why = text_refuse(text);
+
+	*error = NULL;
+	if (why != NULL)
+		return pattern_refuse(p, error, why);
+	if (*text == '/')
+		return regex_compile(p, text, error);
+	if (strcmp(text, "*") == 0) {
+		p->kind = PATTERN_ANY;
+		return p;
+	}
+	if (at == NULL)
+		return pattern_refuse(
+		    p, error,
+		    mem_printf("it has no \"@\"; write \"@%s\" for a whole domain", text));
+	if (at[1] == '\0')
+		return pattern_refuse(
+		    p, error,
+		    mem_strdup("there is no domain behind its \"@\"; write \"@*\" for any"));
+	return address_compile(p, text, at, error);
+}
+
+struct pattern *
+pattern_for_text(const char *text, char **error)
+{
+	struct pattern *p = mem_zalloc(sizeof(*p));
+	char *why = text_refuse(text);
+
+	*error = NULL;
+	if (why != NULL)
+		return pattern_refuse(p, error, why);
+	if (*text == '/')
+		return regex_compile(p, text, error);
+	p->kind = strcmp(text, "*") == 0 ? PATTERN_ANY
+		  : is_wild(text)        ? PATTERN_GLOB
+					 : PATTERN_LITERAL;
+	p->local = mem_strdup(text);
+	return p;
+}
+
+static bool
+regex_match_address(const struct pattern *p, const struct address *address)
+{
+	char text[ADDRESS_PATH_MAX + 1];
+	int n;
+
+	/* A quoted local part is at most what the path was, so what does not fit is no address. */
+	n = snprintf(text, sizeof(text), "%s@%s", address->local, address->domain);
+	return n >= 0 && (size_t)n < sizeof(text) && regex_match(p, text, (size_t)n);
+}
+
+bool
+pattern_match_address(const struct pattern *p, const struct address *address)
+{
+	size_t len, tail;
+
+	if (p->kind == PATTERN_ANY)
+		return true;
+	if (address->domain == NULL || *address->domain == '\0')
+		return false; /* the null path, and a bare postmaster */
+	switch (p->kind) {
+	case PATTERN_REGEX:
+		return regex_match_address(p, address);
+	case PATTERN_GLOB:
+		return text_glob(p->local, address->local) && text_glob(p->domain, address->domain);
+	case PATTERN_DOMAIN:
+		return strcmp(p->domain, address->domain) == 0;
+	case PATTERN_SUBDOMAINS:
+		len = strlen(address->domain);
+		tail = strlen(p->domain);
+		if (len < tail || strcmp(address->domain + len - tail, p->domain) != 0)
+			return false;
+		return len == tail || address->domain[len - tail - 1] == '.';
+	case PATTERN_LITERAL:
+		return strcasecmp(p->local, address->local) == 0 &&
+		       strcmp(p->domain, address->domain) == 0;
+	default:
+		return false;
+	}
+}
+
+bool
+pattern_match_text(const struct pattern *p, const char *text)
+{
+	switch (p->kind) {
+	case PATTERN_ANY:
+		return true;
+	case PATTERN_REGEX:
+		return regex_match(p, text, strlen(text));
+	case PATTERN_GLOB:
+		return text_glob(p->local, text);
+	default:
+		return strcasestr(text, p->local) != NULL;
+	}
+}
+
+int
+pattern_rank(const struct pattern *p)
+{
+	return (int)p->kind;
+}
