@@ -16,7 +16,7 @@
 struct control_upstream {
 	const char *name, *address, *why; /* why it is down, "" if up */
 	bool up;
-	int64_t since;                    /* wall clock */
+	int64_t since; /* wall clock */
 	uint32_t connections;
 };
 
@@ -29,9 +29,11 @@ struct control_deps {
 	void *context;
 	/* The policy in force; borrowed until the call's end. */
 	struct policy *(*policy)(void *context);
-	void (*upstreams)(void *context, void (*row)(void *arg, const struct control_upstream *u), void *arg);
+	void (*upstreams)(void *context, void (*row)(void *arg, const struct control_upstream *u),
+			  void *arg);
 	/* Listener name and bound address "127.0.0.1:2525". */
-	void (*listeners)(void *context, void (*row)(void *arg, const char *name, const char *address), void *arg);
+	void (*listeners)(void *context,
+			  void (*row)(void *arg, const char *name, const char *address), void *arg);
 	/* Queued mail or alerts may be waiting now: look. */
 	void (*queue_poke)(void *context);
 	void (*alert_poke)(void *context);
@@ -39,7 +41,8 @@ struct control_deps {
 };
 
 struct control;
-/* Makes the socket (mode 0660; a stale one is replaced, a live one is an error). NULL and a reason in `error`. */
+/* Makes the socket (mode 0660; a stale one is replaced, a live one is an error). NULL and a reason
+ * in `error`. */
 struct control *control_new(const struct control_deps *deps, const char *path, struct buf *error);
 void control_free(struct control *c);
 

@@ -1,0 +1,17 @@
+/*
+ * What a person decides on held mail. The answer comes after the commit. Called by the table of
+ * http.c, on the main loop.
+ */
+#ifndef CONTROL_DECISIONS_H
+#define CONTROL_DECISIONS_H
+
+struct request;
+
+/* POST /v1/release. */
+void decisions_release(struct request *r);
+/* POST /v1/discard. */
+void decisions_discard(struct request *r);
+/* POST /v1/restore. */
+void decisions_restore(struct request *r);
+
+#endif

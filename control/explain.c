@@ -1,0 +1,283 @@
+/*
+ * POST /v1/explain: the verdict of the gate on a message that is not sent, with the same functions
+ * as the relay; counters are read, never changed. Called by http.c; main loop. The message it
+ * makes is its own and freed before the answer.
+ */
+#include "control/explain.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/http.h"
+#include "control/json.h"
+#include "mail/message.h"
+
+enum { RECIPIENTS_MAX = 1000, NAME_MAX_BYTES = 320, PATH_MAX_BYTES = 600 };
+
+struct call {
+	struct gate_client client;
+	const char *helo, *from, *text;
+	json_t *to;
+};
+
+static bool
+read_client(struct request *r, struct call *call)
+{
+	const struct config *config = request_config(r);
+	unsigned char address[sizeof(struct in6_addr)];
+	const char *listener;
+	bool known = false;
+
+	if (!request_field_text(r, "client", NAME_MAX_BYTES, &call->client.address) ||
+	    !request_field_text(r, "user", NAME_MAX_BYTES, &call->client.user) ||
+	    !request_field_text(r, "listener", NAME_MAX_BYTES, &listener) ||
+	    !request_field_text(r, "helo", NAME_MAX_BYTES, &call->helo))
+		return false;
+	if (inet_pton(AF_INET, call->client.address, address) != 1 &&
+	    inet_pton(AF_INET6, call->client.address, address) != 1) {
+		request_fail(r, 400, "client: %s is no IP address; write one such as 10.2.0.7",
+			     log_safe(call->client.address));
+		return false;
+	}
+	if (listener[0] == '\0' && config->listener_count == 1)
+		listener = config->listeners[0].name;
+	for (size_t i = 0; i < config->listener_count; i++)
+		known = known || strcmp(config->listeners[i].name, listener) == 0;
+	if (listener[0] != '\0' && !known) {
+		request_fail(r, 400, "there is no listener %s", log_safe(listener));
+		return false;
+	}
+	call->client.listener = listener;
+	call->client.tls_name = "";
+	return true;
+}
+
+static bool
+read_call(struct request *r, struct call *call)
+{
+	static const char *const known[] = {"client", "user", "listener", "helo",
+					    "from",   "to",   "message",  NULL};
+	json_t *message = json_object_get(r->body, "message");
+
+	if (!request_check_fields(r, known) || !read_client(r, call) ||
+	    !request_field_text(r, "from", PATH_MAX_BYTES, &call->from))
+		return false;
+	call->to = json_object_get(r->body, "to");
+	if (!json_is_array(call->to) || json_array_size(call->to) == 0 ||
+	    json_array_size(call->to) > RECIPIENTS_MAX) {
+		request_fail(r, 400,
+			     "to: list the recipients, such as [\"a@example.com\"]; from 1 to %d",
+			     RECIPIENTS_MAX);
+		return false;
+	}
+	if (message != NULL && !json_is_null(message) && !json_is_string(message)) {
+		request_fail(r, 400, "message is not text: write it in quotes");
+		return false;
+	}
+	call->text = json_string_value(message);
+	return true;
+}
+
+static bool
+parse_address(struct request *r, const char *field, const char *text, struct arena *arena,
+	      struct address *out)
+{
+	const char *wrong = address_parse(text, arena, out);
+
+	if (wrong == NULL)
+		return true;
+	request_fail(r, 400, "%s: %s %s", field, log_safe(text), wrong);
+	return false;
+}
+
+/* ---- the message */
+
+/* Line ends as body_feed() makes them: LF becomes CRLF, a bare CR a space. Ends with one. */
+static void
+normalise(const char *text, struct buf *out)
+{
+	buf_reserve(out, strlen(text) + 2);
+	while (*text != '\0') {
+		size_t n = strcspn(text, "\r\n");
+
+		buf_add(out, text, n);
+		text += n;
+		if (text[0] == '\r' && text[1] != '\n') {
+			buf_add_char(out, ' ');
+			text++;
+		} else if (*text != '\0') {
+			buf_add_text(out, "\r\n");
+			text += *text == '\r' ? 2 : 1;
+		}
+	}
+	if (out->len > 0 && out->data[out->len - 1] != '\n')
+		buf_add_text(out, "\r\n");
+}
+
+/* Header and body, parted by the first empty line, which belongs to neither. */
+static void
+message_split(struct message *m, const char *text)
+{
+	struct buf whole = {0};
+	size_t header, body;
+	const char *end;
+
+	normalise(text, &whole);
+	header = body = whole.len;
+	if (whole.len >= 2 && memcmp(whole.data, "\r\n", 2) == 0) {
+		header = 0;
+		body = 2;
+	} else if (whole.len > 0 && (end = memmem(whole.data, whole.len, "\r\n\r\n", 4)) != NULL) {
+		header = (size_t)(end + 2 - whole.data);
+		body = header + 2;
+	}
+	buf_add(&m->header, buf_text(&whole), header);
+	chunks_add(&m->body, buf_text(&whole) + body, whole.len - body);
+	m->body_bytes = whole.len - body;
+	buf_free(&whole);
+}
+
+/* What a client would send at the least. */
+static void
+message_write_minimal(struct message *m)
+{
+	buf_printf(&m->header, "From: <%s>\r\n", m->sender.text);
+	for (size_t i = 0; i < m->recipient_count; i++)
+		buf_printf(&m->header, "%s<%s>%s", i == 0 ? "To: " : " ",
+			   m->recipients[i].address.text,
+			   i + 1 < m->recipient_count ? ",\r\n" : "\r\n");
+}
+
+/* NULL after it answered 400. */
+static struct message *
+make_message(struct request *r, const struct call *call)
+{
+	struct message *m = message_new();
+	struct address address = {.text = arena_strdup(&m->arena, ""),
+				  .local = arena_strdup(&m->arena, ""),
+				  .domain = arena_strdup(&m->arena, "")};
+	json_t *item;
+	size_t i;
+
+	if (call->from[0] != '\0' && strcmp(call->from, "<>") != 0 &&
+	    !parse_address(r, "from", call->from, &m->arena, &address))
+		goto bad;
+	message_set_sender(m, &address);
+	json_array_foreach(call->to, i, item)
+	{
+		const char *text = json_is_string(item) ? json_string_value(item) : "";
+
+		if (!parse_address(r, "to", text, &m->arena, &address))
+			goto bad;
+		message_add_recipient(m, &address);
+	}
+	m->accepted_at = clock_wall();
+	m->client = call->client.address;
+	m->helo = call->helo[0] != '\0' ? call->helo : "explain";
+	m->protocol = "ESMTP";
+	if (call->text != NULL)
+		message_split(m, call->text);
+	else
+		message_write_minimal(m);
+	message_read_header(m);
+	return m;
+bad:
+	message_free(m);
+	return NULL;
+}
+
+/* ---- the answer */
+
+static const char *
+verdict_name(const struct recipient *rcpt)
+{
+	switch (rcpt->verdict.action) {
+	case VERDICT_PASS:
+		return rcpt->final != NULL && strcmp(rcpt->final, rcpt->address.text) != 0
+			   ? "rewrite"
+			   : "pass";
+	case VERDICT_WAIT:
+		return "wait";
+	case VERDICT_HOLD:
+		return "hold";
+	case VERDICT_DROP:
+		return "drop";
+	case VERDICT_REJECT:
+		return "reject";
+	}
+	return "hold";
+}
+
+static json_t *
+json_from_recipients(const struct message *m)
+{
+	json_t *array = json_make_array();
+
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		const struct recipient *rcpt = &m->recipients[i];
+		json_t *o = json_make_object();
+
+		json_put_text(o, "address", rcpt->address.text);
+		json_put_text(o, "final", rcpt->final);
+		json_put_text(o, "verdict", verdict_name(rcpt));
+		json_put_text(o, "rule", rcpt->verdict.rule);
+		json_put_text(o, "reason", rcpt->verdict.reason);
+		json_append(array, o);
+	}
+	return array;
+}
+
+static void
+add_rule(void *context, const char *rule, const char *key, uint32_t limit, int64_t window,
+	 uint32_t before, uint32_t after, bool trips)
+{
+	json_t *o = json_make_object();
+
+	json_put_text(o, "rule", rule);
+	json_put_text(o, "key", key);
+	json_put_count(o, "limit", limit);
+	json_put_count(o, "window", (uint64_t)(window / CLOCK_SECOND));
+	json_put_count(o, "before", before);
+	json_put_count(o, "after", after);
+	json_put_bool(o, "trips", trips);
+	json_append(context, o);
+}
+
+void
+explain_post(struct request *r)
+{
+	struct policy *policy = r->deps->policy(r->deps->context);
+	struct counters *counters = r->deps->counters;
+	int64_t mono = clock_mono();
+	const struct config_environment *env;
+	const char *why = "";
+	struct call call = {0};
+	struct message *m;
+	json_t *answer, *rules;
+
+	if (!read_call(r, &call) || (m = make_message(r, &call)) == NULL)
+		return;
+	env = gate_identify(policy, &call.client, &why);
+	m->environment = env->name;
+	m->source = gate_source(&call.client);
+	for (size_t i = 0; i < m->recipient_count; i++)
+		gate_recipient(policy, m, &m->recipients[i]);
+	gate_judge(policy, counters, m, mono, m->accepted_at, GATE_PEEK);
+	rules = json_make_array();
+	gate_explain_rules(policy, counters, m, mono, add_rule, rules);
+	answer = json_make_object();
+	json_put_text(answer, "environment", env->name);
+	json_put_bool(answer, "production", env->production);
+	json_put_text(answer, "match", why);
+	json_put_text(answer, "source", m->source);
+	json_put_text(answer, "upstream",
+		      env->upstream != NULL && env->upstream[0] == '\0' ? "none" : env->upstream);
+	json_put(answer, "recipients", json_from_recipients(m));
+	json_put(answer, "rules", rules);
+	message_apply(m);
+	json_put(answer, "header", json_text(buf_text(&m->header), m->header.len));
+	message_free(m);
+	request_reply(r, answer);
+}

@@ -1,0 +1,217 @@
+/*
+ * GET /v1/status: what runs, what is protected, what is held. The sentences for people are made in
+ * warnings.c. Called by http.c; main loop.
+ */
+#include "control/status.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/metrics.h"
+#include "base/units.h"
+#include "control/holds.h"
+#include "control/http.h"
+#include "control/json.h"
+#include "control/warnings.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0.1.0"
+#endif
+
+static json_t *
+put_array(json_t *object, const char *key)
+{
+	json_t *array = json_make_array();
+
+	json_put(object, key, array);
+	return array;
+}
+
+static void
+add_listener(void *context, const char *name, const char *address)
+{
+	json_t *o = json_make_object();
+
+	json_put_text(o, "name", name);
+	json_put_text(o, "address", address);
+	json_append(context, o);
+}
+
+static void
+add_upstream(void *context, const struct control_upstream *u)
+{
+	json_t *o = json_make_object();
+
+	json_put_text(o, "name", u->name);
+	json_put_text(o, "address", u->address);
+	json_put_bool(o, "up", u->up);
+	json_put_time(o, "since", u->since);
+	json_put_text(o, "why", u->why);
+	json_put_count(o, "connections", u->connections);
+	json_append(context, o);
+}
+
+static json_t *
+json_from_burst(const struct config_burst *b)
+{
+	static const char *const per[] = {"environment", "source",    "sender",
+					  "subject",     "recipient", "campaign"};
+	char text[UNITS_BYTES];
+	json_t *o = json_make_object(), *list;
+
+	json_put_text(o, "name", b->name);
+	json_put_text(o, "limit", units_format_rate(b->limit, b->window, text));
+	list = put_array(o, "per");
+	for (unsigned i = 0; i < sizeof(per) / sizeof(per[0]); i++)
+		if (b->per & (1u << i))
+			json_append(list, json_string(per[i]));
+	json_put_text(o, "head",
+		      b->head > 0 ? units_format_rate(b->head, b->head_window, text) : NULL);
+	json_put_text(o, "settle", b->head > 0 ? units_format_duration(b->settle, text) : NULL);
+	json_put_text(o, "action", b->action == CONFIG_BURST_ALERT ? "alert" : "hold");
+	return o;
+}
+
+static json_t *
+json_from_environment(const struct config_environment *env)
+{
+	static const char *const others[] = {"drop", "rewrite", "reject", "hold"};
+	json_t *o = json_make_object(), *bursts;
+
+	json_put_text(o, "name", env->name);
+	json_put_bool(o, "production", env->production);
+	json_put_text(o, "upstream",
+		      env->upstream != NULL && env->upstream[0] == '\0' ? "none" : env->upstream);
+	json_put_text(o, "others", others[env->others]);
+	bursts = put_array(o, "bursts");
+	for (size_t i = 0; i < env->burst_count; i++)
+		json_append(bursts, json_from_burst(&env->bursts[i]));
+	return o;
+}
+
+struct held {
+	json_t *counts;
+	uint64_t batches, recipients;
+};
+
+static bool
+add_count(void *context, const char *environment, enum store_state state, uint64_t count,
+	  int64_t oldest_accepted_at, int64_t next_due_at)
+{
+	struct held *held = context;
+	json_t *o = json_make_object();
+
+	(void)oldest_accepted_at;
+	(void)next_due_at;
+	json_put_text(o, "environment", environment);
+	json_put_text(o, "state", store_state_name(state));
+	json_put_count(o, "count", count);
+	json_append(held->counts, o);
+	if (state == STORE_HELD)
+		held->recipients += count;
+	return true;
+}
+
+static bool
+count_batch(void *context, const struct store_batch *b)
+{
+	struct held *held = context;
+
+	held->batches += b->held > 0;
+	return true;
+}
+
+static bool
+add_hold(void *context, const struct store_hold *h)
+{
+	json_t *o = json_make_object();
+
+	json_put_text(o, "scope", holds_scope_name(h->scope));
+	json_put_text(o, "name", h->name);
+	json_put_text(o, "reason", h->reason);
+	json_put_text(o, "who", h->who);
+	json_put_time(o, "since", h->since);
+	json_append(context, o);
+	return true;
+}
+
+static enum store_result
+put_stored(json_t *answer, struct store_view *view)
+{
+	struct held held = {.counts = put_array(answer, "counts")};
+	uint64_t pending = 0, failed = 0;
+	int64_t oldest = 0;
+	json_t *o;
+	enum store_result result = store_view_counts(view, add_count, &held);
+
+	if (result == STORE_OK)
+		result = store_view_batches(view, -1, false, count_batch, &held);
+	if (result == STORE_OK)
+		result = store_view_holds(view, add_hold, put_array(answer, "holds"));
+	if (result == STORE_OK)
+		result = store_view_alert_backlog(view, &pending, &failed, &oldest);
+	o = json_make_object();
+	json_put_count(o, "batches", held.batches);
+	json_put_count(o, "recipients", held.recipients);
+	json_put(answer, "held", o);
+	o = json_make_object();
+	json_put_count(o, "pending", pending);
+	json_put_count(o, "failed", failed);
+	json_put_time(o, "oldest_at", oldest);
+	json_put(answer, "alerts", o);
+	return result;
+}
+
+static void
+put_running(json_t *answer, const struct control_deps *deps, const struct config *config)
+{
+	const char *why = NULL;
+	bool room = store_has_room(deps->store, &why);
+	json_t *o;
+
+	json_put_text(answer, "version", PACKAGE_VERSION);
+	json_put_count(answer, "pid", (uint64_t)getpid());
+	json_put_time(answer, "started_at", deps->started_at);
+	json_put_text(answer, "hostname", config->hostname);
+	json_put_text(answer, "config", config->path);
+	deps->listeners(deps->context, add_listener, put_array(answer, "listeners"));
+	o = put_array(answer, "environments");
+	for (size_t i = 0; i < config->environment_count; i++)
+		json_append(o, json_from_environment(&config->environments[i]));
+	deps->upstreams(deps->context, add_upstream, put_array(answer, "upstreams"));
+	o = json_make_object();
+	json_put_bool(o, "room", room);
+	json_put_text(o, "why", room ? "" : why);
+	json_put(answer, "store", o);
+	json_put(answer, "last_drill", json_null());
+	o = json_make_object();
+	for (int i = 0; i < METRIC_COUNT; i++) {
+		int64_t value = metric_get((enum metric)i);
+
+		json_put(o, metric_name((enum metric)i), json_integer(value));
+	}
+	json_put(answer, "metrics", o);
+}
+
+void
+status_get(struct request *r)
+{
+	static const char *const none[] = {NULL};
+	const struct config *config;
+	enum store_result result;
+	json_t *answer;
+
+	if (!request_check_query(r, none))
+		return;
+	config = request_config(r);
+	answer = json_make_object();
+	put_running(answer, r->deps, config);
+	result = put_stored(answer, r->deps->view);
+	if (result != STORE_OK) {
+		json_decref(answer);
+		request_fail_store(r, result, "the status", "");
+		return;
+	}
+	warnings_add(answer, r->deps, config);
+	request_reply(r, answer);
+}

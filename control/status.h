@@ -1,0 +1,13 @@
+/*
+ * What runs, what is protected, what is held, and what a person should know of. Called by the table
+ * of http.c, on the main loop.
+ */
+#ifndef CONTROL_STATUS_H
+#define CONTROL_STATUS_H
+
+struct request;
+
+/* GET /v1/status. */
+void status_get(struct request *r);
+
+#endif

@@ -1,0 +1,174 @@
+/*
+ * The sentences of `mailfuse status`: each says what is so and what to do about it. Made from the
+ * status itself, so that they never disagree with the numbers beside them. Called by status.c;
+ * main loop.
+ */
+#include "control/warnings.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "control/json.h"
+
+/* An alert that waits so long has a channel that does not work. */
+#define ALERT_LATE CLOCK_HOUR
+
+static void __attribute__((format(printf, 2, 3))) warn(json_t *list, const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		fatal("out of memory");
+	va_end(args);
+	json_append(list, json_text(text, strlen(text)));
+	free(text);
+}
+
+static const char *
+member_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+/* ---- the configuration */
+
+static void
+warn_environment(json_t *list, const struct config_environment *env)
+{
+	for (size_t i = 0; i < env->burst_count; i++)
+		if (env->bursts[i].action == CONFIG_BURST_ALERT)
+			warn(list,
+			     "burst \"%s\" of environment %s only observes (action = alert): it "
+			     "tells of a blast and does not stop it.",
+			     env->bursts[i].name, env->name);
+	if (!env->production)
+		for (size_t i = 0; env->allow[i] != NULL; i++)
+			if (strcmp(env->allow[i], "*") == 0)
+				warn(list,
+				     "environment %s is not production and may write to "
+				     "everybody (allow = {\"*\"}).",
+				     env->name);
+	if (env->upstream == NULL && strcmp(env->name, "unknown") != 0)
+		warn(list,
+		     "environment %s has no upstream: all its mail is held. Define an upstream, or "
+		     "write upstream = none to capture on purpose.",
+		     env->name);
+}
+
+static void
+warn_policy(json_t *list, const struct config *config)
+{
+	/* The last one is the built-in `unknown`. */
+	if (config->environment_count <= 1)
+		warn(list, "no environment is configured: all mail is held.");
+	for (size_t i = 0; i < config->environment_count; i++)
+		warn_environment(list, &config->environments[i]);
+	if (config->alert_count == 0)
+		warn(list, "no alert channel is configured: nobody is told when a batch opens.");
+}
+
+/* ---- just now */
+
+static void
+warn_holds(json_t *list, const json_t *status)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "holds"), i, item)
+	{
+		const char *name = member_text(item, "name");
+
+		warn(list,
+		     "the panic button is pressed: %s%s%s is held since %s by %s (%s). mailfuse "
+		     "unhold ends it.",
+		     member_text(item, "scope"), name[0] != '\0' ? " " : "", name,
+		     member_text(item, "since"), member_text(item, "who"),
+		     member_text(item, "reason"));
+	}
+}
+
+static void
+warn_upstreams(json_t *list, const json_t *status)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "upstreams"), i, item)
+	{
+		if (json_is_true(json_object_get(item, "up")))
+			continue;
+		warn(list,
+		     "upstream %s (%s) is down since %s: %s. Its mail waits and is tried again.",
+		     member_text(item, "name"), member_text(item, "address"),
+		     member_text(item, "since"), member_text(item, "why"));
+	}
+}
+
+static void
+warn_unknown(json_t *list, const json_t *status)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "counts"), i, item)
+	{
+		if (strcmp(member_text(item, "environment"), "unknown") != 0 ||
+		    strcmp(member_text(item, "state"), store_state_name(STORE_HELD)) != 0)
+			continue;
+		warn(list,
+		     "%" PRIu64
+		     " recipients are held because their source matches no environment: mailfuse "
+		     "messages --environment unknown shows from where; add a match block.",
+		     (uint64_t)json_integer_value(json_object_get(item, "count")));
+	}
+}
+
+static void
+warn_alerts(json_t *list, const struct control_deps *deps)
+{
+	uint64_t pending = 0, failed = 0;
+	int64_t oldest = 0, age;
+	char text[UNITS_BYTES];
+
+	if (store_view_alert_backlog(deps->view, &pending, &failed, &oldest) != STORE_OK)
+		return;
+	age = clock_wall() - oldest;
+	if (pending > 0 && oldest > 0 && age >= ALERT_LATE)
+		warn(list,
+		     "%" PRIu64 " alerts are not delivered, the oldest for %s: look at the alert "
+		     "channels and the log.",
+		     pending, units_format_duration(age, text));
+	if (failed > 0)
+		warn(list, "%" PRIu64 " alerts were given up: mailfuse log shows which.", failed);
+}
+
+void
+warnings_add(json_t *status, const struct control_deps *deps, const struct config *config)
+{
+	json_t *policy = json_make_array(), *all = json_make_array();
+	const json_t *store = json_object_get(status, "store");
+
+	warn_holds(all, status);
+	if (!json_is_true(json_object_get(store, "room")))
+		warn(all, "the store takes no more mail (clients get 452): %s.",
+		     member_text(store, "why"));
+	warn_upstreams(all, status);
+	warn_alerts(all, deps);
+	warn_unknown(all, status);
+	warn_policy(policy, config);
+	if (json_array_extend(all, policy) != 0)
+		fatal("out of memory");
+	json_put(status, "policy_warnings", policy);
+	json_put(status, "warnings", all);
+}
