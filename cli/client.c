@@ -1,0 +1,318 @@
+/*
+ * The HTTP call behind every verb, and what its failures mean to a person. The daemon may be
+ * stopped, hung, cut off in the middle or not mailfused at all: each gets its own sentence.
+ * One thread; a client is made by main() and freed by it.
+ */
+#include "cli/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include <curl/curl.h>
+
+#include "base/mem.h"
+#include "cli/screen.h"
+
+/* Seconds; MAILFUSE_TIMEOUT overrides. An answer may be that of a release of millions. */
+enum { TIMEOUT = 30, TIMEOUT_MAX = 3600 };
+/* A list of 1000 rows is under 2 MB; a message's text is cut by the daemon. */
+#define ANSWER_MAX ((size_t)64 * 1024 * 1024)
+
+struct client {
+	CURL *curl;
+	char *path;
+	long timeout;
+};
+
+/* One call; lives on the stack of client_call(). */
+struct call {
+	struct client *client;
+	const char *method, *path;
+	char *body;
+	void (*take)(void *context, const char *data, size_t len);
+	void *context;
+	struct buf answer;
+	long status;
+	bool too_long;
+};
+
+static long
+timeout_read(void)
+{
+	const char *text = getenv("MAILFUSE_TIMEOUT");
+	char *end;
+	long n;
+
+	if (text == NULL || *text == '\0')
+		return TIMEOUT;
+	n = strtol(text, &end, 10);
+	return *end == '\0' && n >= 1 && n <= TIMEOUT_MAX ? n : TIMEOUT;
+}
+
+struct client *
+client_new(const char *path)
+{
+	struct client *c = mem_zalloc(sizeof(*c));
+
+	c->path = mem_strdup(path);
+	c->timeout = timeout_read();
+	return c;
+}
+
+void
+client_free(struct client *c)
+{
+	if (c == NULL)
+		return;
+	curl_easy_cleanup(c->curl);
+	free(c->path);
+	free(c);
+}
+
+static size_t
+call_take(char *data, size_t size, size_t n, void *context)
+{
+	struct call *call = context;
+
+	if (call->status == 0)
+		curl_easy_getinfo(call->client->curl, CURLINFO_RESPONSE_CODE, &call->status);
+	if (call->take != NULL && call->status == 200) {
+		call->take(call->context, data, size * n);
+		return size * n;
+	}
+	if (size * n > ANSWER_MAX - call->answer.len) {
+		call->too_long = true;
+		return 0;
+	}
+	buf_add(&call->answer, data, size * n);
+	return size * n;
+}
+
+static int
+report_unreachable(const struct client *c, int error_number, struct buf *error)
+{
+	buf_printf(error, "mailfused does not answer on %s: %s. ", screen_text(c->path),
+		   error_number != 0 ? strerror(error_number) : "the connection failed");
+	if (error_number == EACCES || error_number == EPERM)
+		buf_add_text(error, "Only root and the socket's group may ask: try sudo.");
+	else
+		buf_add_text(error, "Is it running? Another socket: --control PATH or "
+				    "MAILFUSE_CONTROL.");
+	return CLIENT_NOT_REACHED;
+}
+
+/* A change whose answer was lost may have been made all the same. */
+static void
+add_doubt(const struct call *call, struct buf *error)
+{
+	if (strcmp(call->method, "POST") == 0 && strcmp(call->path, "/v1/explain") != 0)
+		buf_add_text(error, " It may have been done all the same: look with mailfuse "
+				    "status and mailfuse log before you repeat it.");
+}
+
+static int
+report_curl(const struct call *call, CURLcode code, struct buf *error)
+{
+	const struct client *c = call->client;
+	const char *path = screen_text(c->path);
+	long number = 0;
+
+	switch (code) {
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_COULDNT_RESOLVE_HOST:
+		curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &number);
+		return report_unreachable(c, (int)number, error);
+	case CURLE_OPERATION_TIMEDOUT:
+		buf_printf(error,
+			   "mailfused took the request on %s but did not answer within %ld "
+			   "seconds.",
+			   path, c->timeout);
+		break;
+	case CURLE_GOT_NOTHING:
+	case CURLE_RECV_ERROR:
+	case CURLE_SEND_ERROR:
+		buf_printf(error, "mailfused closed the connection on %s without an answer.", path);
+		break;
+	case CURLE_PARTIAL_FILE:
+		buf_printf(error, "The answer of mailfused on %s broke off in the middle.", path);
+		break;
+	case CURLE_WRITE_ERROR:
+		if (call->too_long) {
+			buf_printf(error,
+				   "The answer on %s is over %zu MB: this is not "
+				   "mailfused, or --limit is too high.",
+				   path, ANSWER_MAX / 1024 / 1024);
+			break;
+		}
+		/* fall through */
+	default:
+		buf_printf(error, "What answers on %s is not mailfused's control socket (%s).",
+			   path, curl_easy_strerror(code));
+	}
+	add_doubt(call, error);
+	return CLIENT_NOT_REACHED;
+}
+
+/* Anything but 200: the problem's detail (RFC 9457), else the bare status. */
+static int
+report_status(const struct call *call, struct buf *error)
+{
+	json_t *problem = json_loadb(buf_text(&call->answer), call->answer.len, 0, NULL);
+	const char *detail = json_string_value(json_object_get(problem, "detail"));
+	const char *title = json_string_value(json_object_get(problem, "title"));
+
+	if (detail == NULL || *detail == '\0')
+		detail = title;
+	if (detail != NULL && *detail != '\0')
+		buf_add_text(error, screen_text(detail));
+	else
+		buf_printf(error,
+			   "What answers on %s said HTTP status %ld and no reason: is it "
+			   "mailfused, of this version?",
+			   screen_text(call->client->path), call->status);
+	json_decref(problem);
+	return CLIENT_REFUSED;
+}
+
+static void
+call_prepare(struct call *call, struct curl_slist *headers, const char *url)
+{
+	struct client *c = call->client;
+	CURL *curl = c->curl;
+
+	curl_easy_reset(curl);
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->path);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	/* http_proxy is for the world, not for a socket. */
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_USERAGENT, "mailfuse/" PACKAGE_VERSION);
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, call_take);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, call);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, c->timeout);
+	/* Bytes may take as long as they come; a silent daemon may not. */
+	if (call->take != NULL) {
+		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, c->timeout);
+	} else {
+		curl_easy_setopt(curl, CURLOPT_TIMEOUT, c->timeout);
+	}
+	if (call->body != NULL) {
+		curl_easy_setopt(curl, CURLOPT_POST, 1L);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call->body);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(call->body));
+	}
+}
+
+static int
+client_call(struct call *call, struct buf *error)
+{
+	struct client *c = call->client;
+	struct curl_slist *headers = NULL;
+	char *url = mem_printf("http://mailfuse%s", call->path);
+	CURLcode code;
+	int result = CLIENT_DONE;
+
+	if (strlen(c->path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+		result = report_unreachable(c, ENAMETOOLONG, error);
+		goto out;
+	}
+	if (c->curl == NULL && (c->curl = curl_easy_init()) == NULL) {
+		buf_add_text(error, "libcurl does not start; out of memory?");
+		result = CLIENT_REFUSED;
+		goto out;
+	}
+	if (call->body != NULL)
+		headers = curl_slist_append(headers, "Content-Type: application/json");
+	/* Without this, curl asks first whether a long body may be sent. */
+	headers = curl_slist_append(headers, "Expect:");
+	call_prepare(call, headers, url);
+	code = curl_easy_perform(c->curl);
+	if (code != CURLE_OK) {
+		result = report_curl(call, code, error);
+		goto out;
+	}
+	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &call->status);
+	if (call->status != 200)
+		result = report_status(call, error);
+out:
+	curl_slist_free_all(headers);
+	free(url);
+	return result;
+}
+
+/* The body of a 200 as a JSON object. */
+static int
+read_answer(struct call *call, json_t **answer, struct buf *error)
+{
+	json_error_t where;
+
+	*answer = json_loadb(buf_text(&call->answer), call->answer.len, 0, &where);
+	if (json_is_object(*answer))
+		return CLIENT_DONE;
+	buf_printf(error,
+		   "The answer on %s is not what mailfused says (%s): is it mailfused, of this "
+		   "version?",
+		   screen_text(call->client->path),
+		   *answer != NULL ? "not an object" : screen_text(where.text));
+	json_decref(*answer);
+	*answer = NULL;
+	add_doubt(call, error);
+	return CLIENT_NOT_REACHED;
+}
+
+int
+client_get(struct client *c, const char *path, json_t **answer, struct buf *error)
+{
+	struct call call = {.client = c, .method = "GET", .path = path};
+	int result = client_call(&call, error);
+
+	if (result == CLIENT_DONE)
+		result = read_answer(&call, answer, error);
+	buf_free(&call.answer);
+	return result;
+}
+
+int
+client_post(struct client *c, const char *path, json_t *body, json_t **answer, struct buf *error)
+{
+	struct call call = {.client = c, .method = "POST", .path = path};
+	int result;
+
+	call.body = json_dumps(body, JSON_COMPACT);
+	result = client_call(&call, error);
+	if (result == CLIENT_DONE)
+		result = read_answer(&call, answer, error);
+	buf_free(&call.answer);
+	free(call.body);
+	return result;
+}
+
+int
+client_get_bytes(struct client *c, const char *path,
+		 void (*take)(void *context, const char *data, size_t len), void *context,
+		 struct buf *error)
+{
+	struct call call = {
+	    .client = c, .method = "GET", .path = path, .take = take, .context = context};
+	int result = client_call(&call, error);
+
+	buf_free(&call.answer);
+	return result;
+}
+
+void
+client_add_query(struct buf *path, const char *name, const char *value)
+{
+	char *escaped;
+
+	if (value == NULL)
+		return;
+	escaped = curl_easy_escape(NULL, value, 0);
+	buf_printf(path, "%c%s=%s", strchr(buf_text(path), '?') == NULL ? '?' : '&', name,
+		   escaped != NULL ? escaped : "");
+	curl_free(escaped);
+}

@@ -1,0 +1,41 @@
+/*
+ * Asks mailfused over its control socket (docs/api.md): HTTP by libcurl, JSON by jansson. One
+ * connection, kept between calls. Errors are one or two sentences for people, ready to print.
+ */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+
+/* The exit codes of the program (DESIGN 6). */
+enum client_exit {
+	CLIENT_DONE = 0,
+	CLIENT_REFUSED = 1, /* mailfused said no, or it failed */
+	CLIENT_USAGE = 2,
+	CLIENT_NOT_REACHED = 3 /* no answer, or one that is not mailfused's */
+};
+
+struct client;
+
+/* Nothing is sent yet. The path is copied. */
+struct client *client_new(const char *path);
+void client_free(struct client *c);
+
+/* A new reference in *answer where the result is CLIENT_DONE; else the error. */
+int client_get(struct client *c, const char *path, json_t **answer, struct buf *error);
+int client_post(struct client *c, const char *path, json_t *body, json_t **answer,
+		struct buf *error);
+/* The answer's bytes, handed on as they come. */
+int client_get_bytes(struct client *c, const char *path,
+		     void (*take)(void *context, const char *data, size_t len), void *context,
+		     struct buf *error);
+
+/* Adds "?name=value" or "&name=value", escaped. Nothing if value is NULL. */
+void client_add_query(struct buf *path, const char *name, const char *value);
+
+#endif

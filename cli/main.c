@@ -1,0 +1,309 @@
+/*
+ * The `mailfuse` command: what an operator runs to see and decide. It asks mailfused over its
+ * control socket (docs/api.md). Here are the verbs and their options; one file each does the
+ * work. One thread.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "cli/audit_log.h"
+#include "cli/command.h"
+#include "cli/decide.h"
+#include "cli/explain.h"
+#include "cli/help.h"
+#include "cli/hold.h"
+#include "cli/lists.h"
+#include "cli/message.h"
+#include "cli/screen.h"
+#include "cli/show.h"
+#include "cli/status.h"
+
+#define DEFAULT_CONTROL "/run/mailfuse/control.sock"
+
+/* May stand before or after the verb. */
+static const struct option global_options[] = {
+    {"control", 0, OPTION_TEXT, 0, "PATH", "the daemon's socket, " DEFAULT_CONTROL},
+    {"url", 0, OPTION_TEXT, OPTION_LATER, "URL", "a daemon elsewhere, with a token"},
+    {"json", 0, OPTION_FLAG, 0, NULL, "JSON: one object, or one object a line for lists"},
+    {"yes", 'y', OPTION_FLAG, 0, NULL, "ask nothing before a change"},
+    {"help", 'h', OPTION_FLAG, 0, NULL, "what a verb does and takes"},
+    {"version", 'V', OPTION_FLAG, 0, NULL, "the version"},
+    {0},
+};
+
+#define OPTION_REASON                                                                              \
+	{                                                                                          \
+		"reason", 0, OPTION_TEXT, 0, "\"TEXT\"", "why, for the audit log"                  \
+	}
+#define OPTION_LIMIT                                                                               \
+	{                                                                                          \
+		"limit", 0, OPTION_NUMBER, 0, "N", "at most so many rows (else 1000)"              \
+	}
+
+static const struct option batches_options[] = {
+    {"state", 0, OPTION_TEXT, 0, "S", "held, releasing, paused, released or discarded"},
+    {"all", 0, OPTION_FLAG, 0, NULL, "also those that are released or discarded"},
+    OPTION_LIMIT,
+    {0},
+};
+
+static const struct option messages_options[] = {
+    {"environment", 0, OPTION_TEXT, 0, "E", "of this environment"},
+    {"state", 0, OPTION_TEXT, 0, "S", "queued, waiting, held, sent, failed, dropped or discarded"},
+    OPTION_LIMIT,
+    {0},
+};
+
+static const struct option message_options[] = {
+    {"raw", 0, OPTION_FLAG, 0, NULL, "the whole message, byte for byte, as it would leave"},
+    {"text", 0, OPTION_FLAG, 0, NULL, "only its text, decoded"},
+    {0},
+};
+
+static const struct option release_options[] = {
+    OPTION_REASON,
+    {"first", 0, OPTION_NUMBER, 0, "N", "only the N recipients that are held longest"},
+    {"percent", 0, OPTION_PERCENT, 0, "P", "only that share of the batch"},
+    {"to", 0, OPTION_TEXT, 0, "PATTERN", "only recipients like *@example.com or /regex/"},
+    {"subject", 0, OPTION_TEXT, 0, "PATTERN", "only subjects like \"Invoice *\" or /regex/"},
+    {"rate", 0, OPTION_RATE, 0, "N/PERIOD", "not faster than, such as 100/1m"},
+    {"rings", 0, OPTION_TEXT, OPTION_LATER, "N,N,all", "in growing rings"},
+    {"wait", 0, OPTION_TEXT, OPTION_LATER, "TIME", "between rings"},
+    {"stop-on", 0, OPTION_TEXT, OPTION_LATER, "PERCENT", "failures that stop the rings"},
+    {"stream", 0, OPTION_TEXT, OPTION_LATER, "TIME", "also what follows"},
+    {0},
+};
+
+static const struct option discard_options[] = {
+    OPTION_REASON,
+    {"stream", 0, OPTION_TEXT, OPTION_LATER, "TIME", "also what follows"},
+    {0},
+};
+
+static const struct option restore_options[] = {OPTION_REASON, {0}};
+
+static const struct option hold_options[] = {
+    {"environment", 0, OPTION_TEXT, 0, "E", "all mail of this environment"},
+    {"source", 0, OPTION_TEXT, 0, "S", "all mail of this source"},
+    {"everything", 0, OPTION_FLAG, 0, NULL, "all mail"},
+    OPTION_REASON,
+    {0},
+};
+
+static const struct option explain_options[] = {
+    {"client", 0, OPTION_TEXT, 0, "IP", "the address it comes from"},
+    {"user", 0, OPTION_TEXT, 0, "USER", "the SMTP login"},
+    {"listener", 0, OPTION_TEXT, 0, "NAME", "the listener it comes in by"},
+    {"helo", 0, OPTION_TEXT, 0, "NAME", "the name said in EHLO"},
+    {"from", 0, OPTION_ANY, 0, "ADDRESS", "the envelope's sender; \"<>\" is a bounce"},
+    {"to", 0, OPTION_LIST, 0, "ADDRESS", "a recipient; give it for each"},
+    {"message", 0, OPTION_TEXT, 0, "FILE", "the message; - reads it from stdin"},
+    {0},
+};
+
+static const struct option log_options[] = {
+    {"last", 0, OPTION_NUMBER, 0, "N", "the newest N rows (else 20, at most 1000)"},
+    {"follow", 'f', OPTION_FLAG, 0, NULL, "go on with what is added, until Ctrl-C"},
+    {0},
+};
+
+static const struct verb verbs[] = {
+    {"status", "", "what runs, what is protected, what is held, warnings", NULL, 0, 0, status_run,
+     NULL},
+    {"batches", "[--state S] [--all] [--limit N]", "list what is held", batches_options, 0, 0,
+     batches_run, NULL},
+    {"show", "BATCH", "the story of one batch, and what can be done next", NULL, 1, 1, show_run,
+     NULL},
+    {"messages", "BATCH | --environment E | --state S [--limit N]", "list deliveries",
+     messages_options, 0, 1, messages_run,
+     "A delivery is one message to one recipient. The conditions may be combined."},
+    {"message", "ID [--raw | --text]", "one message", message_options, 1, 1, message_run, NULL},
+    {"release",
+     "BATCH|ID.. --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
+     "       [--subject PATTERN] [--rate N/PERIOD]",
+     "send held mail, all of it or a part", release_options, 1, SIZE_MAX, release_run,
+     "First says how many recipients it touches and, on a terminal, asks. Begin small:\n"
+     "--first 10, look at the result, then the rest. Nothing is sent twice."},
+    {"discard", "BATCH|ID.. --reason \"TEXT\"", "decide that held mail is never sent",
+     discard_options, 1, SIZE_MAX, discard_run,
+     "It is kept for keep_discarded; until then mailfuse restore brings it back."},
+    {"restore", "BATCH|ID.. [--reason \"TEXT\"]", "hold discarded mail again", restore_options, 1,
+     SIZE_MAX, restore_run, "Nothing is sent by it."},
+    {"hold", "--environment E | --source S | --everything --reason \"TEXT\"",
+     "the panic button: stop mail now", hold_options, 0, 0, hold_run,
+     "Mail is still accepted and kept; none of it leaves until mailfuse unhold."},
+    {"unhold", "[--environment E | --source S | --everything] [--reason \"TEXT\"]",
+     "let new mail pass again", hold_options, 0, 0, unhold_run,
+     "Without an option it lifts the hold, if there is just one. What was held meanwhile stays\n"
+     "held: mailfuse batches."},
+    {"explain",
+     "--client IP [--user U] [--listener L] [--helo NAME] --from A --to B..\n"
+     "       [--message FILE]",
+     "the verdict for a message, and nothing sent", explain_options, 0, SIZE_MAX, explain_run,
+     "Words after the options are more recipients."},
+    {"queue", "", "what waits to be sent, and why", NULL, 0, 0, queue_run, NULL},
+    {"log", "[--last N] [--follow]", "who did what, when and why", log_options, 0, 0, audit_log_run,
+     NULL},
+    {"help", "[VERB]", "this, or what a verb does and takes", NULL, 0, 1, NULL, NULL},
+    {"approve", "BATCH", "the second person's yes to a large release", NULL, 0, SIZE_MAX, NULL,
+     NULL},
+    {"pause", "BATCH", "stop a release in rings", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"resume", "BATCH", "go on with it", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"simulate", "--config FILE", "what a policy would have held", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"drill", "[--environment E]", "a synthetic blast: does the fuse trip?", NULL, 0, SIZE_MAX,
+     NULL, NULL},
+    {"audit", "verify", "check the audit log's chain", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"backup", "FILE", "copy the store", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"passwd", "NAME", "set a user's password", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"story", "BATCH", "the report of an incident", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"top", "", "watch it live", NULL, 0, SIZE_MAX, NULL, NULL},
+    {0},
+};
+
+static const struct verb *
+find_verb(const char *name)
+{
+	const struct verb *v;
+
+	for (v = verbs; v->name != NULL; v++) {
+		if (strcmp(v->name, name) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+static int
+report_unknown(const char *name)
+{
+	const struct verb *v;
+	const char *nearest = NULL;
+	size_t best = SIZE_MAX;
+
+	for (v = verbs; v->name != NULL; v++) {
+		if (options_is_nearer(name, v->name, &best))
+			nearest = v->name;
+	}
+	fprintf(stderr, "mailfuse: there is no verb \"%s\"", screen_text(name));
+	if (nearest != NULL)
+		fprintf(stderr, "; do you mean %s?", nearest);
+	fprintf(stderr, "\nSee mailfuse help.\n");
+	return CLIENT_USAGE;
+}
+
+static int
+report_later(const struct verb *v)
+{
+	fprintf(stderr, "mailfuse %s: not available in this version\n", v->name);
+	return CLIENT_USAGE;
+}
+
+/* help [VERB], --help, VERB --help. */
+static int
+show_help(const char *name)
+{
+	const struct verb *v = name != NULL ? find_verb(name) : NULL;
+
+	if (name != NULL && v == NULL)
+		return report_unknown(name);
+	if (v != NULL && !help_is_available(v))
+		return report_later(v);
+	if (v != NULL)
+		help_print_verb(stdout, v, global_options);
+	else
+		help_print(stdout, verbs, global_options);
+	return CLIENT_DONE;
+}
+
+static int
+run_verb(const struct verb *v, const struct options *o)
+{
+	struct command c = {.verb = v->name, .options = o};
+	const char *path = options_text(o, "control");
+	int result;
+
+	if (path == NULL)
+		path = getenv("MAILFUSE_CONTROL");
+	if (path == NULL || *path == '\0')
+		path = DEFAULT_CONTROL;
+	c.json = options_has(o, "json");
+	c.yes = options_has(o, "yes");
+	if (o->word_count < v->words_min)
+		return command_usage(&c, "which one? Usage: mailfuse %s %s", v->name, v->synopsis);
+	if (o->word_count > v->words_max)
+		return command_usage(&c, "\"%s\" is too much. Usage: mailfuse %s%s%s",
+				     screen_text(o->words[v->words_max]), v->name,
+				     *v->synopsis == '\0' ? "" : " ", v->synopsis);
+	c.client = client_new(path);
+	result = v->run(&c);
+	client_free(c.client);
+	return result;
+}
+
+/* What follows the options that stand before the verb. */
+static int
+run_arguments(int argc, char **argv, int at, struct options *o)
+{
+	const struct verb *v;
+	struct buf error = {0};
+
+	if (options_has(o, "version")) {
+		printf("mailfuse %s (libcurl/%s, jansson/%s)\n", PACKAGE_VERSION,
+		       curl_version_info(CURLVERSION_NOW)->version, jansson_version_str());
+		return CLIENT_DONE;
+	}
+	if (at >= argc && options_has(o, "help"))
+		return show_help(NULL);
+	if (at >= argc) {
+		help_print(stderr, verbs, global_options);
+		return CLIENT_USAGE;
+	}
+	v = find_verb(argv[at]);
+	if (v == NULL)
+		return report_unknown(argv[at]);
+	if (!help_is_available(v))
+		return report_later(v);
+	at++;
+	if (!options_parse(o, argc, argv, &at, global_options, v->options, false, &error)) {
+		fprintf(stderr, "mailfuse %s: %s\nSee mailfuse help %s.\n", v->name,
+			screen_text(buf_text(&error)), v->name);
+		buf_free(&error);
+		return CLIENT_USAGE;
+	}
+	if (v->run == NULL)
+		return show_help(o->word_count > 0 ? o->words[0] : NULL);
+	return options_has(o, "help") ? show_help(v->name) : run_verb(v, o);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = {0};
+	struct buf error = {0};
+	int at = 1, result;
+
+	/* `mailfuse messages B17 | head` ends quietly, even if whoever started us ignores it. */
+	signal(SIGPIPE, SIG_DFL);
+	screen_init();
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	if (options_parse(&o, argc, argv, &at, global_options, NULL, true, &error)) {
+		result = run_arguments(argc, argv, at, &o);
+	} else {
+		fprintf(stderr,
+			"mailfuse: %s\nSee mailfuse help; options of a verb stand after "
+			"it.\n",
+			screen_text(buf_text(&error)));
+		result = CLIENT_USAGE;
+	}
+	buf_free(&error);
+	options_free(&o);
+	curl_global_cleanup();
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		perror("mailfuse: cannot write the output");
+		result = result == CLIENT_DONE ? CLIENT_REFUSED : result;
+	}
+	return result;
+}

@@ -1,0 +1,193 @@
+/*
+ * show BATCH: what tripped, when, from where, what left before, how it came in, to whom, and what
+ * can be done next. Written for somebody who was woken by it.
+ */
+#include "cli/show.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "cli/chart.h"
+#include "cli/field.h"
+#include "cli/lists.h"
+#include "cli/screen.h"
+
+enum { CHART_COLUMNS = 60 };
+
+static void
+print_title(const char *title)
+{
+	printf("\n%s%s%s\n", screen_on(SCREEN_BOLD), title, screen_off(SCREEN_BOLD));
+}
+
+/* "rule volume, 500/10m"; the limit may come as a rate or as a number and a window. */
+static void
+print_rule(const json_t *b)
+{
+	const char *window = field_show(b, "window");
+
+	printf("Stopped by   rule %s", field_show(b, "rule"));
+	if (json_is_string(json_object_get(b, "limit")))
+		printf(", limit %s", field_show(b, "limit"));
+	else if (field_count(b, "limit") > 0)
+		printf(", limit %s%s%s", field_show(b, "limit"),
+		       strcmp(window, "-") == 0 ? "" : " recipients in ",
+		       strcmp(window, "-") == 0 ? " recipients" : window);
+	printf(" in environment %s\n", field_show(b, "environment"));
+	printf("Counted per  %s\n", field_show(b, "key"));
+}
+
+static void
+print_facts(const json_t *b)
+{
+	const char *state = field_text(b, "state"), *sender = field_text(b, "sender");
+	enum screen_style style = screen_state_style(state);
+	char size[UNITS_BYTES];
+
+	printf("%sBatch %s%s  %s%s%s: %s held of %s\n\n", screen_on(SCREEN_BOLD),
+	       screen_text(field_text(b, "id")), screen_off(SCREEN_BOLD), screen_on(style),
+	       screen_text(state), screen_off(style),
+	       json_is_integer(json_object_get(b, "held")) ? screen_count(field_count(b, "held"))
+							   : "?",
+	       screen_counted(field_count(b, "recipients"), "recipient", "recipients"));
+	print_rule(b);
+	printf("From         source %s, sender %s\n", field_show(b, "source"),
+	       *sender == '\0' ? "<>" : screen_text(sender));
+	printf("Subject      %s\n", field_show(b, "subject"));
+	printf("Opened       %s, last mail %s%s\n", screen_time(field_text(b, "opened_at")),
+	       screen_time(field_text(b, "last_at")),
+	       field_is_true(b, "collecting") ? "; mail that follows joins it" : "");
+	printf("Size         %s to %s, %s in all\n",
+	       screen_counted(field_count(b, "messages"), "message", "messages"),
+	       screen_counted(field_count(b, "distinct_recipients"), "different recipient",
+			      "different recipients"),
+	       units_format_size((uint64_t)field_count(b, "bytes"), size));
+	printf("Leaked       %s%s left before it tripped%s\n",
+	       screen_on(field_count(b, "leaked") > 0 ? SCREEN_RED : SCREEN_PLAIN),
+	       screen_counted(field_count(b, "leaked"), "recipient", "recipients"),
+	       screen_off(field_count(b, "leaked") > 0 ? SCREEN_RED : SCREEN_PLAIN));
+	printf("So far       released %s, sent %s, failed %s, discarded %s\n",
+	       screen_count(field_count(b, "released")), screen_count(field_count(b, "sent")),
+	       screen_count(field_count(b, "failed")), screen_count(field_count(b, "discarded")));
+	if (*field_text(b, "decided_by") != '\0')
+		printf("Decided      %s by %s: %s\n", screen_time(field_text(b, "decided_at")),
+		       screen_text(field_text(b, "decided_by")), field_show(b, "decided_reason"));
+}
+
+static void
+print_arrivals(const json_t *story)
+{
+	json_t *items = json_object_get(story, "arrivals"), *item;
+	struct chart_point *points;
+	int64_t step = field_count(story, "step_seconds"), most = 0;
+	size_t count = 0, i;
+	char unit[UNITS_BYTES];
+
+	points = mem_alloc((json_array_size(items) + 1) * sizeof(*points));
+	json_array_foreach(items, i, item)
+	{
+		int64_t at = screen_time_parse(field_text(item, "at"));
+
+		if (at < 0)
+			continue;
+		points[count++] = (struct chart_point){at, field_count(item, "count")};
+		most = field_count(item, "count") > most ? field_count(item, "count") : most;
+	}
+	step = step < 1 ? 1 : step;
+	if (count > 0) {
+		print_title("Arrivals");
+		step = chart_print(stdout, points, count, step, CHART_COLUMNS, "  ");
+		printf("  %s to %s, %s a column\n",
+		       screen_time(field_text(json_array_get(items, 0), "at")),
+		       screen_time(
+			   field_text(json_array_get(items, json_array_size(items) - 1), "at")),
+		       units_format_duration(step * CLOCK_SECOND, unit));
+	}
+	free(points);
+}
+
+static void
+print_domains(const json_t *b, const json_t *story)
+{
+	static const struct table_column columns[] = {
+	    {"DOMAIN", TABLE_SHRINKS}, {"RECIPIENTS", TABLE_RIGHT}, {"SHARE", TABLE_RIGHT}};
+	json_t *items = json_object_get(story, "top_domains"), *item;
+	double all = (double)field_count(b, "recipients");
+	struct table t;
+	size_t i;
+
+	if (json_array_size(items) == 0)
+		return;
+	print_title("Top domains");
+	table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	t.indent = "  ";
+	json_array_foreach(items, i, item)
+	{
+		double share = (double)field_count(item, "count") * 100 / (all < 1 ? 1 : all);
+		char text[16];
+
+		snprintf(text, sizeof(text), share > 0 && share < 1 ? "<1%%" : "%.0f%%", share);
+		table_add(&t, field_text(item, "value"));
+		table_add_count(&t, field_count(item, "count"));
+		table_add(&t, text);
+	}
+	lists_print(&t);
+}
+
+/* A list of texts, or of objects with value and count. */
+static void
+print_texts(const json_t *story, const char *name, const char *title)
+{
+	json_t *items = json_object_get(story, name), *item;
+	size_t i;
+
+	if (json_array_size(items) == 0)
+		return;
+	print_title(title);
+	json_array_foreach(items, i, item)
+	{
+		if (json_is_string(item))
+			printf("  %s\n", screen_text(json_string_value(item)));
+		else if (*field_text(item, "value") != '\0')
+			printf("  %s  (%s)\n", field_show(item, "value"),
+			       screen_count(field_count(item, "count")));
+	}
+}
+
+int
+show_run(struct command *c)
+{
+	struct buf path = {0};
+	char *id = command_batch_id(c->options->words[0]);
+	json_t *batch, *story;
+	int result;
+
+	if (id == NULL)
+		return command_usage(c,
+				     "\"%s\" is no batch; batches look like B17 (mailfuse "
+				     "batches lists them).",
+				     screen_text(c->options->words[0]));
+	buf_printf(&path, "/v1/batches/%s", id);
+	free(id);
+	result = command_get(c, buf_text(&path), &batch);
+	buf_free(&path);
+	if (result != CLIENT_DONE)
+		return result;
+	story = json_object_get(batch, "story");
+	if (c->json) {
+		command_print_json(batch);
+	} else {
+		print_facts(batch);
+		print_arrivals(story);
+		print_domains(batch, story);
+		print_texts(story, "subjects", "Sample subjects");
+		print_texts(story, "first_messages", "First messages");
+		print_texts(story, "next", "What can be done next");
+	}
+	json_decref(batch);
+	return CLIENT_DONE;
+}

@@ -1,0 +1,151 @@
+/*
+ * Aligned tables. Called by every verb that prints a list; the verb fills one, prints it and
+ * frees it. Cells are copied.
+ */
+#include "cli/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* A column that shrinks keeps so many columns of the terminal. */
+enum { SHRINKS_TO = 8, GAP = 2 };
+
+void
+table_init(struct table *t, const struct table_column *columns, size_t count)
+{
+	memset(t, 0, sizeof(*t));
+	t->columns = columns;
+	t->column_count = count;
+	t->indent = "";
+}
+
+void
+table_free(struct table *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->cell_count; i++)
+		free(t->cells[i].text);
+	free(t->cells);
+	memset(t, 0, sizeof(*t));
+}
+
+void
+table_add_styled(struct table *t, const char *text, enum screen_style style)
+{
+	struct table_cell *cell;
+
+	/* The memory doubles: at powers of two. */
+	if ((t->cell_count & (t->cell_count - 1)) == 0)
+		t->cells = mem_resize_array(t->cells, t->cell_count == 0 ? 1 : t->cell_count * 2,
+					    sizeof(*t->cells));
+	cell = &t->cells[t->cell_count++];
+	if (text == NULL || *text == '\0')
+		text = "-";
+	cell->text = mem_strdup(screen_text(text));
+	cell->width = screen_width(cell->text);
+	cell->style = style;
+}
+
+void
+table_add(struct table *t, const char *text)
+{
+	table_add_styled(t, text, SCREEN_PLAIN);
+}
+
+void
+table_add_count(struct table *t, int64_t n)
+{
+	table_add(t, screen_count(n));
+}
+
+static size_t *
+measure_columns(const struct table *t)
+{
+	size_t *widths = mem_alloc(t->column_count * sizeof(*widths)), i;
+
+	for (i = 0; i < t->column_count; i++)
+		widths[i] = screen_width(t->columns[i].title);
+	for (i = 0; i < t->cell_count; i++) {
+		if (t->cells[i].width > widths[i % t->column_count])
+			widths[i % t->column_count] = t->cells[i].width;
+	}
+	return widths;
+}
+
+/* Takes columns from the widest cell that may shrink until the line fits, or nothing is left. */
+static void
+shrink_columns(const struct table *t, size_t *widths, size_t limit)
+{
+	size_t total = screen_width(t->indent) + GAP * (t->column_count - 1), i, widest;
+
+	for (i = 0; i < t->column_count; i++)
+		total += widths[i];
+	for (; total > limit; total--) {
+		widest = t->column_count;
+		for (i = 0; i < t->column_count; i++) {
+			if ((t->columns[i].flags & TABLE_SHRINKS) && widths[i] > SHRINKS_TO &&
+			    (widest == t->column_count || widths[i] > widths[widest]))
+				widest = i;
+		}
+		if (widest == t->column_count)
+			return;
+		widths[widest]--;
+	}
+}
+
+static void
+print_spaces(FILE *out, size_t n)
+{
+	fprintf(out, "%*s", (int)n, "");
+}
+
+static void
+print_cell(FILE *out, const struct table_cell *cell, size_t width, bool right, bool last)
+{
+	const char *dots = "";
+	size_t bytes = strlen(cell->text), used = cell->width;
+
+	if (used > width) {
+		dots = screen_is_utf8() ? "\xe2\x80\xa6" : "...";
+		bytes = screen_fit(cell->text, width - screen_width(dots), &used);
+		used += screen_width(dots);
+	}
+	if (right && used < width)
+		print_spaces(out, width - used);
+	fprintf(out, "%s%.*s%s%s", screen_on(cell->style), (int)bytes, cell->text, dots,
+		screen_off(cell->style));
+	if (!last)
+		print_spaces(out, GAP + (right || used > width ? 0 : width - used));
+}
+
+void
+table_print(const struct table *t, FILE *out, size_t limit)
+{
+	size_t *widths = measure_columns(t), i, column;
+
+	if (limit > 0)
+		shrink_columns(t, widths, limit);
+	for (i = 0; i < t->column_count + t->cell_count; i++) {
+		struct table_cell title = {0};
+		const struct table_cell *cell = &title;
+
+		column = i % t->column_count;
+		if (i < t->column_count) {
+			title.text = (char *)(uintptr_t)t->columns[column].title;
+			title.width = screen_width(title.text);
+			title.style = SCREEN_BOLD;
+		} else {
+			cell = &t->cells[i - t->column_count];
+		}
+		if (column == 0)
+			fputs(t->indent, out);
+		print_cell(out, cell, widths[column], t->columns[column].flags & TABLE_RIGHT,
+			   column + 1 == t->column_count);
+		if (column + 1 == t->column_count)
+			fputc('\n', out);
+	}
+	free(widths);
+}
