@@ -11,8 +11,12 @@
 
 #include "base/buf.h"
 
-enum config_others { CONFIG_OTHERS_DROP, CONFIG_OTHERS_REWRITE, CONFIG_OTHERS_REJECT,
-	CONFIG_OTHERS_HOLD };
+enum config_others {
+	CONFIG_OTHERS_DROP,
+	CONFIG_OTHERS_REWRITE,
+	CONFIG_OTHERS_REJECT,
+	CONFIG_OTHERS_HOLD
+};
 enum config_bare_newline { CONFIG_BARE_NORMALIZE, CONFIG_BARE_REJECT };
 enum config_log { CONFIG_LOG_STDERR, CONFIG_LOG_SYSLOG };
 enum config_alert_type { CONFIG_ALERT_WEBHOOK, CONFIG_ALERT_SLACK, CONFIG_ALERT_EXEC };
@@ -30,37 +34,38 @@ enum config_per {
 
 struct config_listener {
 	char *name;
-	char *host;                 /* IPv4, IPv6 without brackets, never a name; or "" with unix path later */
-	uint16_t port;              /* 0 = any, tests only */
-	uint64_t max_message_size;  /* bytes */
+	char *host;    /* IPv4, IPv6 without brackets, never a name; or "" with unix path later */
+	uint16_t port; /* 0 = any, tests only */
+	uint64_t max_message_size; /* bytes */
 	uint32_t max_recipients;
 	uint32_t max_connections;
-	int64_t idle_timeout;       /* microseconds */
+	int64_t idle_timeout; /* microseconds */
 	enum config_bare_newline bare_newline;
 };
 
 struct config_upstream {
 	char *name;
-	char *host;                 /* name or address */
+	char *host; /* name or address */
 	uint16_t port;
-	uint32_t connections;       /* in all, over every loop */
+	uint32_t connections; /* in all, over every loop */
 	int64_t retry_for;
-	int64_t timeout;            /* of one reply; the wait after the final dot is twice that (RFC 5321 4.5.3.2) */
+	int64_t timeout; /* of one reply; the wait after the final dot is twice that (RFC
+			    5321 4.5.3.2) */
 };
 
-struct config_match {               /* NULL list = the key is absent */
+struct config_match { /* NULL list = the key is absent */
 	char **listeners, **networks, **users, **tls_names;
 };
 
 struct config_burst {
-	char *name;                 /* "volume" */
-	uint32_t limit;             /* recipients */
+	char *name;     /* "volume" */
+	uint32_t limit; /* recipients */
 	int64_t window;
-	unsigned per;               /* enum config_per */
-	uint32_t head;              /* 0 = no head: what is under the limit leaves at once */
+	unsigned per;  /* enum config_per */
+	uint32_t head; /* 0 = no head: what is under the limit leaves at once */
 	int64_t head_window;
 	int64_t settle;
-	int64_t cooldown;           /* 0 = until decided */
+	int64_t cooldown; /* 0 = until decided */
 	enum config_burst_action action;
 };
 
@@ -69,9 +74,9 @@ struct config_environment {
 	bool production;
 	struct config_match *matches;
 	size_t match_count;
-	char *upstream;             /* name; "" = capture (`none`); NULL = none defined, everything is held */
+	char *upstream; /* name; "" = capture (`none`); NULL = none defined, everything is held */
 	char *subject_prefix;
-	char **allow;               /* never NULL; an empty list is nobody */
+	char **allow; /* never NULL; an empty list is nobody */
 	enum config_others others;
 	char *rewrite_to;
 	struct config_burst *bursts; /* the built-in ones where the file sets none */
@@ -81,42 +86,49 @@ struct config_environment {
 struct config_alert {
 	char *name;
 	enum config_alert_type type;
-	char *url;                  /* webhook, slack */
-	char **command;             /* exec: program and arguments */
-	char **events;              /* globs over event names; never NULL */
+	char *url;      /* webhook, slack */
+	char **command; /* exec: program and arguments */
+	char **events;  /* globs over event names; never NULL */
 	int64_t retry_for;
 	int64_t timeout;
 };
 
 struct config {
-	char *path;                 /* "" = built-in defaults */
+	char *path; /* "" = built-in defaults */
 	char *hostname, *store, *control;
 	enum config_log log;
-	uint32_t loops;             /* 0 = one per core, at most 8 */
+	uint32_t loops; /* 0 = one per core, at most 8 */
 	int64_t keep_dropped, keep_discarded, keep_sent;
 	uint64_t quarantine_limit, min_free_space;
-	uint64_t memory_limit;      /* bytes of message content in memory, in all */
-	struct config_listener *listeners;   size_t listener_count;
-	struct config_upstream *upstreams;   size_t upstream_count;
+	uint64_t memory_limit; /* bytes of message content in memory, in all */
+	struct config_listener *listeners;
+	size_t listener_count;
+	struct config_upstream *upstreams;
+	size_t upstream_count;
 	/* Always ends with the built-in `unknown`, which has no match and holds everything. */
-	struct config_environment *environments; size_t environment_count;
-	struct config_alert *alerts;         size_t alert_count;
-	int refs;                   /* atomic; config_ref(), config_unref() */
+	struct config_environment *environments;
+	size_t environment_count;
+	struct config_alert *alerts;
+	size_t alert_count;
+	int refs; /* atomic; config_ref(), config_unref() */
 };
 
 /*
  * Reads and checks a file; path NULL = built-in defaults. All errors of the file are added to
- * `errors`, one a line: "FILE:LINE: what is wrong; what to write instead". Returns NULL if there was one.
+ * `errors`, one a line: "FILE:LINE: what is wrong; what to write instead". Returns NULL if there
+ * was one.
  * `${NAME}` in a value is the environment variable (an unset one is an error); `file:PATH` is
- * the file's first line where the setting says so. Never prints. Not for a relay loop (reads files).
+ * the file's first line where the setting says so. Never prints. Not for a relay loop (reads
+ * files).
  */
 struct config *config_load(const char *path, struct buf *errors);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
 /*
- * Which settings of `next` differ from `now` but need a restart (store, control, loops, listener addresses, log):
- * their names, comma-separated, added to `out`; nothing added if a reload can take all of it.
+ * Which settings of `next` differ from `now` but need a restart (store, control, loops, listener
+ * addresses, log): their names, comma-separated, added to `out`; nothing added if a reload can take
+ * all of it.
  */
 void config_diff_fixed(const struct config *now, const struct config *next, struct buf *out);
 

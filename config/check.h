@@ -1,0 +1,21 @@
+/*
+ * What must hold between the settings of a configuration, beyond each one alone.
+ */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+
+#include <stdbool.h>
+
+#include "config/config.h"
+#include "config/problem.h"
+#include "config/text.h"
+
+/*
+ * Sections of `c` stand in the order of `at`, nothing built in is in them yet. Settings that could
+ * not be converted are left as they were reset and bring no second problem. Networks are brought to
+ * their one form.
+ */
+void check_config(struct config *c, const struct text_section *at, struct problems *problems);
+bool check_is_domain(const char *name);
+
+#endif
