@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "control/http.h"
 #include "control/json.h"
+#include "control/request.h"
 
 struct audit_rows {
 	json_t *items;

@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "control/http.h"
 #include "control/json.h"
+#include "control/request.h"
 
 enum { TOP = 10, FIRST_MESSAGES = 5, STEPS_MAX = 60 };
 

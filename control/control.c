@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "control/holds.h"
+#include "control/button.h"
 #include "control/http.h"
 
 enum { BACKLOG = 64 };
@@ -26,7 +26,7 @@ enum { BACKLOG = 64 };
 
 struct control {
 	struct control_deps deps;
-	struct holds *holds;
+	struct button *button;
 	struct http *http;
 	char *path;
 	dev_t device; /* the socket that is ours: */
@@ -190,8 +190,8 @@ control_new(const struct control_deps *deps, const char *path, struct buf *error
 		c->device = st.st_dev;
 		c->inode = st.st_ino;
 	}
-	c->holds = holds_new(&c->deps);
-	c->http = http_new(&c->deps, c->holds, fd);
+	c->button = button_new(&c->deps);
+	c->http = http_new(&c->deps, c->button, fd);
 	log_info("- control_listening path=%s", log_safe(path));
 	return c;
 }
@@ -207,7 +207,7 @@ control_free(struct control *c)
 		unlink(c->path);
 	http_drain(c->http, DRAIN_PATIENCE);
 	http_free(c->http);
-	holds_free(c->holds);
+	button_free(c->button);
 	free(c->path);
 	free(c);
 }

@@ -6,8 +6,8 @@
 
 #include "base/id.h"
 #include "base/log.h"
-#include "control/http.h"
 #include "control/json.h"
+#include "control/request.h"
 
 struct page {
 	json_t *items;

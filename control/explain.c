@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/http.h"
 #include "control/json.h"
+#include "control/request.h"
 #include "mail/message.h"
 
 enum { RECIPIENTS_MAX = 1000, NAME_MAX_BYTES = 320, PATH_MAX_BYTES = 600 };

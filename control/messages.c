@@ -9,8 +9,8 @@
 
 #include "base/id.h"
 #include "base/log.h"
-#include "control/http.h"
 #include "control/json.h"
+#include "control/request.h"
 #include "mail/mime.h"
 
 enum {

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "control/http.h"
 #include "control/json.h"
+#include "control/request.h"
 
 enum { LONGEST = 50 };
 

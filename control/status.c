@@ -9,9 +9,9 @@
 
 #include "base/metrics.h"
 #include "base/units.h"
-#include "control/holds.h"
-#include "control/http.h"
+#include "control/button.h"
 #include "control/json.h"
+#include "control/request.h"
 #include "control/warnings.h"
 
 #ifndef PACKAGE_VERSION
@@ -126,7 +126,7 @@ add_hold(void *context, const struct store_hold *h)
 {
 	json_t *o = json_make_object();
 
-	json_put_text(o, "scope", holds_scope_name(h->scope));
+	json_put_text(o, "scope", button_scope_name(h->scope));
 	json_put_text(o, "name", h->name);
 	json_put_text(o, "reason", h->reason);
 	json_put_text(o, "who", h->who);

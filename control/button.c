@@ -7,7 +7,7 @@
  * yet, or the write failed). Called by http.c; on the main loop. struct hold_job is freed by
  * hold_stored().
  */
-#include "control/holds.h"
+#include "control/button.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +15,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "control/http.h"
 #include "control/json.h"
+#include "control/request.h"
 
 enum { NAME_MAX_BYTES = 320 };
 
@@ -25,7 +25,7 @@ struct hold_list {
 	size_t count;
 };
 
-struct holds {
+struct button {
 	const struct control_deps *deps;
 	struct hold_list stored, unstored;
 };
@@ -40,7 +40,7 @@ struct hold_job {
 };
 
 const char *
-holds_scope_name(int scope)
+button_scope_name(int scope)
 {
 	static const char *const names[] = {"everything", "environment", "source"};
 
@@ -51,7 +51,7 @@ static bool
 scope_parse(const char *text, enum gate_scope *out)
 {
 	for (int i = 0; i < 3; i++) {
-		if (strcmp(text, holds_scope_name(i)) == 0) {
+		if (strcmp(text, button_scope_name(i)) == 0) {
 			*out = (enum gate_scope)i;
 			return true;
 		}
@@ -116,51 +116,51 @@ add_row(void *context, const struct store_hold *row)
 
 /* Where the store cannot be read, what was known stays in force. */
 static bool
-holds_read(struct holds *h)
+button_read(struct button *b)
 {
 	struct hold_list now = {0};
 
-	if (store_view_holds(h->deps->view, add_row, &now) != STORE_OK) {
-		log_warn("- control_holds_unreadable in_force=%zu", h->stored.count);
+	if (store_view_holds(b->deps->view, add_row, &now) != STORE_OK) {
+		log_warn("- control_holds_unreadable in_force=%zu", b->stored.count);
 		list_clear(&now);
 		return false;
 	}
-	list_clear(&h->stored);
-	h->stored = now;
+	list_clear(&b->stored);
+	b->stored = now;
 	return true;
 }
 
 static void
-holds_enforce(struct holds *h)
+button_enforce(struct button *b)
 {
-	size_t count = h->stored.count + h->unstored.count;
+	size_t count = b->stored.count + b->unstored.count;
 	struct gate_hold *all = mem_zalloc((count + 1) * sizeof(*all));
 
-	if (h->stored.count > 0)
-		memcpy(all, h->stored.items, h->stored.count * sizeof(*all));
-	if (h->unstored.count > 0)
-		memcpy(all + h->stored.count, h->unstored.items, h->unstored.count * sizeof(*all));
-	counters_set_holds(h->deps->counters, all, count);
+	if (b->stored.count > 0)
+		memcpy(all, b->stored.items, b->stored.count * sizeof(*all));
+	if (b->unstored.count > 0)
+		memcpy(all + b->stored.count, b->unstored.items, b->unstored.count * sizeof(*all));
+	counters_set_holds(b->deps->counters, all, count);
 	free(all);
 }
 
-struct holds *
-holds_new(const struct control_deps *deps)
+struct button *
+button_new(const struct control_deps *deps)
 {
-	struct holds *h = mem_zalloc(sizeof(*h));
+	struct button *b = mem_zalloc(sizeof(*b));
 
-	h->deps = deps;
-	holds_read(h);
-	holds_enforce(h);
-	return h;
+	b->deps = deps;
+	button_read(b);
+	button_enforce(b);
+	return b;
 }
 
 void
-holds_free(struct holds *h)
+button_free(struct button *b)
 {
-	list_clear(&h->stored);
-	list_clear(&h->unstored);
-	free(h);
+	list_clear(&b->stored);
+	list_clear(&b->unstored);
+	free(b);
 }
 
 /* ---- pressed and let go */
@@ -210,17 +210,17 @@ hold_stored(struct loop_post *post)
 		return;
 	}
 	log_info("- control_%s who=%s scope=%s name=%s stored=%d", on ? "hold" : "unhold",
-		 log_safe(j->who), holds_scope_name(j->job.u.hold.scope), log_safe(j->name),
+		 log_safe(j->who), button_scope_name(j->job.u.hold.scope), log_safe(j->name),
 		 j->job.result == STORE_OK);
 	if (j->job.result != STORE_OK) {
 		hold_failed(j);
 		hold_job_free(j);
 		return;
 	}
-	was = list_remove(&r->holds->unstored, j->job.u.hold.scope, j->name, j->unstored_since);
-	if (!holds_read(r->holds) && !on)
-		list_remove(&r->holds->stored, j->job.u.hold.scope, j->name, 0);
-	holds_enforce(r->holds);
+	was = list_remove(&r->button->unstored, j->job.u.hold.scope, j->name, j->unstored_since);
+	if (!button_read(r->button) && !on)
+		list_remove(&r->button->stored, j->job.u.hold.scope, j->name, 0);
+	button_enforce(r->button);
 	deps->alert_poke(deps->context);
 	if (!on)
 		deps->queue_poke(deps->context);
@@ -315,22 +315,22 @@ hold_submit(struct request *r, bool on)
 	j->job.u.hold.now = clock_wall();
 	if (on) {
 		/* Two presses of the same make one. */
-		list_remove(&r->holds->unstored, scope, name, 0);
-		list_add(&r->holds->unstored, scope, name, reason, j->job.u.hold.now);
-		holds_enforce(r->holds);
+		list_remove(&r->button->unstored, scope, name, 0);
+		list_add(&r->button->unstored, scope, name, reason, j->job.u.hold.now);
+		button_enforce(r->button);
 	}
-	j->unstored_since = list_since(&r->holds->unstored, scope, name);
+	j->unstored_since = list_since(&r->button->unstored, scope, name);
 	writer_submit(r->deps->store, &j->job);
 }
 
 void
-holds_hold(struct request *r)
+button_hold(struct request *r)
 {
 	hold_submit(r, true);
 }
 
 void
-holds_unhold(struct request *r)
+button_unhold(struct request *r)
 {
 	hold_submit(r, false);
 }

@@ -1,0 +1,296 @@
+/*
+ * One call of the control API: its answer, and the reading of what it asks. Called by http.c and
+ * the nouns, on the main loop. The answer frees the request.
+ */
+#include "control/request.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "control/json.h"
+
+enum { REASON_MAX = 500 };
+
+static const char *
+status_title(int status)
+{
+	static const struct {
+		int status;
+		const char *title;
+	} titles[] = {{200, "OK"},
+		      {400, "Bad Request"},
+		      {403, "Forbidden"},
+		      {404, "Not Found"},
+		      {405, "Method Not Allowed"},
+		      {409, "Conflict"},
+		      {413, "Content Too Large"},
+		      {503, "Service Unavailable"}};
+
+	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
+		if (titles[i].status == status)
+			return titles[i].title;
+	return "Error";
+}
+
+/* ---- the answer */
+
+static void
+request_free(struct request *r)
+{
+	if (r->http != NULL) {
+		struct evhttp_connection *c = evhttp_request_get_connection(r->http);
+
+		if (c != NULL)
+			evhttp_connection_set_closecb(c, NULL, NULL);
+	}
+	if (r->deps != NULL)
+		LIST_REMOVE(r, next);
+	if (r->query != NULL) {
+		evhttp_clear_headers(r->query);
+		free(r->query);
+	}
+	json_decref(r->body);
+	free(r);
+}
+
+static void
+release_bytes(const void *data, size_t len, void *context)
+{
+	(void)len;
+	(void)context;
+	free((void *)(uintptr_t)data);
+}
+
+/* The one way out of every call. Takes `bytes`. */
+static void
+request_send(struct request *r, int status, const char *type, char *bytes, size_t len)
+{
+	struct evhttp_request *http = r->http;
+	struct evkeyvalq *headers;
+	struct evbuffer *body;
+
+	log_debug("- control_answer path=%s who=%s status=%d", log_safe(r->path), log_safe(r->who),
+		  status);
+	request_free(r);
+	if (http == NULL) { /* nobody is left to tell */
+		free(bytes);
+		return;
+	}
+	headers = evhttp_request_get_output_headers(http);
+	evhttp_add_header(headers, "Content-Type", type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	body = evbuffer_new();
+	if (body == NULL || evbuffer_add_reference(body, bytes, len, release_bytes, NULL) != 0)
+		fatal("out of memory");
+	evhttp_send_reply(http, status, status_title(status), body);
+	evbuffer_free(body);
+}
+
+static void
+request_send_json(struct request *r, int status, const char *type, json_t *answer)
+{
+	char *text = json_dumps(answer, JSON_COMPACT);
+
+	if (text == NULL)
+		fatal("out of memory");
+	json_decref(answer);
+	request_send(r, status, type, text, strlen(text));
+}
+
+void
+request_reply(struct request *r, json_t *answer)
+{
+	request_send_json(r, 200, "application/json", answer);
+}
+
+void
+request_reply_bytes(struct request *r, const char *type, struct buf *bytes)
+{
+	size_t len = bytes->len;
+
+	request_send(r, 200, type, buf_take(bytes), len);
+}
+
+void
+request_fail(struct request *r, int status, const char *format, ...)
+{
+	json_t *problem = json_make_object();
+	char *text;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		fatal("out of memory");
+	va_end(args);
+	json_put_text(problem, "type", "about:blank");
+	json_put_text(problem, "title", status_title(status));
+	json_put_count(problem, "status", (uint64_t)status);
+	json_put_text(problem, "detail", text);
+	free(text);
+	request_send_json(r, status, "application/problem+json", problem);
+}
+
+void
+request_fail_store(struct request *r, enum store_result result, const char *what, const char *error)
+{
+	const char *because = error[0] != '\0' ? error : "the log of mailfused says more";
+
+	if (result == STORE_MISSING)
+		request_fail(r, 404, "there is no %s", what);
+	else if (result == STORE_REFUSED)
+		request_fail(r, 409, "%s: %s", what, because);
+	else if (result == STORE_BUSY)
+		request_fail(r, 503, "%s: the store is busy; try again in a moment (%s)", what,
+			     because);
+	else if (result == STORE_FULL)
+		request_fail(r, 503, "%s: the store is full; make room on its disk (%s)", what,
+			     because);
+	else
+		request_fail(r, 503, "%s: the store cannot answer: %s", what, because);
+}
+
+/* ---- reading a call */
+
+const struct config *
+request_config(const struct request *r)
+{
+	return policy_config(r->deps->policy(r->deps->context));
+}
+
+static bool
+is_known(const char *const *known, const char *name)
+{
+	for (; *known != NULL; known++)
+		if (strcmp(*known, name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+fail_unknown(struct request *r, const char *kind, const char *name, const char *const *known)
+{
+	struct buf names = {0};
+
+	for (; *known != NULL; known++)
+		buf_printf(&names, "%s%s", names.len > 0 ? ", " : "", *known);
+	request_fail(r, 400, "unknown %s %s; %s", kind, log_safe(name),
+		     names.len > 0 ? buf_text(&names) : "this call takes none");
+	buf_free(&names);
+	return false;
+}
+
+bool
+request_check_query(struct request *r, const char *const *known)
+{
+	const struct evkeyval *pair;
+
+	TAILQ_FOREACH (pair, r->query, next) {
+		if (!is_known(known, pair->key))
+			return fail_unknown(r, "parameter", pair->key, known);
+	}
+	return true;
+}
+
+bool
+request_check_fields(struct request *r, const char *const *known)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(r->body, key, value)
+	{
+		if (!is_known(known, key))
+			return fail_unknown(r, "field", key, known);
+	}
+	return true;
+}
+
+const char *
+request_query(const struct request *r, const char *name)
+{
+	const char *value = evhttp_find_header(r->query, name);
+
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+bool
+request_query_limit(struct request *r, const char *name, uint32_t fallback, uint32_t most,
+		    uint32_t *out)
+{
+	const char *text = request_query(r, name);
+	unsigned long value;
+	char *end;
+
+	*out = fallback;
+	if (text == NULL)
+		return true;
+	value = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < 1 || value > most) {
+		request_fail(r, 400, "%s=%s: write a number from 1 to %u", name, log_safe(text),
+			     (unsigned)most);
+		return false;
+	}
+	*out = (uint32_t)value;
+	return true;
+}
+
+bool
+request_field_text(struct request *r, const char *name, size_t max, const char **out)
+{
+	json_t *value = json_object_get(r->body, name);
+	const char *text;
+
+	*out = "";
+	if (value == NULL || json_is_null(value))
+		return true;
+	if (!json_is_string(value)) {
+		request_fail(r, 400, "%s is not text: write it in quotes", name);
+		return false;
+	}
+	text = json_string_value(value);
+	if (strlen(text) > max) {
+		request_fail(r, 400, "%s has %zu bytes; at most %zu are allowed", name,
+			     strlen(text), max);
+		return false;
+	}
+	for (const char *c = text; *c != '\0'; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+			request_fail(r, 400, "%s has a control character: write one line of text",
+				     name);
+			return false;
+		}
+	}
+	*out = text;
+	return true;
+}
+
+bool
+request_field_reason(struct request *r, const char **out)
+{
+	if (!request_field_text(r, "reason", REASON_MAX, out))
+		return false;
+	if (text_is_blank(*out)) {
+		request_fail(r, 400, "say why: --reason TEXT");
+		return false;
+	}
+	return true;
+}
+
+bool
+request_field_bool(struct request *r, const char *name, bool *out)
+{
+	json_t *value = json_object_get(r->body, name);
+
+	*out = json_is_true(value);
+	if (value == NULL || json_is_null(value) || json_is_boolean(value))
+		return true;
+	request_fail(r, 400, "%s: write true or false", name);
+	return false;
+}

@@ -1,0 +1,68 @@
+/*
+ * One call of the control API, as the nouns see it: what it asks, and its answer. On the main loop.
+ */
+#ifndef CONTROL_REQUEST_H
+#define CONTROL_REQUEST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "control/control.h"
+
+struct button;
+struct config;
+struct evhttp_request;
+struct evkeyvalq;
+
+/*
+ * One call, from its last byte to its answer. A handler answers it exactly once, at once or, when
+ * the store has to write first, later: request_reply*() and request_fail() free it. The client may
+ * be gone by then, which only the answering functions need to know.
+ */
+struct request {
+	LIST_ENTRY(request) next;        /* unanswered ones, in the server */
+	const struct control_deps *deps; /* NULL after http_free(): only an answer is left to do */
+	struct button *button;
+	struct evhttp_request *http; /* NULL once the client's connection is gone */
+	const char *path;            /* as asked, for the log */
+	char id[64];                 /* what stood for the `*` of the route, "" if none */
+	struct evkeyvalq *query;
+	json_t *body; /* of a POST: an object */
+	char who[96]; /* uid:1000(name) */
+};
+
+/* 200 and this JSON; takes the reference. */
+void request_reply(struct request *r, json_t *answer);
+/* 200 and these bytes; empties `bytes`. */
+void request_reply_bytes(struct request *r, const char *type, struct buf *bytes);
+/* An RFC 9457 problem. The text says in plain English what was wrong and what to do. */
+void request_fail(struct request *r, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same for a result of the store that is not STORE_OK; `what` is `batch B17`, `the log`. */
+void request_fail_store(struct request *r, enum store_result result, const char *what,
+			const char *error);
+/* The configuration in force, for the length of the call. */
+const struct config *request_config(const struct request *r);
+
+/*
+ * Reading a call. Each returns false after it has answered 400: the caller only returns. `known`
+ * ends with NULL; a parameter or field that is not in it is refused, so that a misspelt `frist`
+ * never releases everything.
+ */
+bool request_check_query(struct request *r, const char *const *known);
+bool request_check_fields(struct request *r, const char *const *known);
+/* NULL where it is absent or empty. */
+const char *request_query(const struct request *r, const char *name);
+/* 1 to `most`, `fallback` where absent. */
+bool request_query_limit(struct request *r, const char *name, uint32_t fallback, uint32_t most,
+			 uint32_t *out);
+/* A text field without control characters, at most `max` bytes; "" where absent or null. */
+bool request_field_text(struct request *r, const char *name, size_t max, const char **out);
+/* `reason`, which every change needs. */
+bool request_field_reason(struct request *r, const char **out);
+bool request_field_bool(struct request *r, const char *name, bool *out);
+
+#endif
