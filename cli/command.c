@@ -159,6 +159,14 @@ command_limit(const struct command *c)
 	return options_has(c->options, "limit") ? options_number(c->options, "limit") : PAGE;
 }
 
+const char *
+command_reason(const struct command *c)
+{
+	const char *reason = options_text(c->options, "reason");
+
+	return reason != NULL ? reason : "no reason given";
+}
+
 void
 command_print_json(const json_t *value)
 {

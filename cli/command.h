@@ -41,6 +41,11 @@ int command_list(const struct command *c, const char *path, size_t limit,
 		 void (*row)(void *context, const json_t *item), void *context, bool *more);
 /* --limit, else 1000. */
 size_t command_limit(const struct command *c);
+/*
+ * --reason. What makes nothing leave that was stopped (restore) and what ends a hold may go without
+ * one; the audit log then says so.
+ */
+const char *command_reason(const struct command *c);
 /* One object, one line, on stdout. On a terminal everything but ASCII is escaped. */
 void command_print_json(const json_t *value);
 

@@ -71,7 +71,7 @@ make_body(const struct command *c, json_t *ids)
 	json_t *body = json_object();
 
 	json_object_set(body, "ids", ids);
-	add_text(c, body, "reason");
+	json_object_set_new(body, "reason", json_string(command_reason(c)));
 	if (options_has(c->options, "first"))
 		json_object_set_new(body, "first",
 				    json_integer((json_int_t)options_number(c->options, "first")));

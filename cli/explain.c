@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/units.h"
 #include "cli/field.h"
 #include "cli/lists.h"
 #include "cli/screen.h"
@@ -134,10 +136,14 @@ print_rules(const json_t *answer)
 	json_array_foreach(items, i, item)
 	{
 		bool trips = field_is_true(item, "trips");
+		int64_t window = field_count(item, "window"); /* seconds */
+		char unit[UNITS_BYTES];
 
 		table_add(&t, field_text(item, "rule"));
 		table_add(&t, field_show(item, "limit"));
-		table_add(&t, field_show(item, "window"));
+		table_add(&t, window > 0 && window < INT32_MAX
+				  ? units_format_duration(window * CLOCK_SECOND, unit)
+				  : field_show(item, "window"));
 		table_add(&t, field_show(item, "before"));
 		table_add(&t, field_show(item, "after"));
 		table_add_styled(&t, trips ? "yes" : "no", trips ? SCREEN_RED : SCREEN_PLAIN);

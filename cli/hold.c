@@ -43,9 +43,7 @@ make_body(const struct command *c, const struct scope *s)
 	json_object_set_new(body, "scope", json_string(s->scope));
 	if (strcmp(s->scope, "everything") != 0)
 		json_object_set_new(body, "name", json_string(s->name));
-	if (options_has(c->options, "reason"))
-		json_object_set_new(body, "reason",
-				    json_string(options_text(c->options, "reason")));
+	json_object_set_new(body, "reason", json_string(command_reason(c)));
 	return body;
 }
 

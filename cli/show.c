@@ -24,19 +24,20 @@ print_title(const char *title)
 	printf("\n%s%s%s\n", screen_on(SCREEN_BOLD), title, screen_off(SCREEN_BOLD));
 }
 
-/* "rule volume, 500/10m"; the limit may come as a rate or as a number and a window. */
+/* "rule volume (50 recipients in 10 min)"; a rule without a limit is named only. */
 static void
 print_rule(const json_t *b)
 {
-	const char *window = field_show(b, "window");
+	int64_t window = field_count(b, "window");
+	char unit[UNITS_BYTES];
 
 	printf("Stopped by   rule %s", field_show(b, "rule"));
 	if (json_is_string(json_object_get(b, "limit")))
-		printf(", limit %s", field_show(b, "limit"));
-	else if (field_count(b, "limit") > 0)
-		printf(", limit %s%s%s", field_show(b, "limit"),
-		       strcmp(window, "-") == 0 ? "" : " recipients in ",
-		       strcmp(window, "-") == 0 ? " recipients" : window);
+		printf(" (%s)", field_show(b, "limit"));
+	else if (field_count(b, "limit") > 0 && window > 0 && window < INT32_MAX)
+		printf(" (more than %s in %s)",
+		       screen_counted(field_count(b, "limit"), "recipient", "recipients"),
+		       units_format_duration(window * CLOCK_SECOND, unit));
 	printf(" in environment %s\n", field_show(b, "environment"));
 	printf("Counted per  %s\n", field_show(b, "key"));
 }
@@ -158,6 +159,31 @@ print_texts(const json_t *story, const char *name, const char *title)
 	}
 }
 
+static void
+print_first_messages(const json_t *story)
+{
+	static const struct table_column columns[] = {
+	    {"DELIVERY", 0}, {"ACCEPTED", 0}, {"STATE", 0}, {"RECIPIENT", TABLE_SHRINKS}};
+	json_t *items = json_object_get(story, "first_messages"), *item;
+	struct table t;
+	size_t i;
+
+	table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	t.indent = "  ";
+	json_array_foreach(items, i, item)
+	{
+		const char *state = field_text(item, "state");
+
+		table_add(&t, field_text(item, "id"));
+		table_add(&t, screen_time(field_text(item, "accepted_at")));
+		table_add_styled(&t, state, screen_state_style(state));
+		table_add(&t, field_text(item, "recipient"));
+	}
+	if (t.cell_count > 0)
+		print_title("First messages");
+	lists_print(&t);
+}
+
 int
 show_run(struct command *c)
 {
@@ -185,7 +211,7 @@ show_run(struct command *c)
 		print_arrivals(story);
 		print_domains(batch, story);
 		print_texts(story, "subjects", "Sample subjects");
-		print_texts(story, "first_messages", "First messages");
+		print_first_messages(story);
 		print_texts(story, "next", "What can be done next");
 	}
 	json_decref(batch);
