@@ -5,14 +5,17 @@ same tests run on the plain and the sanitizer builds. A sanitizer's report in th
 that was not asked for, fails the test that stops the gate.
 """
 
+import http.client
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import urlencode
 
 from .client import Client
 from .wait import wait_for
@@ -80,6 +83,17 @@ class Failed(Exception):
     def __init__(self, result):
         super().__init__(f"exit {result.returncode}: {result.stdout}{result.stderr}")
         self.code, self.stdout, self.stderr = result.returncode, result.stdout, result.stderr
+
+
+class UnixHTTPConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 class Gate:
@@ -229,6 +243,29 @@ class Gate:
         rows = self.do(*arguments)
         assert len(rows) == 1, rows
         return rows[0]
+
+    def api(self, method, path, body=None):
+        """One call of the control API: (status, object)."""
+        connection = UnixHTTPConnection(self.control)
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        kind = answer.headers.get("Content-Type", "")
+        return answer.status, json.loads(content) if "json" in kind else content
+
+    def deliveries(self, **filters):
+        """Every delivery that fits, page by page."""
+        rows, after = [], None
+        while True:
+            query = dict(filters, limit=1000, **({"after": after} if after else {}))
+            status, page = self.api("GET", "/v1/deliveries?" + urlencode(query))
+            assert status == 200, page
+            rows += page["items"]
+            after = page["next"]
+            if not after:
+                return rows
 
     def status(self):
         return self.one("status")
