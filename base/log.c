@@ -12,10 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 static _Atomic enum log_target log_target = LOG_TO_STDERR;
 static _Atomic int log_debug_on;
 
-enum { LINE_MAX_BYTES = 2048, SAFE_BYTES = 512, SAFE_BUFFERS = 8 };
+enum { LINE_MAX_BYTES = 2048, SAFE_BYTES = 512, SAFE_CUT = 400, SAFE_BUFFERS = 8 };
 
 void
 log_open(enum log_target target, const char *program)
@@ -48,7 +50,7 @@ log_line(int priority, const char *level, const char *format, va_list ap)
 	gmtime_r(&now.tv_sec, &tm);
 	n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
 	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ldZ %s ", now.tv_nsec / 1000000,
-	    level);
+			      level);
 	more = vsnprintf(line + n, sizeof(line) - n, format, ap);
 	if (more > 0)
 		n += (size_t)more;
@@ -106,13 +108,25 @@ panic(const char *format, ...)
 	abort();
 }
 
+/* Bytes of the UTF-8 character at `text` if it may be shown: no C1 control (U+0080 to U+009F). */
+static size_t
+shown_utf8(const char *text)
+{
+	unsigned char c = (unsigned char)text[0];
+	size_t len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+
+	if (strnlen(text, len) < len || !text_is_utf8(text, len))
+		return 0;
+	return c == 0xc2 && (unsigned char)text[1] < 0xa0 ? 0 : len;
+}
+
 const char *
 log_safe(const char *text)
 {
 	static _Thread_local char buffers[SAFE_BUFFERS][SAFE_BYTES];
 	static _Thread_local unsigned turn;
 	char *out = buffers[turn++ % SAFE_BUFFERS];
-	size_t n = 0, i;
+	size_t n = 0, len;
 	int quote;
 
 	if (text == NULL)
@@ -120,19 +134,25 @@ log_safe(const char *text)
 	quote = *text == '\0' || strpbrk(text, " \t\"=\\") != NULL;
 	if (quote)
 		out[n++] = '"';
-	for (i = 0; text[i] != '\0'; i++) {
-		unsigned char c = (unsigned char)text[i];
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
 
-		if (n > SAFE_BYTES - 16) {
+		if (n > SAFE_CUT) {
 			n += (size_t)snprintf(out + n, SAFE_BYTES - n, "...");
 			break;
 		}
-		if (c < 0x20 || c == 0x7f)
+		len = c >= 0x80 ? shown_utf8(text) : 0;
+		if (len > 0) {
+			memcpy(out + n, text, len);
+			n += len;
+			text += len - 1;
+		} else if (c < 0x20 || c >= 0x7f) {
 			n += (size_t)snprintf(out + n, SAFE_BYTES - n, "\\x%02x", c);
-		else if (c == '"' || c == '\\')
-			n += (size_t)snprintf(out + n, SAFE_BYTES - n, "\\%c", c);
-		else
+		} else {
+			if (c == '"' || c == '\\')
+				out[n++] = '\\';
 			out[n++] = (char)c;
+		}
 	}
 	if (quote)
 		out[n++] = '"';

@@ -22,9 +22,10 @@ void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noretur
 void panic(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /*
- * The text made safe for a log line or a terminal: control characters, DEL and quotes escaped,
- * quoted where it holds a space or nothing at all, cut at about 400 bytes. Returns one of eight
- * buffers of the calling thread, good until the eighth call after this one. NULL becomes "-".
+ * The text made safe for a log line or a terminal: control characters (C0, DEL, C1), bytes that are
+ * no UTF-8, quotes and backslashes escaped; quoted where it holds a space, a tab, `"`, `=`, `\` or
+ * nothing at all; cut at about 400 bytes. Returns one of eight buffers of the calling thread, good
+ * until the eighth call after this one. NULL becomes "-".
  */
 const char *log_safe(const char *text);
 
