@@ -228,7 +228,7 @@ value_fold(struct buf *out, size_t column, const char *value)
 			column = 0;
 		}
 		blanks = strspn(value, " \t");
-		word = strcspn(value + blanks, " \t\r");
+		word = strcspn(value + blanks, " \t\r\n");
 		if (!first && column > 0 && blanks > 0 && word > 0 &&
 		    column + blanks + word > LINE_WANTED) {
 			buf_add(out, "\r\n", 2);

@@ -19,7 +19,7 @@ enum {
 	PARTS_MAX = 200,     /* parts looked at for the readable one */
 	PART_DEPTH_MAX = 20,
 	MESSAGE_MAX = 4 << 20, /* bytes of a message that are parsed for display */
-	WORD_BYTES = 45,       /* of text in one encoded word: 75 characters at most (RFC 2047 2) */
+	WORD_BYTES = 63,       /* encoded; with its marks a word has 75 at most (RFC 2047 2) */
 	ADDRESS_MAX = 320,     /* 64 of local part, '@', 255 of domain (RFC 5321 4.5.3.1) */
 	BRACKET_MAX = 40       /* bytes of a "[prefix]" at the start of a subject */
 };
@@ -32,7 +32,6 @@ static GMimeParserOptions *options;
  */
 static const char *const charsets[] = {
     "us-ascii",       "ascii",        "utf-8",        "utf8",
-    "utf-7",          "utf-16",       "utf-16be",     "utf-16le",
     "iso-8859-1",     "iso-8859-2",   "iso-8859-3",   "iso-8859-4",
     "iso-8859-5",     "iso-8859-6",   "iso-8859-7",   "iso-8859-8",
     "iso-8859-8-i",   "iso-8859-9",   "iso-8859-10",  "iso-8859-11",
@@ -143,25 +142,46 @@ mime_decode_text(const char *value, struct arena *arena)
 	return text;
 }
 
+/* One character as the Q encoding writes it, safe in a phrase too (RFC 2047 5); its length. */
+static size_t
+q_encode(char *out, const char *p, size_t len)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < len; i++) {
+		if (g_ascii_isalnum(p[i]) || (p[i] != '\0' && strchr("!*+-/", p[i]) != NULL))
+			out[n++] = p[i];
+		else if (p[i] == ' ')
+			out[n++] = '_';
+		else
+			n += (size_t)g_snprintf(out + n, 4, "=%02X", (unsigned char)p[i]);
+	}
+	return n;
+}
+
 char *
 mime_encode_words(const char *utf8, struct arena *arena)
 {
+	char *valid = g_utf8_make_valid(utf8, -1), *p, *next, *text;
 	struct buf out = {0};
-	char *valid, *p, *text;
+	size_t used = 0;
 
-	valid = g_utf8_make_valid(utf8, -1);
-	for (p = valid; *p != '\0';) {
-		size_t len = strnlen(p, WORD_BYTES);
-		char *base64;
+	/* Q, not B: some readers join words before they decode, and trip over padding inside. */
+	for (p = valid; *p != '\0'; p = next) {
+		char c[4 * 3 + 1];
+		size_t len;
 
-		/* A character stays in one word (RFC 2047 5). */
-		while (len > 1 && ((unsigned char)p[len] & 0xc0) == 0x80)
-			len--;
-		base64 = g_base64_encode((unsigned char *)p, len);
-		buf_printf(&out, "%s=?UTF-8?B?%s?=", out.len > 0 ? " " : "", base64);
-		g_free(base64);
-		p += len;
+		next = g_utf8_next_char(p); /* a character stays in one word (RFC 2047 5) */
+		len = q_encode(c, p, (size_t)(next - p));
+		if (out.len == 0 || used + len > WORD_BYTES) {
+			buf_add_text(&out, out.len > 0 ? "?= =?UTF-8?Q?" : "=?UTF-8?Q?");
+			used = 0;
+		}
+		buf_add(&out, c, len);
+		used += len;
 	}
+	if (out.len > 0)
+		buf_add_text(&out, "?=");
 	g_free(valid);
 	text = arena_strdup(arena, buf_text(&out));
 	buf_free(&out);
@@ -301,10 +321,13 @@ subject_add(struct buf *out, const char *p)
 			p += len;
 			continue;
 		}
-		if (g_unichar_isdigit(c)) /* of another script */
-			buf_add_char(out, '#');
-		else
+		if (!g_unichar_isdigit(c)) {
 			buf_add(out, p, (size_t)(next - p));
+		} else { /* of another script */
+			buf_add_char(out, '#');
+			while (g_unichar_isdigit(g_utf8_get_char(next)))
+				next = g_utf8_next_char(next);
+		}
 		in_word = g_unichar_isalpha(c);
 		p = next;
 	}
@@ -384,6 +407,7 @@ list_tame(struct buf *out, const char *value)
 }
 
 struct map_walk {
+	struct arena *arena;
 	mime_map *map;
 	void *context;
 	bool changed;
@@ -439,14 +463,25 @@ address_is_plain(const char *address)
 	return p > address && (domain == NULL || (domain > address + 1 && domain[0] != '\0'));
 }
 
-/* A display name that holds an address would be one more way to it. */
+/*
+ * A display name that holds an address would be one more way to it. What is not plain is encoded
+ * here: GMime leaves a '=' in an encoded word, and a quote in a plain name, as they are.
+ */
 static void
-name_clean(InternetAddress *ia)
+name_clean(struct map_walk *walk, InternetAddress *ia)
 {
+	bool group = INTERNET_ADDRESS_IS_GROUP(ia);
 	const char *name = internet_address_get_name(ia);
+	char *encoded;
 
-	if (name != NULL && strchr(name, '@') != NULL)
-		internet_address_set_name(ia, INTERNET_ADDRESS_IS_GROUP(ia) ? "group" : NULL);
+	if (name == NULL || text_is_blank(name) || strchr(name, '@') != NULL) {
+		internet_address_set_name(ia, group ? "group" : NULL);
+		return;
+	}
+	encoded = strpbrk(name, "\"\\") != NULL ? mime_encode_words(name, walk->arena)
+						: mime_encode_text(name, walk->arena);
+	if (strcmp(encoded, name) != 0)
+		internet_address_set_name(ia, encoded);
 }
 
 /* False if the mailbox has to go. */
@@ -479,7 +514,7 @@ list_map(struct map_walk *walk, InternetAddressList *list, int depth)
 		InternetAddress *ia = internet_address_list_get_address(list, in);
 		bool keep;
 
-		name_clean(ia);
+		name_clean(walk, ia);
 		if (INTERNET_ADDRESS_IS_GROUP(ia)) {
 			keep = depth < GROUP_DEPTH_MAX;
 			if (keep)
@@ -504,7 +539,7 @@ list_map(struct map_walk *walk, InternetAddressList *list, int depth)
 char *
 mime_map_addresses(const char *value, mime_map *map, void *context, struct arena *arena)
 {
-	struct map_walk walk = {.map = map, .context = context};
+	struct map_walk walk = {.arena = arena, .map = map, .context = context};
 	InternetAddressList *list = NULL;
 	struct buf tamed = {0};
 	char *result, *text;
@@ -521,7 +556,7 @@ mime_map_addresses(const char *value, mime_map *map, void *context, struct arena
 	if (!walk.changed && walk.ats == count_char(value, '@')) {
 		result = NULL;
 	} else {
-		text = internet_address_list_to_string(list, NULL, TRUE);
+		text = internet_address_list_to_string(list, NULL, FALSE);
 		result = arena_strdup(arena, text != NULL ? text : "");
 		controls_blank(result, false);
 		g_free(text);
@@ -583,15 +618,15 @@ part_text(GMimePart *part)
 	stream = g_mime_stream_mem_new();
 	g_mime_data_wrapper_write_to_stream(content, stream);
 	bytes = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
-	if (charset != NULL && charset_is_known(charset, strlen(charset)) &&
+	if (charset != NULL && bytes->len > 0 && charset_is_known(charset, strlen(charset)) &&
 	    strncasecmp(charset, "utf-8", 5) != 0)
 		text = g_convert_with_fallback((const char *)bytes->data, bytes->len, "UTF-8",
 					       g_mime_charset_iconv_name(charset), "?", NULL, NULL,
 					       NULL);
-	if (text == NULL)
+	if (text == NULL && bytes->len > 0)
 		text = g_utf8_make_valid((const char *)bytes->data, bytes->len);
 	g_object_unref(stream);
-	return text;
+	return text != NULL ? text : g_strdup("");
 }
 
 /* Appends text with LF line ends, at most `max` bytes, whole characters. */
@@ -612,6 +647,26 @@ text_add(struct buf *out, char *text, size_t max)
 	buf_add(out, text, len);
 }
 
+/*
+ * A copy of the message, cut at MESSAGE_MAX, in which no field has more colons than GMime can take
+ * in an address list; a stream for GMime.
+ */
+static GMimeStream *
+message_stream(const char *message, size_t len)
+{
+	GByteArray *copy = g_byte_array_new();
+	size_t i, colons = 0;
+
+	g_byte_array_append(copy, (const guint8 *)message, (guint)MIN(len, MESSAGE_MAX));
+	for (i = 0; i < copy->len; i++) {
+		if (copy->data[i] == ':' && ++colons > COLONS_MAX)
+			copy->data[i] = ' ';
+		else if (i > 0 && copy->data[i - 1] == '\n' && strchr(" \t", copy->data[i]) == NULL)
+			colons = 0;
+	}
+	return g_mime_stream_mem_new_with_byte_array(copy);
+}
+
 void
 mime_message_text(const char *message, size_t len, size_t max, struct buf *out)
 {
@@ -622,7 +677,7 @@ mime_message_text(const char *message, size_t len, size_t max, struct buf *out)
 	GMimeMessage *parsed;
 	char *text;
 
-	stream = g_mime_stream_mem_new_with_buffer(message, len > MESSAGE_MAX ? MESSAGE_MAX : len);
+	stream = message_stream(message, len);
 	parser = g_mime_parser_new_with_stream(stream);
 	g_object_unref(stream);
 	parsed = g_mime_parser_construct_message(parser, options);
