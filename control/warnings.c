@@ -45,12 +45,6 @@ member_text(const json_t *object, const char *key)
 static void
 warn_environment(json_t *list, const struct config_environment *env)
 {
-	for (size_t i = 0; i < env->burst_count; i++)
-		if (env->bursts[i].action == CONFIG_BURST_ALERT)
-			warn(list,
-			     "burst \"%s\" of environment %s only observes (action = alert): it "
-			     "tells of a blast and does not stop it.",
-			     env->bursts[i].name, env->name);
 	if (!env->production)
 		for (size_t i = 0; env->allow[i] != NULL; i++)
 			if (strcmp(env->allow[i], "*") == 0)
@@ -73,6 +67,23 @@ warn_policy(json_t *list, const struct config *config)
 		warn(list, "no environment is configured: all mail is held.");
 	for (size_t i = 0; i < config->environment_count; i++)
 		warn_environment(list, &config->environments[i]);
+}
+
+/* ---- what does not stop a blast, or tells nobody */
+
+static void
+warn_observers(json_t *list, const struct config *config)
+{
+	for (size_t i = 0; i < config->environment_count; i++) {
+		const struct config_environment *env = &config->environments[i];
+
+		for (size_t k = 0; k < env->burst_count; k++)
+			if (env->bursts[k].action == CONFIG_BURST_ALERT)
+				warn(list,
+				     "burst \"%s\" of environment %s only observes (action = "
+				     "alert): it tells of a blast and does not stop it.",
+				     env->bursts[k].name, env->name);
+	}
 	if (config->alert_count == 0)
 		warn(list, "no alert channel is configured: nobody is told when a batch opens.");
 }
@@ -166,9 +177,8 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 	warn_upstreams(all, status);
 	warn_alerts(all, deps);
 	warn_unknown(all, status);
+	warn_observers(all, config);
 	warn_policy(policy, config);
-	if (json_array_extend(all, policy) != 0)
-		fatal("out of memory");
 	json_put(status, "policy_warnings", policy);
 	json_put(status, "warnings", all);
 }

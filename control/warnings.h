@@ -11,8 +11,9 @@
 struct config;
 
 /*
- * Adds `policy_warnings` (what the configuration leaves unprotected) and `warnings` (those, and
- * what is wrong just now) to a status that is complete but for them.
+ * Adds `policy_warnings` (what the configuration lets everybody do, or lets nobody do) and
+ * `warnings` (what is wrong just now, and who would not be told) to a status that is complete but
+ * for them. A sentence stands in one of the two.
  */
 void warnings_add(json_t *status, const struct control_deps *deps, const struct config *config);
 

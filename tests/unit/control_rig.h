@@ -1,0 +1,53 @@
+/*
+ * What the tests of control/ stand on: a gate over the store's memory twin with its control socket,
+ * whose loop runs on a thread of its own, and a plain blocking client.
+ */
+#ifndef TESTS_UNIT_CONTROL_RIG_H
+#define TESTS_UNIT_CONTROL_RIG_H
+
+#include <pthread.h>
+
+#include "base/id.h"
+#include "control/control.h"
+
+struct gate {
+	char directory[64], path[128], config_path[128];
+	struct loop *loop;
+	struct store *store;
+	struct store_view *view;
+	struct counters *counters;
+	struct policy *policy;
+	struct control *control;
+	char message[ID_TEXT_BYTES]; /* of B1, the first */
+	_Atomic int queue_pokes, alert_pokes;
+};
+
+extern struct gate gate;
+
+/* B1: 8 recipients in two messages of staging; B2: box, captured; B3: unknown; B4: an environment
+ * that the configuration does not have. */
+void gate_start(void);
+void gate_stop(void);
+struct control_deps gate_deps(void);
+
+int client_connect(void);
+void client_send(int fd, const char *data, size_t len);
+/* To the end. The status, 0 where none came; what follows the header in `body`. */
+int client_read(int fd, struct buf *body);
+int client_call(const char *method, const char *path, const char *text, size_t len,
+		struct buf *body);
+
+/* @M in path, body and wanted stands for the first message of B1. */
+struct row {
+	const char *name, *method, *path, *body;
+	int status;
+	const char *wanted;   /* in the answer; NULL = anything */
+	const char *unwanted; /* not in it */
+};
+
+/* Also: every answer is JSON, and every error a problem that says what to do. */
+void check_row(const struct row *row);
+void check_rows(const struct row *rows, size_t count);
+#define CHECK_ROWS(rows) check_rows(rows, sizeof(rows) / sizeof((rows)[0]))
+
+#endif

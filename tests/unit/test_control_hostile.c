@@ -1,0 +1,248 @@
+/*
+ * The control socket against clients that mean harm, that go away, and against wrong paths.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mail/mime.h"
+#include "tests/unit/control_rig.h"
+
+/* ---- clients that mean harm, or go away */
+
+static void
+check_alive(void)
+{
+	static const struct row row = {"alive", "GET", "/v1/batches?limit=1", NULL, 200,
+				       "items", NULL};
+
+	check_row(&row);
+}
+
+/* `count` times `unit`, between head and tail. */
+static int
+call_repeated(const char *path, const char *head, const char *unit, size_t count, const char *tail,
+	      struct buf *answer)
+{
+	struct buf body = {0};
+	int status;
+
+	buf_add_text(&body, head);
+	for (size_t i = 0; i < count; i++)
+		buf_add_text(&body, unit);
+	buf_add_text(&body, tail);
+	status = client_call("POST", path, body.data, body.len, answer);
+	buf_free(&body);
+	return status;
+}
+
+static void
+test_hostile_bodies(void **state)
+{
+	static const struct {
+		const char *name, *path, *head, *unit;
+		size_t count;
+		const char *tail;
+		int status;
+		const char *wanted;
+	} rows[] = {{"deep nesting", "/v1/release", "{\"ids\":", "[", 50000, "", 400, "JSON"},
+		    {"too many values", "/v1/explain", "{\"to\":[0", ",0", 4000000, "]}", 400,
+		     "more than 100000 values"},
+		    {"33 MB", "/v1/explain", "{\"message\":\"", "0123456789abcdef", 33 << 16, "\"}",
+		     413, "at most 32 MB"},
+		    {"2 MB of ids", "/v1/release", "{\"reason\":\"", "0123456789abcdef", 2 << 16,
+		     "\"}", 413, "at most 1 MB"},
+		    {"too many ids", "/v1/release", "{\"reason\":\"r\",\"ids\":[\"B1\"", ",\"B1\"",
+		     10000, "]}", 400, "ids: list"},
+		    {"reason too long", "/v1/release", "{\"ids\":[\"B1\"],\"reason\":\"", "x", 501,
+		     "\"}", 400, "at most 500"},
+		    {"10 MB message", "/v1/explain",
+		     "{\"client\":\"10.2.0.7\",\"to\":[\"qa@example.com\"],\"message\":\"Subject: "
+		     "x\\n\\n",
+		     "0123456789abcde\\n", 10 << 16, "\"}", 200, "staging"}};
+	struct buf answer = {0};
+
+	(void)state;
+	gate_start();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int status = call_repeated(rows[i].path, rows[i].head, rows[i].unit, rows[i].count,
+					   rows[i].tail, &answer);
+
+		if (status != rows[i].status || strstr(buf_text(&answer), rows[i].wanted) == NULL)
+			fail_msg("%s: %d %.300s", rows[i].name, status, buf_text(&answer));
+		check_alive();
+	}
+	buf_free(&answer);
+	gate_stop();
+}
+
+/* What is refused by libevent itself: the status counts, not the text. */
+static void
+test_hostile_http(void **state)
+{
+	static const struct {
+		const char *name, *bytes;
+		bool may_hang_up;
+	} rows[] = {
+	    {"no HTTP", "EHLO client.example\r\n\r\n", true},
+	    {"half a header", "GET /v1/status HTTP/1.1\r\nHost: a\r\n", true},
+	    {"half a body", "POST /v1/release HTTP/1.1\r\nContent-Length: 100\r\n\r\n{", true},
+	    {"negative length", "POST /v1/release HTTP/1.1\r\nContent-Length: -1\r\n\r\n", true},
+	    {"huge length",
+	     "POST /v1/release HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", true},
+	    {"broken chunks",
+	     "POST /v1/release HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", true},
+	    {"two calls at once",
+	     "GET /v1/queue HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/log HTTP/1.1\r\nHost: "
+	     "a\r\nConnection: close\r\n\r\n",
+	     false},
+	    {"NUL bytes", "GET /v1/status\0 HTTP/1.1\r\n\r\n", true}};
+	struct buf answer = {0};
+
+	(void)state;
+	gate_start();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = client_connect(), status;
+
+		client_send(fd, rows[i].bytes, strlen(rows[i].bytes));
+		shutdown(fd, SHUT_WR);
+		status = client_read(fd, &answer);
+		if (rows[i].may_hang_up ? status != 0 && (status < 400 || status > 501)
+					: status != 200)
+			fail_msg("%s: %d", rows[i].name, status);
+		check_alive();
+	}
+	buf_free(&answer);
+	gate_stop();
+}
+
+/* Each asks for something that the writer has to do, and hangs up at once. */
+static void
+test_clients_leave(void **state)
+{
+	static const char *const calls[] = {
+	    "POST /v1/release HTTP/1.1\r\nContent-Length: 41\r\n\r\n"
+	    "{\"ids\":[\"B1\"],\"reason\":\"gone\",\"first\":1}",
+	    "POST /v1/hold HTTP/1.1\r\nContent-Length: 37\r\n\r\n"
+	    "{\"scope\":\"everything\",\"reason\":\"gone\"}",
+	    "POST /v1/unhold HTTP/1.1\r\nContent-Length: 37\r\n\r\n"
+	    "{\"scope\":\"everything\",\"reason\":\"gone\"}",
+	    "GET /v1/status HTTP/1.1\r\n\r\n"};
+
+	(void)state;
+	gate_start();
+	for (int round = 0; round < 50; round++) {
+		const char *text = calls[round % 4];
+		int fd = client_connect();
+		struct linger hard = {1, 0};
+
+		client_send(fd, text, strlen(text));
+		if (round % 3 == 0)
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		close(fd);
+	}
+	check_alive();
+	gate_stop();
+}
+
+/* Control is stopped while calls wait for the writer: they are answered first. */
+static void
+test_stop_with_calls(void **state)
+{
+	static const char text[] =
+	    "POST /v1/discard HTTP/1.1\r\nConnection: close\r\n"
+	    "Content-Length: 32\r\n\r\n{\"ids\":[\"B1\"],\"reason\":\"stopped\"}";
+	struct buf answer = {0};
+	int fd[8];
+
+	(void)state;
+	gate_start();
+	check_alive();
+	for (int i = 0; i < 8; i++) {
+		fd[i] = client_connect();
+		client_send(fd[i], text, strlen(text));
+	}
+	gate_stop();
+	for (int i = 0; i < 8; i++)
+		client_read(fd[i], &answer);
+	buf_free(&answer);
+}
+
+/* ---- the socket */
+
+static void
+test_socket(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct control_deps deps;
+	struct control *other;
+	struct buf error = {0};
+	char path[200], long_path[300];
+	struct stat st;
+	int fd;
+
+	(void)state;
+	gate_start();
+	deps = gate_deps();
+	assert_int_equal(stat(gate.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0660);
+
+	assert_null(control_new(&deps, gate.path, &error));
+	assert_non_null(strstr(buf_text(&error), "another mailfused answers on"));
+	buf_clear(&error);
+	assert_null(control_new(&deps, "", &error));
+	assert_non_null(strstr(buf_text(&error), "control is empty"));
+	buf_clear(&error);
+	memset(long_path, 'x', sizeof(long_path) - 1);
+	long_path[0] = '/';
+	long_path[sizeof(long_path) - 1] = '\0';
+	assert_null(control_new(&deps, long_path, &error));
+	assert_non_null(strstr(buf_text(&error), "the path of a socket may have 107"));
+	buf_clear(&error);
+	snprintf(path, sizeof(path), "%s/no/control.sock", gate.directory);
+	assert_null(control_new(&deps, path, &error));
+	assert_non_null(strstr(buf_text(&error), "install -d -m 0750"));
+	buf_clear(&error);
+	assert_null(control_new(&deps, gate.config_path, &error));
+	assert_non_null(strstr(buf_text(&error), "is not a socket"));
+	assert_int_equal(stat(gate.config_path, &st), 0);
+	buf_clear(&error);
+
+	/* A stale one: bound, but nobody listens. */
+	snprintf(path, sizeof(path), "%s/stale.sock", gate.directory);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", path);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	loop_stop(gate.loop);
+	loop_join(gate.loop);
+	other = control_new(&deps, path, &error);
+	assert_non_null(other);
+	control_free(other);
+	assert_int_equal(stat(path, &st), -1);
+	buf_free(&error);
+	gate_stop();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_hostile_bodies), cmocka_unit_test(test_hostile_http),
+	    cmocka_unit_test(test_clients_leave), cmocka_unit_test(test_stop_with_calls),
+	    cmocka_unit_test(test_socket)};
+
+	signal(SIGPIPE, SIG_IGN);
+	mime_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
