@@ -37,7 +37,7 @@ pcre2.h               filters
 curl/*                alert cli
 jansson.h             control alert cli
 spawn.h               alert
-signal.h              daemon alert
+signal.h              daemon alert cli
 '
 
 # Prints the offending lines of the tree in $1.
