@@ -194,6 +194,20 @@ gate_recipient(const struct policy *p, struct message *m, struct recipient *r)
 	recipient_judge(policy_find(p, m->environment), m, r);
 }
 
+/*
+ * True where the recipients filter did not say that this one may leave: nobody asked it at RCPT, or
+ * the policy of then was another one.
+ */
+static bool
+must_judge(const struct policy_environment *e, const struct recipient *r)
+{
+	if (r->verdict.action != VERDICT_PASS)
+		return false;
+	if (e == NULL || r->final == NULL)
+		return true;
+	return strcmp(r->final, r->address.text) == 0 && !recipient_is_allowed(e, &r->address);
+}
+
 void
 gate_judge(const struct policy *p, struct counters *c, struct message *m, int64_t mono,
 	   int64_t wall, enum gate_mode mode)
@@ -202,10 +216,14 @@ gate_judge(const struct policy *p, struct counters *c, struct message *m, int64_
 	size_t i;
 
 	for (i = 0; i < m->recipient_count; i++) {
-		/* Nobody asked at RCPT, or the environment went with a reload meanwhile. */
-		if (m->recipients[i].final == NULL ||
-		    (e == NULL && m->recipients[i].verdict.action == VERDICT_PASS))
-			recipient_judge(e, m, &m->recipients[i]);
+		struct recipient *r = &m->recipients[i];
+
+		if (!must_judge(e, r))
+			continue;
+		recipient_judge(e, m, r);
+		/* RCPT was answered with 250: too late for a 550. */
+		if (r->verdict.action == VERDICT_REJECT)
+			recipient_hold(m, r, "recipients", r->verdict.reason);
 	}
 	tag_fill(p, e, m);
 	if (holds_judge(counters_holds(c), m) || e == NULL)

@@ -140,7 +140,7 @@ source_stream(struct message *m, const char *rule)
 	return stream_new(m, stream_hash(m->environment, rule, per, m, NULL), per, NULL);
 }
 
-static void
+void
 recipient_hold(struct message *m, struct recipient *r, const char *rule, const char *reason)
 {
 	const struct verdict_stream *stream = source_stream(m, rule);

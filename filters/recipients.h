@@ -11,7 +11,9 @@
 /* gate_recipient() with the environment found; e NULL = the policy has none of that name: held. */
 void recipient_judge(const struct policy_environment *e, struct message *m, struct recipient *r);
 
-/* Puts everything that would leave on hold under `rule`, one batch for {environment, source}. */
+/* Holds one under `rule`: one batch for {environment, source}. */
+void recipient_hold(struct message *m, struct recipient *r, const char *rule, const char *reason);
+/* Everything that would leave. */
 void recipients_hold_all(struct message *m, const char *rule, const char *reason);
 /* The same, dropped. */
 void recipients_drop_all(struct message *m, const char *rule, const char *reason);

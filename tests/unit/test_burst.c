@@ -1,0 +1,882 @@
+/*
+ * The burst filter: exact against a list of time stamps, then trips, cooldown, decisions, head and
+ * settle, several rules, keys, alert mode, peeking, restarts, reloads, the cap, and eight threads.
+ */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "tests/unit/filters_fixture.h"
+
+#include "filters/counters.h"
+
+#define BURSTS(...)                                                                                \
+	((struct config_burst[]){__VA_ARGS__}), COUNT_OF(((struct config_burst[]){__VA_ARGS__}))
+#define SOURCE_SUBJECT (CONFIG_PER_SOURCE | CONFIG_PER_SUBJECT)
+
+struct world {
+	struct config config;
+	struct config_environment environments[2];
+	struct config_burst bursts[4];
+	struct policy *policy;
+	struct counters *counters;
+	int64_t wall;
+};
+
+static char *everybody[] = {TEXT("*"), NULL};
+static char *nobody[] = {NULL};
+
+/* One production environment with these rules, and `unknown`. */
+static struct world *
+world_new(const struct config_burst *bursts, size_t count)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	memcpy(w->bursts, bursts, count * sizeof(*bursts));
+	w->environments[0] = (struct config_environment){.name = TEXT("production"),
+							 .production = true,
+							 .allow = everybody,
+							 .upstream = TEXT("out"),
+							 .subject_prefix = TEXT(""),
+							 .rewrite_to = TEXT(""),
+							 .bursts = w->bursts,
+							 .burst_count = count};
+	w->environments[1] = (struct config_environment){.name = TEXT("unknown"),
+							 .allow = nobody,
+							 .others = CONFIG_OTHERS_HOLD,
+							 .subject_prefix = TEXT(""),
+							 .rewrite_to = TEXT("")};
+	w->config = fixture_config(w->environments, 2);
+	w->policy = fixture_policy(&w->config);
+	w->counters = counters_new();
+	w->wall = 1000;
+	return w;
+}
+
+static void
+world_free(struct world *w)
+{
+	policy_unref(w->policy);
+	counters_free(w->counters);
+	free(w);
+}
+
+/* A message to n different recipients, judged. */
+static struct message *
+world_send(struct world *w, const char *source, uint32_t n, int64_t mono, enum gate_mode mode)
+{
+	struct message *m = fixture_message("production", source, "hello");
+	char to[64];
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(to, sizeof(to), "r%u@customer.test", i);
+		fixture_add(m, to);
+	}
+	gate_judge(w->policy, w->counters, m, mono, w->wall, mode);
+	return m;
+}
+
+/* One message of one source; what became of its last recipient. The stream's facts in *stream (may
+ * be NULL). */
+static enum verdict_action
+world_last(struct world *w, uint32_t n, int64_t mono, struct verdict_stream *stream)
+{
+	struct message *m = world_send(w, "shop", n, mono, GATE_COUNT);
+	const struct verdict *v = &m->recipients[n - 1].verdict;
+	enum verdict_action action = v->action;
+
+	if (stream != NULL)
+		*stream = v->stream != NULL ? *v->stream : (struct verdict_stream){0};
+	message_free(m);
+	return action;
+}
+
+/* ---- exactness */
+
+struct exact_row {
+	const char *name;
+	uint32_t limit;
+	int64_t window;
+	int64_t gap; /* the longest between two messages */
+	int64_t start;
+};
+
+static const struct exact_row exact_rows[] = {
+    {"one", 1, SECOND, 4 * SECOND, 0},
+    {"a few", 5, SECOND, 800000, 0},
+    {"the largest exact one", 32, 10 * SECOND, 1250000, 12345},
+    {"the smallest with slices", 33, 10 * SECOND, 1200000, 12345},
+    {"slices", 200, 600 * SECOND, 12 * SECOND, 0},
+    {"before the clock began", 200, 600 * SECOND, 12 * SECOND, -30000 * SECOND},
+    {"slices that do not divide the window", 100, 7 * SECOND + 1, 280000, -7},
+    {"a window shorter than its slices", 40, 37, 4, 0},
+};
+
+static uint64_t
+random_next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+struct reference {
+	int64_t at[4000];
+	uint32_t n[4000];
+	size_t count;
+};
+
+/* What arrived after `since`. */
+static uint64_t
+reference_sum(const struct reference *r, int64_t since)
+{
+	uint64_t sum = 0;
+	size_t i = r->count;
+
+	while (i > 0 && r->at[i - 1] > since)
+		sum += r->n[--i];
+	return sum;
+}
+
+/*
+ * Against the list of all arrivals: over the limit within the window is held, always; within the
+ * limit of a window a 60th longer passes. In between either may be. The cooldown is as short as it
+ * can be.
+ */
+static void
+exactness(void **state)
+{
+	static struct reference all, passed;
+	size_t i, step;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(exact_rows); i++) {
+		const struct exact_row *row = &exact_rows[i];
+		struct world *w = world_new(BURSTS({.name = TEXT("volume"),
+						    .limit = row->limit,
+						    .window = row->window,
+						    .per = SOURCE_SUBJECT,
+						    .cooldown = 1}));
+		/* And the one microsecond of cooldown. */
+		int64_t slack = 1 + (row->limit <= 32 ? 0 : row->window / 60 + 1);
+		uint64_t seed = 0x9e3779b97f4a7c15u + i;
+		int64_t mono = row->start;
+		size_t held = 0;
+
+		all.count = passed.count = 0;
+		for (step = 0; step < COUNT_OF(all.at); step++) {
+			uint32_t n = 1 + (uint32_t)(random_next(&seed) % 3);
+			bool hold, must, may;
+
+			mono += (int64_t)(random_next(&seed) % (uint64_t)(row->gap + 1));
+			all.at[all.count] = mono;
+			all.n[all.count++] = n;
+			must = reference_sum(&all, mono - row->window) > row->limit;
+			may = reference_sum(&all, mono - row->window - slack) > row->limit;
+			hold = world_last(w, n, mono, NULL) == VERDICT_HOLD;
+			if ((must && !hold) || (hold && !may))
+				fail_msg("%s: step %zu: %s", row->name, step,
+					 hold ? "held" : "passed");
+			held += hold;
+			if (hold)
+				continue;
+			passed.at[passed.count] = mono;
+			passed.n[passed.count++] = n;
+			assert_true(reference_sum(&passed, mono - row->window) <= row->limit);
+		}
+		/* Both must have been seen, or nothing was tested. */
+		if (held < 100 || passed.count < 100)
+			fail_msg("%s: %zu held, %zu passed", row->name, held, passed.count);
+		world_free(w);
+	}
+}
+
+/* ---- one rule */
+
+static void
+trips(void **state)
+{
+	struct world *w = world_new(BURSTS({.name = TEXT("volume"),
+					    .limit = 5,
+					    .window = 60 * SECOND,
+					    .per = SOURCE_SUBJECT,
+					    .cooldown = 600 * SECOND}));
+	struct verdict_stream first, next;
+	struct message *m;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		assert_int_equal(world_last(w, 1, i, NULL), VERDICT_PASS);
+	assert_int_equal(world_last(w, 1, 5, &first), VERDICT_HOLD);
+	assert_int_equal(first.counted, 5);
+	assert_int_equal(first.limit, 5);
+	assert_int_equal(first.window, 60 * SECOND);
+	assert_int_equal(first.tripped_at, 1000);
+	w->wall = 2000;
+	assert_int_equal(world_last(w, 1, 30 * SECOND, &next), VERDICT_HOLD);
+	assert_int_equal(next.hash, first.hash);
+	assert_int_equal(next.tripped_at, 1000);
+	assert_int_equal(next.counted, 5);
+
+	m = world_send(w, "shop", 1, 30 * SECOND, GATE_COUNT);
+	assert_string_equal(m->recipients[0].verdict.rule, "burst volume");
+	assert_string_equal(m->recipients[0].verdict.reason, "over the limit of 5/1m");
+	assert_string_equal(m->recipients[0].verdict.stream->key, "source=shop subject=\"hello\"");
+	message_free(m);
+	/* Another source is another key. */
+	m = world_send(w, "crm", 5, 30 * SECOND, GATE_COUNT);
+	assert_int_equal(m->recipients[4].verdict.action, VERDICT_PASS);
+	message_free(m);
+	world_free(w);
+}
+
+/* None of a message's recipients has left when it crosses the limit: all are held, in one stream.
+ */
+static void
+whole_message(void **state)
+{
+	struct world *w = world_new(BURSTS(
+	    {.name = TEXT("volume"), .limit = 5, .window = 60 * SECOND, .per = SOURCE_SUBJECT}));
+	struct message *m;
+	int i;
+
+	(void)state;
+	assert_int_equal(world_last(w, 3, 0, NULL), VERDICT_PASS);
+	m = world_send(w, "shop", 3, 1, GATE_COUNT);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(m->recipients[i].verdict.action, VERDICT_HOLD);
+		assert_ptr_equal(m->recipients[i].verdict.stream, m->recipients[0].verdict.stream);
+	}
+	assert_int_equal(m->recipients[0].verdict.stream->counted, 3);
+	message_free(m);
+	world_free(w);
+}
+
+struct cooled {
+	uint64_t hash;
+	int count;
+};
+
+static void
+note_cooled(void *context, uint64_t hash)
+{
+	struct cooled *cooled = context;
+
+	cooled->hash = hash;
+	cooled->count++;
+}
+
+static int
+world_cool(struct world *w, int64_t mono, uint64_t *hash)
+{
+	struct cooled cooled = {0};
+
+	counters_cool(w->counters, mono, note_cooled, &cooled);
+	if (hash != NULL)
+		*hash = cooled.hash;
+	return cooled.count;
+}
+
+/* Over the limit until 60 s after the first arrival, then 100 s of cooldown. */
+static void
+cooldown(void **state)
+{
+	struct world *w = world_new(BURSTS({.name = TEXT("volume"),
+					    .limit = 2,
+					    .window = 60 * SECOND,
+					    .per = SOURCE_SUBJECT,
+					    .cooldown = 100 * SECOND}));
+	struct verdict_stream first, second;
+	uint64_t hash;
+
+	(void)state;
+	assert_int_equal(world_last(w, 3, 0, &first), VERDICT_HOLD);
+	assert_int_equal(world_cool(w, 160 * SECOND - 1, NULL), 0);
+	assert_int_equal(world_last(w, 1, 159 * SECOND, NULL), VERDICT_HOLD);
+	assert_int_equal(world_cool(w, 160 * SECOND, &hash), 1);
+	assert_int_equal(hash, first.hash);
+	assert_int_equal(world_cool(w, 161 * SECOND, NULL), 0);
+	assert_int_equal(world_last(w, 1, 161 * SECOND, NULL), VERDICT_PASS);
+	/* The next trip differs, even if the wall clock was set back. */
+	w->wall = 10;
+	assert_int_equal(world_last(w, 1, 162 * SECOND, &second), VERDICT_HOLD);
+	assert_int_equal(second.hash, first.hash);
+	assert_int_not_equal(second.tripped_at, first.tripped_at);
+	/* Counted: what passed at 161 s, not what was held at 159 s. */
+	assert_int_equal(second.counted, 1);
+	/* An arrival sees the cooldown pass before counters_cool() does, which still tells of it.
+	 */
+	assert_int_equal(world_last(w, 1, 1000 * SECOND, NULL), VERDICT_PASS);
+	assert_int_equal(world_cool(w, 1000 * SECOND, &hash), 1);
+	world_free(w);
+}
+
+static void
+no_cooldown(void **state)
+{
+	struct world *w = world_new(BURSTS(
+	    {.name = TEXT("volume"), .limit = 2, .window = 60 * SECOND, .per = SOURCE_SUBJECT}));
+	struct verdict_stream first, second;
+	int64_t year = 365 * 86400 * SECOND;
+
+	(void)state;
+	assert_int_equal(world_last(w, 3, 0, &first), VERDICT_HOLD);
+	assert_int_equal(world_cool(w, year, NULL), 0);
+	assert_int_equal(world_last(w, 1, year, NULL), VERDICT_HOLD);
+	counters_forget(w->counters, first.hash);
+	assert_int_equal(world_cool(w, year, NULL), 0);
+	assert_int_equal(world_last(w, 2, year, NULL), VERDICT_PASS);
+	assert_int_equal(world_last(w, 1, year, &second), VERDICT_HOLD);
+	assert_int_not_equal(second.tripped_at, first.tripped_at);
+	counters_forget(w->counters, 4711); /* a stream that no rule counts */
+	world_free(w);
+}
+
+static void
+head_and_settle(void **state)
+{
+	struct world *w = world_new(BURSTS({.name = TEXT("volume"),
+					    .limit = 8,
+					    .window = 600 * SECOND,
+					    .per = SOURCE_SUBJECT,
+					    .head = 2,
+					    .head_window = 10 * SECOND,
+					    .settle = 5 * SECOND}));
+	static const enum verdict_action wanted[] = {VERDICT_PASS, VERDICT_PASS, VERDICT_WAIT,
+						     VERDICT_WAIT};
+	struct verdict_stream stream;
+	struct message *m = world_send(w, "shop", 4, 0, GATE_COUNT);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(wanted); i++)
+		assert_int_equal(m->recipients[i].verdict.action, wanted[i]);
+	assert_int_equal(m->recipients[2].verdict.settle, 5 * SECOND);
+	assert_string_equal(m->recipients[2].verdict.rule, "burst volume");
+	assert_int_equal(m->recipients[2].verdict.stream->tripped_at, 0);
+	stream = *m->recipients[2].verdict.stream;
+	message_free(m);
+	assert_int_equal(world_last(w, 1, 9 * SECOND, NULL), VERDICT_WAIT);
+	assert_int_equal(world_last(w, 1, 19 * SECOND, NULL), VERDICT_PASS);
+	/* All that passed or waits is counted; the waiting ones are pulled in by their hash. */
+	m = world_send(w, "shop", 3, 20 * SECOND, GATE_COUNT);
+	assert_int_equal(m->recipients[0].verdict.action, VERDICT_HOLD);
+	assert_int_equal(m->recipients[0].verdict.settle, 0);
+	assert_int_equal(m->recipients[0].verdict.stream->hash, stream.hash);
+	assert_int_equal(m->recipients[0].verdict.stream->counted, 6);
+	message_free(m);
+	world_free(w);
+}
+
+/* ---- several rules */
+
+#define HEAD(n, wait) .head = n, .head_window = 60 * SECOND, .settle = (wait)*SECOND
+#define RULE(text, most) .name = TEXT(text), .limit = most, .window = 60 * SECOND
+
+struct several_row {
+	const char *name;
+	struct config_burst first, second;
+	uint32_t recipients;
+	enum verdict_action action; /* of the last one */
+	const char *rule;
+	int64_t settle;
+};
+
+static const struct several_row several_rows[] = {
+    {"both pass", {RULE("a", 9)}, {RULE("b", 9)}, 3, VERDICT_PASS, NULL, 0},
+    {"the first holds", {RULE("a", 2)}, {RULE("b", 9)}, 3, VERDICT_HOLD, "burst a", 0},
+    {"the second holds", {RULE("a", 9)}, {RULE("b", 2)}, 3, VERDICT_HOLD, "burst b", 0},
+    {"both hold: the first", {RULE("a", 2)}, {RULE("b", 1)}, 3, VERDICT_HOLD, "burst a", 0},
+    {"one waits",
+     {RULE("a", 9), HEAD(1, 5)},
+     {RULE("b", 9)},
+     3,
+     VERDICT_WAIT,
+     "burst a",
+     5 * SECOND},
+    {"both wait: the longer one",
+     {RULE("a", 9), HEAD(1, 5)},
+     {RULE("b", 9), HEAD(1, 7)},
+     3,
+     VERDICT_WAIT,
+     "burst b",
+     7 * SECOND},
+    {"both wait: the longer one is the first",
+     {RULE("a", 9), HEAD(1, 7)},
+     {RULE("b", 9), HEAD(1, 5)},
+     3,
+     VERDICT_WAIT,
+     "burst a",
+     7 * SECOND},
+    {"hold beats an earlier wait",
+     {RULE("a", 9), HEAD(1, 5)},
+     {RULE("b", 2)},
+     3,
+     VERDICT_HOLD,
+     "burst b",
+     0},
+    {"hold beats a later wait",
+     {RULE("a", 2)},
+     {RULE("b", 9), HEAD(1, 5)},
+     3,
+     VERDICT_HOLD,
+     "burst a",
+     0},
+    {"a hold per recipient does not touch the others",
+     {RULE("a", 9)},
+     {RULE("b", 1), .per = CONFIG_PER_RECIPIENT},
+     3,
+     VERDICT_PASS,
+     NULL,
+     0},
+    {"alert never holds",
+     {RULE("a", 2), .action = CONFIG_BURST_ALERT},
+     {RULE("b", 9)},
+     3,
+     VERDICT_PASS,
+     NULL,
+     0},
+    {"alert never waits",
+     {RULE("a", 9), HEAD(1, 5), .action = CONFIG_BURST_ALERT},
+     {RULE("b", 9)},
+     3,
+     VERDICT_PASS,
+     NULL,
+     0},
+};
+
+static void
+several_rules(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(several_rows); i++) {
+		const struct several_row *row = &several_rows[i];
+		struct world *w = world_new(BURSTS(row->first, row->second));
+		struct message *m = world_send(w, "shop", row->recipients, 0, GATE_COUNT);
+		const struct verdict *v = &m->recipients[row->recipients - 1].verdict;
+
+		if (v->action != row->action || (v->rule == NULL) != (row->rule == NULL) ||
+		    (row->rule != NULL && strcmp(v->rule, row->rule) != 0) ||
+		    v->settle != row->settle)
+			fail_msg("%s: action %d, rule %s", row->name, v->action, v->rule);
+		message_free(m);
+		world_free(w);
+	}
+}
+
+/* What the first rule holds is an arrival of the second, but not a leak of it. */
+static void
+held_is_no_leak(void **state)
+{
+	struct world *w = world_new(BURSTS({RULE("volume", 3), .per = SOURCE_SUBJECT},
+					   {RULE("all", 10), .per = CONFIG_PER_ENVIRONMENT}));
+	struct message *m;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		assert_int_equal(world_last(w, 1, i, NULL), i < 3 ? VERDICT_PASS : VERDICT_HOLD);
+	m = world_send(w, "crm", 3, 9, GATE_COUNT);
+	assert_string_equal(m->recipients[0].verdict.rule, "burst all");
+	assert_int_equal(m->recipients[0].verdict.stream->counted, 3);
+	assert_string_equal(m->recipients[0].verdict.stream->key, "environment=production");
+	message_free(m);
+	world_free(w);
+}
+
+static void
+alert_observes(void **state)
+{
+	struct world *w = world_new(BURSTS({RULE("volume", 2), .action = CONFIG_BURST_ALERT}));
+	const struct verdict *v;
+	struct message *m;
+	int64_t tripped_at = 0;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		w->wall++;
+		m = world_send(w, "shop", 1, i, GATE_COUNT);
+		v = &m->recipients[0].verdict;
+		assert_int_equal(v->action, VERDICT_PASS);
+		assert_true((v->observed != NULL) == (i >= 2));
+		if (i >= 2) {
+			assert_string_equal(v->observed, "burst volume");
+			assert_int_equal(v->observed_stream->counted, 2);
+			assert_true(tripped_at == 0 ||
+				    tripped_at == v->observed_stream->tripped_at);
+			tripped_at = v->observed_stream->tripped_at;
+		}
+		message_free(m);
+	}
+	assert_int_equal(tripped_at, 1003);
+	world_free(w);
+}
+
+/* ---- keys */
+
+static struct message *
+varied_message(const char *const parts[5])
+{
+	struct message *m = fixture_message("production", parts[0], parts[2]);
+	struct address sender;
+
+	assert_null(address_parse(parts[1], &m->arena, &sender));
+	message_set_sender(m, &sender);
+	fixture_add(m, parts[3]);
+	m->campaign = parts[4];
+	return m;
+}
+
+/* Every set of `per`, against every part in which a second message may differ. */
+static void
+keys(void **state)
+{
+	static const unsigned bits[5] = {CONFIG_PER_SOURCE, CONFIG_PER_SENDER, CONFIG_PER_SUBJECT,
+					 CONFIG_PER_RECIPIENT, CONFIG_PER_CAMPAIGN};
+	static const char *const base[5] = {"shop", "a@shop.test", "one", "x@customer.test", "may"};
+	static const char *const other[5] = {"crm", "b@shop.test", "two", "y@customer.test",
+					     "june"};
+	unsigned per, part, i;
+
+	(void)state;
+	for (per = 1; per < 64; per++) {
+		for (part = 0; part < 5; part++) {
+			struct world *w = world_new(BURSTS({RULE("r", 1), .per = per}));
+			const char *parts[5];
+			struct message *a = varied_message(base), *b;
+
+			for (i = 0; i < 5; i++)
+				parts[i] = i == part ? other[i] : base[i];
+			b = varied_message(parts);
+			gate_judge(w->policy, w->counters, a, 0, 1, GATE_COUNT);
+			gate_judge(w->policy, w->counters, b, 0, 1, GATE_COUNT);
+			assert_int_equal(a->recipients[0].verdict.action, VERDICT_PASS);
+			if ((b->recipients[0].verdict.action == VERDICT_PASS) !=
+			    ((per & bits[part]) != 0))
+				fail_msg("per %u, part %u", per, part);
+			message_free(a);
+			message_free(b);
+			world_free(w);
+		}
+	}
+}
+
+/* Recipients count as what they were rewritten to, in any case. */
+static void
+rewritten(void **state)
+{
+	struct world *w = world_new(BURSTS({RULE("repeat", 2), .per = CONFIG_PER_RECIPIENT}));
+	struct message *m;
+	int i;
+
+	(void)state;
+	policy_unref(w->policy);
+	w->environments[0].allow = nobody;
+	w->environments[0].others = CONFIG_OTHERS_REWRITE;
+	w->environments[0].rewrite_to = TEXT("sink@example.com");
+	w->policy = fixture_policy(&w->config);
+	m = world_send(w, "shop", 3, 0, GATE_COUNT);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(m->recipients[i].verdict.action, VERDICT_HOLD);
+	assert_string_equal(m->recipients[0].verdict.stream->key, "recipient=sink@example.com");
+	message_free(m);
+	world_free(w);
+}
+
+/* The same people twice in one message, in the middle of others. */
+static void
+duplicates(void **state)
+{
+	static const char *const to[] = {"a@x.test", "b@x.test", "A@x.test", "c@x.test",
+					 "a@x.test"};
+	struct world *w = world_new(BURSTS({RULE("repeat", 2), .per = CONFIG_PER_RECIPIENT}));
+	struct message *m = fixture_message("production", "shop", "hello");
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(to); i++)
+		fixture_add(m, to[i]);
+	gate_judge(w->policy, w->counters, m, 0, 1, GATE_COUNT);
+	for (i = 0; i < COUNT_OF(to); i++)
+		assert_int_equal(m->recipients[i].verdict.action,
+				 to[i][0] == 'a' || to[i][0] == 'A' ? VERDICT_HOLD : VERDICT_PASS);
+	message_free(m);
+	world_free(w);
+}
+
+/* ---- peek, restart, reload, cap */
+
+static void
+peek(void **state)
+{
+	struct world *w = world_new(
+	    BURSTS({RULE("volume", 2), HEAD(1, 5), .per = SOURCE_SUBJECT, .cooldown = SECOND}));
+	struct verdict_stream stream;
+	struct message *m;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		m = world_send(w, "shop", 3, 0, GATE_PEEK);
+		assert_int_equal(m->recipients[2].verdict.action, VERDICT_HOLD);
+		message_free(m);
+	}
+	assert_int_equal(counters_key_count(w->counters), 0);
+	assert_int_equal(world_last(w, 1, 0, NULL), VERDICT_PASS);
+	for (i = 0; i < 5; i++) {
+		m = world_send(w, "shop", 1, 0, GATE_PEEK);
+		assert_int_equal(m->recipients[0].verdict.action, VERDICT_WAIT);
+		message_free(m);
+	}
+	assert_int_equal(world_last(w, 1, 0, NULL), VERDICT_WAIT);
+	assert_int_equal(world_last(w, 1, 0, &stream), VERDICT_HOLD);
+	/* Far ahead it would pass; now it is still tripped. */
+	m = world_send(w, "shop", 1, 900 * SECOND, GATE_PEEK);
+	assert_int_equal(m->recipients[0].verdict.action, VERDICT_PASS);
+	message_free(m);
+	assert_int_equal(world_last(w, 1, 1, NULL), VERDICT_HOLD);
+	world_free(w);
+}
+
+static void
+replay(struct world *w, uint32_t n, int64_t mono)
+{
+	struct message *m = fixture_message("production", "shop", "hello");
+	char to[64];
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(to, sizeof(to), "r%u@customer.test", i);
+		fixture_add(m, to);
+	}
+	counters_replay(w->counters, w->policy, m, mono);
+	message_free(m);
+}
+
+/* A daemon that saw the arrivals itself and one that counts them again say the same from then on.
+ */
+static void
+replay_equals_live(void **state)
+{
+	static const uint32_t limits[] = {7, 32, 33, 60};
+	uint64_t seed = 4711;
+	size_t i;
+	int step;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(limits); i++) {
+		struct config_burst rules[] = {
+		    {RULE("volume", limits[i]), HEAD(3, 5), .per = SOURCE_SUBJECT,
+		     .cooldown = 30 * SECOND},
+		    {RULE("repeat", 40), .per = CONFIG_PER_RECIPIENT, .cooldown = 30 * SECOND}};
+		struct world *live = world_new(rules, 2), *restarted = world_new(rules, 2);
+		int64_t mono = -100 * SECOND;
+
+		for (step = 0; step < 25; step++) {
+			mono += (int64_t)(random_next(&seed) % (20 * SECOND));
+			if (world_last(live, 1, mono, NULL) == VERDICT_HOLD)
+				break;
+			replay(restarted, 1, mono);
+		}
+		for (step = 0; step < 100; step++) {
+			struct verdict_stream a, b;
+			enum verdict_action wanted;
+
+			mono += (int64_t)(random_next(&seed) % (2 * SECOND));
+			wanted = world_last(live, 1, mono, &a);
+			assert_int_equal(world_last(restarted, 1, mono, &b), wanted);
+			assert_int_equal(a.counted, b.counted);
+			assert_int_equal(a.hash, b.hash);
+		}
+		world_free(live);
+		world_free(restarted);
+	}
+}
+
+static void
+restores_trips(void **state)
+{
+	struct world *w =
+	    world_new(BURSTS({RULE("volume", 5), .per = SOURCE_SUBJECT, .cooldown = 100 * SECOND}));
+	struct verdict_stream stream;
+	struct message *m = world_send(w, "shop", 6, 0, GATE_PEEK);
+	uint64_t hash = m->recipients[0].verdict.stream->hash;
+
+	(void)state;
+	message_free(m);
+	counters_restore_trip(w->counters, w->policy, "production", "recipients", 4711, 77, 0);
+	counters_restore_trip(w->counters, w->policy, "gone", "burst volume", 4712, 77, 0);
+	assert_int_equal(counters_key_count(w->counters), 0);
+	counters_restore_trip(w->counters, w->policy, "production", "burst volume", hash, 77,
+			      -20 * SECOND);
+	replay(w, 1, -20 * SECOND);
+	assert_int_equal(world_last(w, 1, 0, &stream), VERDICT_HOLD);
+	assert_int_equal(stream.tripped_at, 77);
+	assert_int_equal(world_cool(w, 80 * SECOND - 1, NULL), 0);
+	assert_int_equal(world_cool(w, 80 * SECOND, NULL), 1);
+	assert_int_equal(world_last(w, 1, 80 * SECOND, NULL), VERDICT_PASS);
+	world_free(w);
+}
+
+static void
+reload(void **state)
+{
+	struct world *w = world_new(BURSTS({RULE("volume", 5), .per = SOURCE_SUBJECT}));
+	struct verdict_stream stream;
+
+	(void)state;
+	assert_int_equal(world_last(w, 5, 0, NULL), VERDICT_PASS);
+	w->bursts[0].limit = 7; /* as precise as before: goes on counting */
+	assert_int_equal(world_last(w, 2, 1, NULL), VERDICT_PASS);
+	w->bursts[0].limit = 100; /* slices: starts afresh */
+	assert_int_equal(world_last(w, 100, 2, NULL), VERDICT_PASS);
+	assert_int_equal(world_last(w, 1, 3, &stream), VERDICT_HOLD);
+	w->bursts[0].window = 6000 * SECOND; /* other slices, but still tripped */
+	assert_int_equal(world_last(w, 1, 4, &stream), VERDICT_HOLD);
+	assert_int_equal(stream.tripped_at, 1000);
+	world_free(w);
+}
+
+static enum verdict_action
+send_from(struct world *w, unsigned number, int64_t mono, uint64_t *hash)
+{
+	char source[32];
+	struct message *m;
+	enum verdict_action action;
+
+	snprintf(source, sizeof(source), "10.0.%u.%u", number >> 8, number & 255);
+	m = world_send(w, source, 1, mono, GATE_COUNT);
+	action = m->recipients[0].verdict.action;
+	*hash = m->recipients[0].verdict.stream != NULL ? m->recipients[0].verdict.stream->hash : 0;
+	message_free(m);
+	return action;
+}
+
+/* Beyond the cap new keys share one, which trips at the limit; what is idle makes place again. */
+static void
+cap(void **state)
+{
+	struct world *w =
+	    world_new(BURSTS({RULE("volume", 3), .per = CONFIG_PER_SOURCE, .cooldown = SECOND}));
+	uint64_t hash, other;
+	unsigned i;
+
+	(void)state;
+	counters_set_cap(w->counters, 100);
+	for (i = 0; i < 103; i++)
+		assert_int_equal(send_from(w, i, 0, &hash), VERDICT_PASS);
+	assert_int_equal(counters_key_count(w->counters), 101);
+	assert_int_equal(send_from(w, 103, 0, &hash), VERDICT_HOLD);
+	assert_int_equal(send_from(w, 104, 0, &other), VERDICT_HOLD);
+	assert_int_equal(hash, other);
+	assert_int_equal(send_from(w, 0, 0, &hash), VERDICT_PASS); /* has its own */
+	for (i = 0; i < 64; i++)
+		counters_cool(w->counters, 100 * SECOND, note_cooled, &(struct cooled){0});
+	assert_int_equal(counters_key_count(w->counters), 1); /* keeps the time of its trip */
+	assert_int_equal(send_from(w, 103, 100 * SECOND, &hash), VERDICT_PASS);
+	assert_int_equal(counters_key_count(w->counters), 2);
+	world_free(w);
+}
+
+/* ---- threads */
+
+enum { THREADS = 8, ROUNDS = 400 };
+
+struct thread {
+	pthread_t id;
+	struct world *world;
+	unsigned number;
+	unsigned passed, held; /* of the shared key */
+};
+
+static void *
+hammer(void *context)
+{
+	struct thread *t = context;
+	char own[16];
+	int i;
+
+	snprintf(own, sizeof(own), "own%u", t->number);
+	for (i = 0; i < ROUNDS; i++) {
+		struct message *m = world_send(t->world, "shop", 1, i, GATE_COUNT);
+
+		if (m->recipients[0].verdict.action == VERDICT_PASS)
+			t->passed++;
+		else
+			t->held++;
+		message_free(m);
+		m = world_send(t->world, own, 2, i, i % 2 == 0 ? GATE_COUNT : GATE_PEEK);
+		if (i % 16 == 0 && m->recipients[0].verdict.stream != NULL)
+			counters_forget(t->world->counters, m->recipients[0].verdict.stream->hash);
+		message_free(m);
+		counters_is_held(t->world->counters, "staging", own);
+	}
+	return NULL;
+}
+
+/* However they race, exactly the limit passes. */
+static void
+threads(void **state)
+{
+	struct world *w = world_new(BURSTS({.name = TEXT("volume"),
+					    .limit = 500,
+					    .window = 600 * SECOND,
+					    .per = SOURCE_SUBJECT,
+					    .cooldown = 3600 * SECOND}));
+	const struct gate_hold hold = {
+	    .scope = GATE_SCOPE_ENVIRONMENT, .name = TEXT("staging"), .reason = TEXT("")};
+	struct thread all[THREADS];
+	unsigned passed = 0, held = 0;
+	int i;
+
+	(void)state;
+	for (i = 0; i < THREADS; i++) {
+		all[i] = (struct thread){.world = w, .number = (unsigned)i};
+		assert_int_equal(pthread_create(&all[i].id, NULL, hammer, &all[i]), 0);
+	}
+	for (i = 0; i < 50; i++) {
+		counters_set_holds(w->counters, &hold, (size_t)i % 2);
+		world_cool(w, i, NULL);
+	}
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(all[i].id, NULL);
+		passed += all[i].passed;
+		held += all[i].held;
+	}
+	assert_int_equal(passed, 500);
+	assert_int_equal(held, THREADS * ROUNDS - 500);
+	world_free(w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(exactness),
+	    cmocka_unit_test(trips),
+	    cmocka_unit_test(whole_message),
+	    cmocka_unit_test(cooldown),
+	    cmocka_unit_test(no_cooldown),
+	    cmocka_unit_test(head_and_settle),
+	    cmocka_unit_test(several_rules),
+	    cmocka_unit_test(held_is_no_leak),
+	    cmocka_unit_test(alert_observes),
+	    cmocka_unit_test(keys),
+	    cmocka_unit_test(rewritten),
+	    cmocka_unit_test(duplicates),
+	    cmocka_unit_test(peek),
+	    cmocka_unit_test(replay_equals_live),
+	    cmocka_unit_test(restores_trips),
+	    cmocka_unit_test(reload),
+	    cmocka_unit_test(cap),
+	    cmocka_unit_test(threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
