@@ -117,10 +117,10 @@ def test_secret_from_the_environment(make_gate, sink):
 
 
 def reload(running, event="config.reloaded"):
-    before = len(running.do("log"))
+    before = len(running.audit())
     running.signal(signal.SIGHUP)
     wait_for(f"{event} in the log", lambda: any(
-        row["action"] == event for row in running.do("log")[before:]))
+        row["action"] == event for row in running.audit()[before:]))
 
 
 def test_reload_takes_the_new_policy_and_keeps_connections(gate, make_gate, sink):

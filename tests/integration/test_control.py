@@ -157,7 +157,7 @@ def test_lists_come_in_pages(gate):
         if not after:
             break
     assert sorted(seen) == sorted(f"a{n}@x.test" for n in range(250))
-    assert len(running.do("messages", batch)) == 250
+    assert len(running.do("messages", batch, "--limit", 1000)) == 250
 
 
 def test_one_message_as_text_and_raw(gate):

@@ -231,9 +231,12 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_full_disk_is_452_and_nothing_accepted_is_lost(small_disk, make_gate, sink):
+@pytest.mark.parametrize("reserve", ["1MB", "0"])
+def test_full_disk_is_452_and_nothing_accepted_is_lost(reserve, small_disk, make_gate, sink):
+    """With room kept free, and with none: then it is the file system that says no."""
     running = make_gate(listener() + upstream(sink) + staging(TRIPS))
     running.head = running.head.replace("{dir}/mailfuse.db", f"{small_disk}/mailfuse.db")
+    running.head = running.head.replace('"1MB"', f'"{reserve}"')
     running.write(listener() + upstream(sink) + staging(TRIPS))
     running.start()
     body = os.urandom(100000).hex()

@@ -154,7 +154,7 @@ def test_log_says_who_did_what_and_why(gate, sink):
     running, batch = held(gate, [])
     running.one("release", batch, "--first", 2, "--reason", "first ring")
     running.one("discard", batch, "--reason", "it was a test")
-    rows = running.do("log")
+    rows = running.audit()
     for action, reason in (("release", "first ring"), ("discard", "it was a test")):
         found = [r for r in rows if action in r["action"] and r["reason"] == reason]
         assert len(found) == 1, rows

@@ -279,6 +279,10 @@ class Gate:
         assert len(rows) == 1, rows
         return rows[0]
 
+    def audit(self):
+        """The audit log, oldest first."""
+        return self.do("log", "--last", 1000)
+
     def counts(self, environment):
         """Deliveries of an environment by state."""
         return {
