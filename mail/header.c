@@ -12,20 +12,23 @@
 /* RFC 5322 2.1.1: lines should be no longer than 78 characters, without the CRLF. */
 enum { LINE_WANTED = 78 };
 
+/* Places for fields that are added later. */
+enum { FIELDS_SPARE = 16 };
+
 static bool
 is_blank(char c)
 {
 	return c == ' ' || c == '\t';
 }
 
-/* Room for one more field at the end. Old arrays stay in the arena: at most as much again. */
+/* Room for one more field at the end; an old array stays in the arena. */
 static struct header_field *
 fields_grow(struct header *h)
 {
 	struct header_field *grown;
 
 	if (h->count == h->cap) {
-		h->cap = h->cap > 0 ? 2 * h->cap : 16;
+		h->cap = 2 * h->cap + FIELDS_SPARE;
 		grown = arena_alloc(h->arena, h->cap * sizeof(*grown));
 		if (h->count > 0)
 			memcpy(grown, h->fields, h->count * sizeof(*grown));
@@ -92,6 +95,17 @@ line_end(const char *p, const char *end)
 	return lf != NULL ? lf + 1 : end;
 }
 
+/* Lines that may start a field. */
+static size_t
+fields_count(const char *p, const char *end)
+{
+	size_t n = 0;
+
+	for (; p < end; p = line_end(p, end))
+		n += !is_blank(*p);
+	return n;
+}
+
 /* "From sender date", the separator of mbox files, which some programs leave on top. */
 static bool
 is_mbox_line(const char *p, const char *end)
@@ -112,8 +126,10 @@ header_parse(struct header *h, const char *data, size_t len, struct arena *arena
 	*h = (struct header){.arena = arena};
 	p = copy_lines(data, &len, arena);
 	end = p + len;
-	names =
-	    arena_alloc(arena, len + 1); /* a name and its NUL are never longer than its field */
+	h->cap = fields_count(p, end) + FIELDS_SPARE;
+	h->fields = arena_alloc(arena, h->cap * sizeof(*h->fields));
+	/* A name and its NUL are never longer than their field. */
+	names = arena_alloc(arena, len + 1);
 	if (is_mbox_line(p, end))
 		p = line_end(p, end);
 	while (p < end) {
