@@ -30,6 +30,7 @@ static const struct row rows[] = {
     {"a line", "a\r\n.\r\n", "a\r\n", true, false, ""},
     {"what follows is the next command", "a\r\n.\r\nQUIT\r\n", "a\r\n", true, false, "QUIT\r\n"},
     {"a dot is taken off", "..\r\n.a\r\n...\r\n.\r\n", ".\r\na\r\n..\r\n", true, false, ""},
+    {"only a dot", ",a\r\n/\r\n.\r\n", ",a\r\n/\r\n", true, false, ""},
     {"dots inside a line stay", "a..\r\nb.c\r\n.\r\n", "a..\r\nb.c\r\n", true, false, ""},
     {"no end yet", "a\r\n", "a\r\n", false, false, ""},
     {"a line without an end", "a.\r\nb", "a.\r\nb", false, false, ""},

@@ -44,7 +44,7 @@ static const struct row {
     {"an empty line within", "250-\r\n250 b\r\n", REPLY_DONE, 250, "", "b", "250 b", ""},
     {"bare LF", "250-a\n250 b\n", REPLY_DONE, 250, "", "a\nb", "250 a b", ""},
     {"pipelined", "250 a\r\n550 b\r\n", REPLY_DONE, 250, "", "a", "250 a", "550 b\r\n"},
-    {"control characters and bytes", "250 \033[31m caf\303\251\r\r\n", REPLY_DONE, 250, "",
+    {"control characters and bytes", "250 \033[31m caf\303\251\177\r\n", REPLY_DONE, 250, "",
      "?[31m caf???", "250 ?[31m caf???", ""},
     {"nothing", "", REPLY_MORE, 0, "", "", "", ""},
     {"no end of line", "250 ok", REPLY_MORE, 0, "", "", "", ""},
