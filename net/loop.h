@@ -5,9 +5,11 @@
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct event_base;
+struct evdns_base;
 struct loop;
 
 /* Embedded in the object that travels; run() is called once on the loop's thread. */
@@ -24,12 +26,38 @@ void loop_start(struct loop *l);
 void loop_run(struct loop *l);
 /* Ends after the turn; posts that came before are run first. Any thread. */
 void loop_stop(struct loop *l);
-/* Waits for the loop's thread, if it has one; then frees. */
+/* Waits for the loop's thread to end, if it has one. What is posted later is never run. */
+void loop_join(struct loop *l);
+/* Runs on the calling thread what was posted to a loop that was joined, until nothing is left. */
+void loop_drain(struct loop *l);
+/* Joins, then frees. Everything that lives on the loop must be gone. */
 void loop_free(struct loop *l);
 /* Any thread. Never blocks, allocates nothing. */
 void loop_post(struct loop *l, struct loop_post *post);
+/*
+ * free(memory) in the loop's next turn: for objects that end while callers up the stack still look
+ * at them.
+ */
+void loop_free_later(struct loop *l, void *memory);
 struct event_base *loop_base(struct loop *l);
+/* The loop's own resolver, made at the first call. On the loop's thread. */
+struct evdns_base *loop_dns(struct loop *l);
 /* Panics if the caller is on another thread. */
 void loop_assert(const struct loop *l);
+/* libevent's, for `mailfused -V`. */
+const char *loop_library_version(void);
+
+/* A timer that fires once each time it is set. All on the loop's thread. */
+struct loop_timer;
+struct loop_timer *loop_timer_new(struct loop *l, void (*fire)(void *context), void *context);
+void loop_timer_set(struct loop_timer *t, int64_t microseconds);
+void loop_timer_cancel(struct loop_timer *t);
+void loop_timer_free(struct loop_timer *t);
+
+/* A signal, caught on one loop for the process. */
+struct loop_signal;
+struct loop_signal *loop_signal_new(struct loop *l, int number,
+				    void (*fire)(void *context, int number), void *context);
+void loop_signal_free(struct loop_signal *s);
 
 #endif

@@ -1,0 +1,200 @@
+/*
+ * The daemon's life: start in order, run, stop in the reverse order. Main thread.
+ */
+#include "daemon/daemon.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* How long messages and transactions under way may take to finish after SIGTERM. */
+#define STOP_LIMIT (10 * CLOCK_SECOND)
+
+static struct policy *
+dep_policy(void *context)
+{
+	return ((struct daemon *)context)->policy;
+}
+
+struct upstream_rows {
+	void (*row)(void *arg, const struct control_upstream *u);
+	void *arg;
+};
+
+static void
+dep_upstream_row(void *context, const struct relay_upstream_status *u)
+{
+	struct upstream_rows *rows = context;
+	struct control_upstream out = {.name = u->name,
+				       .address = u->address,
+				       .why = u->why,
+				       .up = u->up,
+				       .since = u->since,
+				       .connections = u->connections};
+
+	rows->row(rows->arg, &out);
+}
+
+static void
+dep_upstreams(void *context, void (*row)(void *arg, const struct control_upstream *u), void *arg)
+{
+	struct upstream_rows rows = {row, arg};
+
+	relay_upstreams(((struct daemon *)context)->relay, dep_upstream_row, &rows);
+}
+
+static void
+dep_listeners(void *context, void (*row)(void *arg, const char *name, const char *address),
+	      void *arg)
+{
+	relay_listeners(((struct daemon *)context)->relay, row, arg);
+}
+
+static void
+dep_queue_poke(void *context)
+{
+	relay_poke(((struct daemon *)context)->relay);
+}
+
+static void
+dep_alert_poke(void *context)
+{
+	alert_poke(((struct daemon *)context)->alert);
+}
+
+static bool
+daemon_open_store(struct daemon *d, struct buf *error)
+{
+	const struct config *c = policy_config(d->policy);
+	struct store_options options = {.path = c->store,
+					.size_limit = c->quarantine_limit,
+					.min_free_space = c->min_free_space};
+
+	d->store = store_open(&options, error);
+	if (d->store == NULL)
+		return false;
+	d->view = store_view_open(d->store, error);
+	return d->view != NULL && daemon_recover(d, error);
+}
+
+/* In the order in which they need each other; the first that cannot be had ends the start. */
+static bool
+daemon_start(struct daemon *d, struct buf *error)
+{
+	const struct config *c = policy_config(d->policy);
+	struct control_deps deps = {.loop = d->loop,
+				    .counters = d->counters,
+				    .context = d,
+				    .policy = dep_policy,
+				    .upstreams = dep_upstreams,
+				    .listeners = dep_listeners,
+				    .queue_poke = dep_queue_poke,
+				    .alert_poke = dep_alert_poke,
+				    .started_at = d->started_at};
+
+	if (!daemon_open_store(d, error))
+		return false;
+	d->relay = relay_new(d->loop, d->policy, d->store, d->counters, error);
+	if (d->relay == NULL)
+		return false;
+	deps.store = d->store;
+	deps.view = d->view;
+	d->control = control_new(&deps, c->control, error);
+	if (d->control == NULL)
+		return false;
+	d->alert = alert_new(d->loop, d->store, d->view, (struct config *)c);
+	d->chores = chores_new(d);
+	return true;
+}
+
+/* What was under way is finished or in the store: the rest ends in the reverse order. */
+static void
+daemon_free(struct daemon *d)
+{
+	if (d->alert != NULL)
+		alert_free(d->alert);
+	if (d->control != NULL)
+		control_free(d->control);
+	if (d->view != NULL)
+		store_view_close(d->view);
+	if (d->store != NULL)
+		store_close(d->store);
+	loop_drain(d->loop);
+	relay_free(d->relay);
+	chores_free(d->chores);
+	counters_free(d->counters);
+	policy_unref(d->policy);
+	loop_free(d->loop);
+}
+
+static void
+daemon_relay_stopped(void *context)
+{
+	loop_stop(((struct daemon *)context)->loop);
+}
+
+static void
+daemon_signal(void *context, int number)
+{
+	struct daemon *d = context;
+
+	if (number == SIGHUP) {
+		if (!d->stopping)
+			daemon_reload(d);
+		return;
+	}
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	log_info("- stopping signal=%d", number);
+	notify_manager("STOPPING=1");
+	relay_stop(d->relay, STOP_LIMIT, daemon_relay_stopped, d);
+}
+
+static void
+daemon_say_hold_everything(const struct config *c)
+{
+	if (c->upstream_count == 0)
+		log_warn("- config.no-upstream every message is held or kept: no upstream is "
+			 "configured");
+}
+
+int
+daemon_run(const char *config_path, struct policy *policy)
+{
+	static const int signals[] = {SIGHUP, SIGTERM, SIGINT};
+	struct loop_signal *caught[3];
+	struct daemon d = {.config_path = config_path,
+			   .loop = loop_new("main"),
+			   .policy = policy,
+			   .counters = counters_new(),
+			   .started_at = clock_wall()};
+	struct buf error = {0};
+	int status = 0;
+	size_t i;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (!daemon_start(&d, &error)) {
+		log_warn("- start.failed %s", buf_text(&error));
+		status = 1;
+	} else {
+		for (i = 0; i < 3; i++)
+			caught[i] = loop_signal_new(d.loop, signals[i], daemon_signal, &d);
+		relay_start(d.relay);
+		daemon_say_hold_everything(policy_config(d.policy));
+		log_info("- ready version=%s pid=%ld", PACKAGE_VERSION, (long)getpid());
+		notify_manager("READY=1");
+		loop_run(d.loop);
+		for (i = 0; i < 3; i++)
+			loop_signal_free(caught[i]);
+		log_info("- stopped");
+	}
+	buf_free(&error);
+	daemon_free(&d);
+	return status;
+}

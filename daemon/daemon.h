@@ -1,0 +1,53 @@
+/*
+ * The running daemon: everything that lives as long as the process. One object, made in daemon.c,
+ * on the main thread.
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "alert/alert.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "filters/gate.h"
+#include "net/loop.h"
+#include "relay/relay.h"
+#include "store/store.h"
+
+struct daemon {
+	const char *config_path; /* NULL: built-in defaults */
+	struct loop *loop;
+	struct policy *policy; /* in force */
+	struct counters *counters;
+	struct store *store;
+	struct store_view *view; /* the main thread's */
+	struct relay *relay;
+	struct control *control;
+	struct alert *alert;
+	struct chores *chores;
+	int64_t started_at;
+	bool stopping;
+};
+
+/* Runs until a signal ends it; returns the exit code. `policy` is taken over. */
+int daemon_run(const char *config_path, struct policy *policy);
+
+/* reload.c: SIGHUP. A bad file changes nothing; either way the log and the audit log tell. */
+void daemon_reload(struct daemon *d);
+/* Reads and compiles a file; NULL and the reasons, one a line, in `errors`. */
+struct policy *daemon_read_policy(const char *path, struct buf *errors);
+
+/* recover.c: after a start, what the counters must know: holds, streams that are tripped, the
+ * recent past. */
+bool daemon_recover(struct daemon *d, struct buf *error);
+
+/* chores.c: what has to be done now and then: retention, batches that have cooled. */
+struct chores *chores_new(struct daemon *d);
+void chores_free(struct chores *c);
+
+/* notify.c: sd_notify(3)'s protocol: "READY=1". Does nothing where nobody listens. */
+void notify_manager(const char *state);
+
+#endif

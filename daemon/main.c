@@ -1,0 +1,128 @@
+/*
+ * mailfused: options, then daemon_run(). See man/mailfused.8.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "mail/mime.h"
+
+static const char usage[] = "usage: mailfused [-c FILE] [-d] [-t | -V | --help-config]\n"
+			    "  -c FILE        configuration (default " SYSCONFDIR
+			    "/mailfuse/mailfuse.conf, if it is there)\n"
+			    "  -t             check the configuration, then exit\n"
+			    "  -d             log more\n"
+			    "  -V             print versions, then exit\n"
+			    "  --help-config  print every setting with its default, then exit\n";
+
+struct options {
+	const char *path; /* NULL: built-in defaults */
+	bool path_given, check, version, document, debug;
+};
+
+/* 0 to go on, else the exit code + 1. */
+static int
+read_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+					      {"version", no_argument, NULL, 'V'},
+					      {"help-config", no_argument, NULL, 'H'},
+					      {NULL, 0, NULL, 0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:dthV", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->path = optarg;
+			o->path_given = true;
+			break;
+		case 'd':
+			o->debug = true;
+			break;
+		case 't':
+			o->check = true;
+			break;
+		case 'V':
+			o->version = true;
+			break;
+		case 'H':
+			o->document = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 1;
+		default:
+			fputs(usage, stderr);
+			return 3;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "mailfused: %s is no option\n%s", argv[optind], usage);
+		return 3;
+	}
+	return 0;
+}
+
+static void
+print_versions(void)
+{
+	printf("mailfused %s\nlibevent %s\nSQLite %s\n%s\n", PACKAGE_VERSION,
+	       loop_library_version(), store_library_version(), alert_library_version());
+}
+
+static int
+print_document(void)
+{
+	struct buf text = {0};
+
+	config_document(&text);
+	fputs(buf_text(&text), stdout);
+	buf_free(&text);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = {0};
+	struct buf errors = {0};
+	struct policy *policy;
+	int code = read_options(argc, argv, &o);
+
+	if (code != 0)
+		return code - 1;
+	setlocale(LC_CTYPE, "C.UTF-8");
+	mime_init();
+	if (o.version) {
+		print_versions();
+		return 0;
+	}
+	if (o.document)
+		return print_document();
+	if (!o.path_given && access(SYSCONFDIR "/mailfuse/mailfuse.conf", F_OK) == 0)
+		o.path = SYSCONFDIR "/mailfuse/mailfuse.conf";
+	policy = daemon_read_policy(o.path, &errors);
+	if (policy == NULL) {
+		fprintf(stderr, "%s", buf_text(&errors));
+		if (errors.len > 0 && errors.data[errors.len - 1] != '\n')
+			fputc('\n', stderr);
+		buf_free(&errors);
+		return 1;
+	}
+	buf_free(&errors);
+	if (o.check) {
+		printf("%s: ok\n", o.path != NULL ? o.path : "built-in configuration");
+		policy_unref(policy);
+		return 0;
+	}
+	log_open(policy_config(policy)->log == CONFIG_LOG_SYSLOG ? LOG_TO_SYSLOG : LOG_TO_STDERR,
+		 "mailfused");
+	log_set_debug(o.debug);
+	return daemon_run(o.path, policy);
+}

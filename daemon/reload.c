@@ -1,0 +1,115 @@
+/*
+ * Configuration into force: at the start and on SIGHUP. Main thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "daemon/daemon.h"
+
+struct policy *
+daemon_read_policy(const char *path, struct buf *errors)
+{
+	struct config *config = config_load(path, errors);
+	struct policy *policy;
+
+	if (config == NULL)
+		return NULL;
+	policy = policy_new(config, errors);
+	config_unref(config);
+	return policy;
+}
+
+struct reload_fact {
+	struct store_job job;
+	char *text;
+};
+
+static void
+reload_told(struct store_job *job)
+{
+	struct reload_fact *f = job->context;
+
+	if (job->result != STORE_OK)
+		log_warn("- config.fact-failed error=%s", log_safe(job->error));
+	free(f->text);
+	free(f);
+}
+
+static void
+reload_tell(struct daemon *d, const char *event, const char *text)
+{
+	struct reload_fact *f = mem_zalloc(sizeof(*f));
+
+	f->text = mem_strdup(text);
+	f->job.op = STORE_FACT;
+	f->job.done = reload_told;
+	f->job.context = f;
+	f->job.u.fact.event = event;
+	f->job.u.fact.environment = "";
+	f->job.u.fact.object = "";
+	f->job.u.fact.who = "gate";
+	f->job.u.fact.reason = "";
+	f->job.u.fact.text = f->text;
+	f->job.u.fact.alert = true;
+	f->job.u.fact.now = clock_wall();
+	writer_submit(d->store, &f->job);
+}
+
+static void
+reload_refuse(struct daemon *d, struct buf *errors)
+{
+	struct buf text = {0};
+	char *line = errors->data, *next;
+
+	buf_printf(&text, "configuration refused, the old one stays in force: ");
+	buf_add_text(&text, buf_text(errors));
+	for (; line != NULL && *line != '\0'; line = next) {
+		next = strchr(line, '\n');
+		if (next != NULL)
+			*next++ = '\0';
+		log_warn("- config.refused why=%s", log_safe(line));
+	}
+	while (text.len > 0 && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	reload_tell(d, "config.refused", buf_text(&text));
+	buf_free(&text);
+}
+
+void
+daemon_reload(struct daemon *d)
+{
+	struct buf errors = {0};
+	struct policy *next = daemon_read_policy(d->config_path, &errors);
+	const struct config *config;
+
+	if (next != NULL)
+		config_diff_fixed(policy_config(d->policy), policy_config(next), &errors);
+	if (next != NULL && errors.len > 0) {
+		struct buf why = {0};
+
+		buf_printf(&why, "%s changed: that needs a restart", buf_text(&errors));
+		buf_free(&errors);
+		errors = why;
+		policy_unref(next);
+		next = NULL;
+	}
+	if (next == NULL) {
+		reload_refuse(d, &errors);
+		buf_free(&errors);
+		return;
+	}
+	policy_unref(d->policy);
+	d->policy = next;
+	config = policy_config(next);
+	store_set_limits(d->store, config->quarantine_limit, config->min_free_space);
+	relay_set_policy(d->relay, next);
+	alert_set_config(d->alert, (struct config *)config);
+	metric_add(METRIC_RELOADS, 1);
+	log_info("- config.reloaded path=%s", log_safe(config->path));
+	reload_tell(d, "config.reloaded", "a new configuration is in force");
+	buf_free(&errors);
+}

@@ -1,0 +1,71 @@
+/*
+ * A stream connection on a loop: bytes in through a callback, bytes out through a bounded queue,
+ * one time limit, one end. A client's and an upstream's connection are the same thing; TLS will
+ * live in here. Everything on the loop's thread.
+ *
+ * The owner is told of its end exactly once, by closed(), or not at all when it calls conn_free().
+ * conn_free() may be called from within any callback; the memory goes after the callback's return.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/loop.h"
+
+struct conn;
+
+enum conn_end {
+	CONN_EOF,     /* the peer closed */
+	CONN_TIMEOUT, /* nothing came for the time limit; conn_finish() can still send a last word
+		       */
+	CONN_ERROR    /* refused, reset, unreachable, not resolved, nothing could be sent in time */
+};
+
+struct conn_owner {
+	/* An outgoing connection stands. May be NULL for an accepted one. */
+	void (*connected)(void *owner);
+	/*
+	 * Bytes came; returns how many it used. Called again while it uses some and some are left.
+	 * With 0 it waits: for more bytes, or, after conn_pause(), for conn_resume().
+	 */
+	size_t (*input)(void *owner, const char *data, size_t len);
+	/* All that was written has gone to the kernel. May be NULL. */
+	void (*drained)(void *owner);
+	/* `why` is a static text or good until the return: "Connection refused". */
+	void (*closed)(void *owner, enum conn_end end, const char *why);
+};
+
+/* The most an owner sees at once; a longer line or token must be given up by then. */
+enum { CONN_INPUT_MAX = 65536 };
+
+/* Takes an accepted, non-blocking socket. NULL (and the socket closed) if there is no memory for
+ * it. */
+struct conn *conn_accepted(struct loop *l, int fd, const struct conn_owner *owner, void *context);
+/* Starts to connect to a name or address; closed() or connected() follows, never within this call.
+ */
+struct conn *conn_connect(struct loop *l, const char *host, uint16_t port, int64_t timeout,
+			  const struct conn_owner *owner, void *context);
+/*
+ * Time limits in microseconds from now on, 0 = none: `read` between bytes that come while input is
+ * not paused, `write` while bytes wait to be sent and none can be.
+ */
+void conn_set_timeouts(struct conn *c, int64_t read, int64_t write);
+/* Stops and starts input(); conn_resume() looks at what is already there, after the turn. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+void conn_write(struct conn *c, const void *data, size_t len);
+/* Writes without a copy; release(arg) is called once when the bytes are no longer needed. */
+void conn_write_ref(struct conn *c, const void *data, size_t len, void (*release)(void *arg),
+		    void *arg);
+/* Bytes that wait to be sent. */
+size_t conn_pending(const struct conn *c);
+/* Sends what is written, then ends; no callback comes any more. Bounded by `limit` microseconds. */
+void conn_finish(struct conn *c, int64_t limit);
+void conn_free(struct conn *c);
+/* The peer's numeric address and port, for logs: "192.0.2.1:25". */
+const char *conn_peer(const struct conn *c);
+
+#endif

@@ -1,0 +1,412 @@
+/*
+ * Messages in: header into memory, body into chunks, large bodies on to the store while they come,
+ * then the gate, the edit, and the store. Called by session.c; the store's answers come back by
+ * loop_post(). One object a message.
+ *
+ * Memory: a header of at most HEADER_MAX, and at most SPILL_BYTES of body (SPILL_TIGHT_BYTES when
+ * the process is over half of memory_limit) a connection; the rest of a body is in the store.
+ */
+#include "relay/intake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "mail/body.h"
+#include "relay/delivery.h"
+#include "relay/session.h"
+#include "relay/upstream.h"
+
+enum {
+	HEADER_MAX = 1048576,
+	SPILL_BYTES = CHUNK_BYTES,
+	SPILL_TIGHT_BYTES = 16384,
+	RECEIVED_MAX =
+	    50, /* RFC 5321 6.3: a loop; "at least 100" is for simple counting, Postfix has 50 */
+	WRITER_BUSY_BYTES = 64 * 1024 * 1024
+};
+
+enum intake_phase { INTAKE_HEADER, INTAKE_BODY, INTAKE_STORING };
+
+/* What the answer to one of our jobs was about. */
+enum intake_wait { WAIT_NONE, WAIT_CHUNK, WAIT_ADD, WAIT_ABANDON };
+
+struct intake {
+	struct loop_post post;
+	struct relay_loop *rl;
+	struct session *session; /* NULL once the client is gone */
+	struct message *message;
+	struct policy *policy;
+	struct body_in in;
+	enum intake_phase phase;
+	enum intake_wait wait;
+	uint64_t size_limit;
+	bool reject_bare;
+	bool begun;      /* the store knows the message's id */
+	int refuse_code; /* 0 = fine so far */
+	const char *refuse_status, *refuse_text;
+	char id[ID_TEXT_BYTES];
+	struct store_job begin, job;
+};
+
+bool
+intake_is_overloaded(const struct relay_loop *rl)
+{
+	uint64_t limit = policy_config(rl->policy)->memory_limit;
+
+	return metric_get(METRIC_WRITER_BYTES_NOW) > WRITER_BUSY_BYTES ||
+	       (uint64_t)metric_get(METRIC_BODY_BYTES_NOW) > limit;
+}
+
+struct intake *
+intake_start(struct session *s)
+{
+	struct intake *in = mem_zalloc(sizeof(*in));
+
+	in->rl = s->rl;
+	in->session = s;
+	in->message = s->message;
+	s->message = NULL;
+	in->policy = policy_ref(s->policy);
+	in->size_limit = s->limits->max_message_size;
+	in->reject_bare = s->limits->bare_newline == CONFIG_BARE_REJECT;
+	in->message->id = id_next();
+	id_format(in->message->id, in->id);
+	s->rl->pending++;
+	return in;
+}
+
+static void
+intake_free(struct intake *in)
+{
+	struct relay_loop *rl = in->rl;
+
+	if (in->message != NULL)
+		message_free(in->message);
+	policy_unref(in->policy);
+	free(in);
+	rl->pending--;
+	relay_check_quiet(rl);
+}
+
+/* The first reason stays: it is the cause. */
+static void
+intake_refuse(struct intake *in, int code, const char *status, const char *text)
+{
+	if (in->refuse_code != 0)
+		return;
+	in->refuse_code = code;
+	in->refuse_status = status;
+	in->refuse_text = text;
+	buf_free(&in->message->header);
+	chunks_clear(&in->message->body);
+}
+
+static void intake_answered(struct loop_post *post);
+
+/* On the writer's thread: back to the loop. */
+static void
+intake_job_done(struct store_job *job)
+{
+	struct intake *in = job->context;
+
+	loop_post(in->rl->loop, &in->post);
+}
+
+static void
+intake_begin_done(struct store_job *job)
+{
+	(void)job; /* a failure shows in the chunk's answer, which follows */
+}
+
+static void
+intake_submit(struct intake *in, enum store_op op, enum intake_wait wait, size_t bytes)
+{
+	in->job.op = op;
+	in->job.done = intake_job_done;
+	in->job.context = in;
+	in->job.bytes = bytes;
+	in->post.run = intake_answered;
+	in->wait = wait;
+	writer_submit(in->rl->relay->store, &in->job);
+}
+
+/* Gives what is in memory of the body to the store; the client waits meanwhile. */
+static void
+intake_spill(struct intake *in)
+{
+	struct message *m = in->message;
+
+	if (!in->begun) {
+		in->begun = true;
+		in->begin.op = STORE_BEGIN;
+		in->begin.u.body.id = m->id;
+		chunks_init(&in->begin.u.body.chunks);
+		in->begin.done = intake_begin_done;
+		writer_submit(in->rl->relay->store, &in->begin);
+	}
+	in->job.u.body.id = m->id;
+	in->job.u.body.number = m->chunks_stored;
+	in->job.u.body.chunks.bytes = m->body.bytes;
+	STAILQ_INIT(&in->job.u.body.chunks.list);
+	STAILQ_CONCAT(&in->job.u.body.chunks.list, &m->body.list);
+	chunks_init(&m->body);
+	conn_pause(in->session->conn);
+	intake_submit(in, STORE_CHUNK, WAIT_CHUNK, in->job.u.body.chunks.bytes);
+}
+
+static void
+intake_add_body(struct intake *in, const char *data, size_t len)
+{
+	chunks_add(&in->message->body, data, len);
+	in->message->body_bytes += len;
+}
+
+/* Looks for the empty line; what follows it is body. */
+static void
+intake_add_header(struct intake *in, const char *data, size_t len)
+{
+	struct buf *h = &in->message->header;
+	size_t from = h->len >= 3 ? h->len - 3 : 0;
+	const char *end;
+	size_t head;
+
+	buf_add(h, data, len);
+	if (h->len >= 2 && memcmp(h->data, "\r\n", 2) == 0) {
+		head = 0;
+		end = h->data + 2;
+	} else {
+		end = memmem(h->data + from, h->len - from, "\r\n\r\n", 4);
+		if (end == NULL) {
+			if (h->len > HEADER_MAX)
+				intake_refuse(in, 552, "5.3.4",
+					      "Header section is larger than 1 MiB");
+			return;
+		}
+		head = (size_t)(end - h->data) + 2;
+		end += 4;
+	}
+	in->phase = INTAKE_BODY;
+	intake_add_body(in, end, (size_t)(h->data + h->len - end));
+	h->len = head;
+	h->data[head] = '\0';
+}
+
+/* The body_sink of what comes in: content, dots undone. */
+static void
+intake_sink(void *context, const char *data, size_t len)
+{
+	struct intake *in = context;
+
+	if (in->refuse_code != 0)
+		return;
+	if (in->in.bytes + len > in->size_limit)
+		intake_refuse(in, 552, "5.3.4", "Message is larger than the size limit");
+	else if (in->phase == INTAKE_HEADER)
+		intake_add_header(in, data, len);
+	else
+		intake_add_body(in, data, len);
+}
+
+static void
+intake_check_content(struct intake *in)
+{
+	if (in->in.nul)
+		intake_refuse(in, 554, "5.6.0", "Message contains NUL bytes; encode it as base64");
+	else if (in->in.bare_newline && in->reject_bare)
+		intake_refuse(in, 550, "5.6.0",
+			      "Message contains a bare CR or LF; end each line with CRLF");
+	else if (in->refuse_code == 0 && message_count_received(in->message) > RECEIVED_MAX)
+		intake_refuse(in, 554, "5.4.6", "Too many hops: mail is going in a circle");
+}
+
+/* The message will not be kept: says so, takes back what the store has, ends. */
+static void
+intake_give_up(struct intake *in)
+{
+	struct session *s = in->session;
+
+	if (s != NULL) {
+		log_info("%s intake.refused message=%s client=%s code=%d text=%s", s->id, in->id,
+			 log_safe(s->client), in->refuse_code, log_safe(in->refuse_text));
+		session_reply(s, in->refuse_code, in->refuse_status, "%s", in->refuse_text);
+		metric_add(METRIC_MESSAGES_REFUSED, 1);
+		in->session = NULL;
+		session_message_done(s);
+	}
+	/* After the store is closed its next start takes back what was not complete. */
+	if (!in->begun || in->rl->relay->stopped) {
+		intake_free(in);
+		return;
+	}
+	chunks_init(&in->job.u.body.chunks);
+	in->job.u.body.id = in->message->id;
+	intake_submit(in, STORE_ABANDON, WAIT_ABANDON, 0);
+}
+
+/* Bytes a message keeps in memory while it waits for the writer. */
+static size_t
+intake_weight(const struct message *m)
+{
+	return m->body.bytes + m->header.len + m->arena.total;
+}
+
+/*
+ * True if this loop takes the message to its upstream straight from memory. Otherwise the store
+ * keeps it as due, and retry.c fetches it when there is room.
+ */
+static bool
+intake_can_take(const struct intake *in)
+{
+	const struct config *c = policy_config(in->policy);
+	const struct config_environment *e = config_find_environment(c, in->message->environment);
+
+	return !in->begun && !in->rl->stopping && e != NULL && e->upstream != NULL &&
+	       *e->upstream != '\0' &&
+	       (uint64_t)metric_get(METRIC_BODY_BYTES_NOW) < c->memory_limit / 2 &&
+	       upstream_has_room(in->rl, e->upstream);
+}
+
+static void
+intake_store(struct intake *in)
+{
+	session_storing(in->session);
+	in->phase = INTAKE_STORING;
+	in->job.u.add.message = in->message;
+	in->job.u.add.taken = intake_can_take(in);
+	intake_submit(in, STORE_ADD, WAIT_ADD, intake_weight(in->message));
+}
+
+static void
+intake_complete(struct intake *in)
+{
+	struct message *m = in->message;
+
+	intake_check_content(in);
+	if (in->refuse_code != 0) {
+		intake_give_up(in);
+		return;
+	}
+	m->accepted_at = clock_wall();
+	message_read_header(m);
+	gate_judge(in->policy, in->rl->relay->counters, m, clock_mono(), m->accepted_at,
+		   GATE_COUNT);
+	message_apply(m);
+	intake_store(in);
+}
+
+size_t
+intake_feed(struct intake *in, const char *data, size_t len)
+{
+	const struct config *c = policy_config(in->policy);
+	bool tight = (uint64_t)metric_get(METRIC_BODY_BYTES_NOW) > c->memory_limit / 2;
+	size_t used;
+
+	if (in->wait != WAIT_NONE)
+		return 0;
+	used = body_feed(&in->in, data, len, intake_sink, in);
+	if (in->in.state == BODY_DONE)
+		intake_complete(in);
+	else if (in->refuse_code == 0 &&
+		 in->message->body.bytes >= (tight ? SPILL_TIGHT_BYTES : SPILL_BYTES))
+		intake_spill(in);
+	return used;
+}
+
+bool
+intake_is_waiting(const struct intake *in)
+{
+	return in->wait != WAIT_NONE;
+}
+
+/* Logs one line a recipient group: what became of the message. */
+static void
+intake_log(const struct intake *in)
+{
+	const struct message *m = in->message;
+	unsigned n[5] = {0};
+	size_t i;
+
+	for (i = 0; i < m->recipient_count; i++)
+		n[m->recipients[i].verdict.action]++;
+	log_info("%s message.accepted environment=%s source=%s sender=%s bytes=%llu recipients=%zu "
+		 "pass=%u "
+		 "wait=%u hold=%u drop=%u",
+		 in->id, m->environment, log_safe(m->source), log_safe(m->sender.text),
+		 (unsigned long long)(m->header.len + 2 + m->body_bytes), m->recipient_count,
+		 n[VERDICT_PASS], n[VERDICT_WAIT], n[VERDICT_HOLD], n[VERDICT_DROP]);
+	metric_add(METRIC_MESSAGES_ACCEPTED, 1);
+	metric_add(METRIC_RECIPIENTS_ACCEPTED, (int64_t)m->recipient_count);
+}
+
+/* The commit is on disk: 250, and on the way to the upstream. */
+static void
+intake_stored(struct intake *in)
+{
+	struct session *s = in->session;
+	bool taken = in->job.u.add.taken;
+
+	intake_log(in);
+	if (s != NULL) {
+		session_reply(s, 250, "2.0.0", "Ok: queued as %s", in->id);
+		in->session = NULL;
+		session_message_done(s);
+	}
+	if (taken)
+		delivery_start_accepted(in->rl, in->policy, in->message);
+	else
+		relay_request_poke(in->rl->relay);
+	in->message = taken ? NULL : in->message;
+	intake_free(in);
+}
+
+static void
+intake_store_failed(struct intake *in)
+{
+	log_warn("%s intake.store-failed error=%s", in->id, log_safe(in->job.error));
+	if (in->job.result == STORE_FULL)
+		intake_refuse(in, 452, "4.3.1", "No room for mail now; try again later");
+	else
+		intake_refuse(in, 451, "4.3.0", "The message could not be stored; try again later");
+}
+
+/* The client's message goes on, or is taken back, now that the writer has answered. */
+static void
+intake_answered(struct loop_post *post)
+{
+	struct intake *in = (struct intake *)post;
+	enum intake_wait wait = in->wait;
+
+	in->wait = WAIT_NONE;
+	if (wait == WAIT_ABANDON) {
+		intake_free(in);
+		return;
+	}
+	if (in->job.result != STORE_OK)
+		intake_store_failed(in);
+	if (wait == WAIT_ADD) {
+		if (in->job.result == STORE_OK)
+			intake_stored(in);
+		else
+			intake_give_up(in);
+		return;
+	}
+	chunks_clear(&in->job.u.body.chunks);
+	in->message->chunks_stored++;
+	if (in->session == NULL)
+		intake_give_up(in);
+	else
+		conn_resume(in->session->conn);
+}
+
+void
+intake_lost_session(struct intake *in)
+{
+	in->session = NULL;
+	if (in->wait == WAIT_NONE)
+		intake_give_up(in);
+}

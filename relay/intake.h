@@ -1,0 +1,31 @@
+/*
+ * A message on its way in: from 354 to the writer's answer. Made by session_begin_data(); freed by
+ * itself after the store has answered, or, when the client went away, after what it had given to
+ * the store is taken back. All on the session's loop.
+ *
+ *   HEADER -empty line-> BODY -end of data-> STORING -stored-> (freed)
+ *   HEADER | BODY -end of data, refused-> (freed)
+ *   HEADER | BODY -client lost-> (freed, after STORE_ABANDON if chunks were stored)
+ */
+#ifndef RELAY_INTAKE_H
+#define RELAY_INTAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct intake;
+struct relay_loop;
+struct session;
+
+/* True while so much waits for the writer or lies in memory that MAIL gets 451. */
+bool intake_is_overloaded(const struct relay_loop *rl);
+/* Takes the session's message over. */
+struct intake *intake_start(struct session *s);
+/* Bytes after 354; returns how many were used. May end in session_message_done(). */
+size_t intake_feed(struct intake *in, const char *data, size_t len);
+/* True while a chunk is on its way to the store and no more is to be read. */
+bool intake_is_waiting(const struct intake *in);
+/* The client is gone: what was not complete never leaves. */
+void intake_lost_session(struct intake *in);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * The relay: listeners, relay loops, sessions, deliveries, upstreams. daemon/ makes one; what is
+ * below the line is for the files of this room.
+ *
+ * Threads: a relay_loop and all that hangs on it belong to its loop's thread. `store`, `counters`,
+ * and the health objects may be used by any.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "filters/gate.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "store/store.h"
+
+struct relay;
+
+/* Makes the loops and binds the listeners; nothing runs. NULL and the reasons in `error`. Main
+ * thread. */
+struct relay *relay_new(struct loop *main, struct policy *policy, struct store *store,
+			struct counters *counters, struct buf *error);
+/* Starts the threads and accepts connections. */
+void relay_start(struct relay *r);
+/* A reload: sessions see it at their next message. Main thread. */
+void relay_set_policy(struct relay *r, struct policy *policy);
+/* Queued mail may be waiting: look. Main thread. */
+void relay_poke(struct relay *r);
+/*
+ * Stops accepting, lets messages and transactions under way finish for at most `limit`
+ * microseconds, ends the loops' threads, then calls done() on the main loop. What is not finished
+ * is in the store and due after the next start.
+ */
+void relay_stop(struct relay *r, int64_t limit, void (*done)(void *context), void *context);
+/* After relay_stop() and store_close(). */
+void relay_free(struct relay *r);
+
+/* For status. Main thread. */
+struct relay_upstream_status {
+	const char *name, *address, *why;
+	bool up;
+	int64_t since; /* wall clock */
+	uint32_t connections;
+};
+void relay_upstreams(struct relay *r,
+		     void (*row)(void *context, const struct relay_upstream_status *u),
+		     void *context);
+void relay_listeners(struct relay *r,
+		     void (*row)(void *context, const char *name, const char *address),
+		     void *context);
+
+/* ---- for relay/ only ---- */
+
+struct health;
+struct retry;
+struct session;
+struct upstream;
+
+struct relay_loop {
+	struct relay *relay;
+	struct loop *loop;
+	size_t index;
+	struct policy *policy; /* in force; sessions hold their own reference per message */
+	LIST_HEAD(, session) sessions;
+	LIST_HEAD(, upstream) upstreams;
+	size_t pending; /* intakes and deliveries whose store job is under way */
+	bool stopping;
+	bool quiet_told;
+};
+
+struct relay_listener {
+	struct relay *relay;
+	struct listener *listener;
+	char *name;
+	_Atomic uint32_t connections;
+};
+
+struct relay {
+	struct loop *main;
+	struct store *store;
+	struct counters *counters;
+	struct policy *policy; /* main's reference */
+	struct relay_loop *loops;
+	struct loop **loop_list;
+	size_t loop_count;
+	struct relay_listener *listeners;
+	size_t listener_count;
+	struct health_table *health;
+	struct retry *retry;
+	struct loop_timer *stop_timer;
+	size_t quiet_loops;
+	bool stopping;         /* main's */
+	bool stopped;          /* the loops have ended */
+	struct loop_post poke; /* on its way to main while poke_posted */
+	_Atomic bool poke_posted;
+	void (*stop_done)(void *context);
+	void *stop_context;
+};
+
+/* Something ended on a loop: if it stops and nothing is under way any more, main is told. */
+void relay_check_quiet(struct relay_loop *rl);
+/* From any loop: main shall look at the queue. */
+void relay_request_poke(struct relay *r);
+
+#endif

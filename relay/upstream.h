@@ -1,0 +1,55 @@
+/*
+ * One loop's pool of connections to one upstream, and the deliveries that wait for one. Made at
+ * first use, freed with the loop. On the loop's thread, but for upstream_probe().
+ *
+ * A delivery is in `waiting` (DELIVERY_WAITING) or with a client; a client is connecting, idle or
+ * busy.
+ */
+#ifndef RELAY_UPSTREAM_H
+#define RELAY_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "relay/delivery.h"
+#include "relay/relay.h"
+
+struct smtp_client;
+
+struct upstream {
+	LIST_ENTRY(upstream) next; /* relay_loop.upstreams */
+	struct relay_loop *rl;
+	char *name;
+	struct policy *policy;                /* holds `config` */
+	const struct config_upstream *config; /* NULL: no longer configured */
+	struct health *health;
+	TAILQ_HEAD(, delivery) waiting;
+	size_t waiting_count;
+	LIST_HEAD(, smtp_client) idle;
+	LIST_HEAD(, smtp_client) busy; /* connecting ones too */
+	size_t clients, connecting, max_clients;
+};
+
+/* True if a delivery for it can be taken straight from memory now. */
+bool upstream_has_room(struct relay_loop *rl, const char *name);
+/* A connection for this delivery (state WAITING), now or when one is free; or hands it back. */
+void upstream_acquire(struct delivery *d);
+/* A client has connected and greeted: it can be used. */
+void upstream_opened(struct smtp_client *c);
+/* A client's transaction is over, its connection is fine: next delivery, or idle. */
+void upstream_release(struct smtp_client *c);
+/* A client ended; `opened` if it had once been usable. The client frees itself. */
+void upstream_lost(struct smtp_client *c, bool opened, const char *why);
+/* Asks whether it can be reached; health.c hears the answer. Any thread. */
+void upstream_probe(struct relay_loop *rl, const char *name);
+/* How many connections of `all` this loop may have. */
+size_t upstream_share(uint32_t all, size_t loop_index, size_t loop_count);
+/* Hands back what waits, closes what is idle. */
+void upstream_stop_all(struct relay_loop *rl);
+/* True if no transaction is under way. */
+bool upstream_all_quiet(const struct relay_loop *rl);
+/* After the loop's end. */
+void upstream_free_all(struct relay_loop *rl);
+
+#endif
