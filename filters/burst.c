@@ -67,12 +67,6 @@ is_counted(const struct recipient *r)
 	return v->action == VERDICT_HOLD && v->rule != NULL && strncmp(v->rule, "burst ", 6) == 0;
 }
 
-static const char *
-rule_name(const struct config_burst *rule, struct arena *arena)
-{
-	return arena_printf(arena, "burst %s", rule->name);
-}
-
 /* The recipients under one rule, those with the same key side by side, in their order. */
 static size_t
 members_fill(const struct message *m, const char *environment, const struct config_burst *rule,
@@ -264,6 +258,7 @@ burst_judge(const struct policy_environment *e, struct counters *c, struct messa
 				.wall = wall,
 				.mode = mode == GATE_COUNT ? COUNTERS_COUNT : COUNTERS_PEEK};
 	size_t rules = e->config->burst_count, passing = count_passing(m), r, i;
+	const char **names;
 	struct member *all;
 
 	if (rules == 0 || passing == 0)
@@ -271,13 +266,16 @@ burst_judge(const struct policy_environment *e, struct counters *c, struct messa
 	/* Every rule's members first: a verdict of the first rule must not hide it from the second.
 	 */
 	all = mem_resize_array(NULL, rules * passing, sizeof(*all));
-	for (r = 0; r < rules; r++)
-		members_fill(m, e->config->name, &e->config->bursts[r],
-			     rule_name(&e->config->bursts[r], &m->arena), true, all + r * passing);
+	names = arena_alloc(&m->arena, rules * sizeof(*names));
 	for (r = 0; r < rules; r++) {
-		struct burst_key key = {.rule = &e->config->bursts[r]};
+		const struct config_burst *rule = &e->config->bursts[r];
 
-		key.name = rule_name(key.rule, &m->arena);
+		names[r] = arena_printf(&m->arena, "burst %s", rule->name);
+		members_fill(m, e->config->name, rule, names[r], true, all + r * passing);
+	}
+	for (r = 0; r < rules; r++) {
+		struct burst_key key = {.rule = &e->config->bursts[r], .name = names[r]};
+
 		for (i = 0; i < passing; i += key.count) {
 			key.members = all + r * passing + i;
 			key.count = members_alike(key.members, passing - i);

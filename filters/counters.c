@@ -16,14 +16,16 @@
 #include <sys/queue.h>
 #include <sys/random.h>
 
-#include <uthash.h>
-
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "filters/policy.h"
 #include "filters/stream.h"
 #include "filters/window.h"
+
+#define uthash_fatal(message) fatal("out of memory")
+#include <uthash.h>
 
 enum { SHARDS = 64 };
 
@@ -226,6 +228,14 @@ later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+/* An alert has no batch that anybody could decide on: without a cooldown its trip ends with the
+ * blast. */
+static int64_t
+rule_cooldown(const struct config_burst *rule)
+{
+	return rule->cooldown == 0 && rule->action == CONFIG_BURST_ALERT ? 1 : rule->cooldown;
+}
+
 static bool
 key_is_cool(const struct key *k, int64_t cooldown, int64_t mono)
 {
@@ -261,7 +271,7 @@ key_fit(struct key *k, const struct config_burst *rule)
 		window_reset(&k->all, width);
 	if (k->head.width != head_width)
 		window_reset(&k->head, head_width);
-	k->cooldown = rule->cooldown;
+	k->cooldown = rule_cooldown(rule);
 }
 
 /* What n more would do; k NULL = a key that nobody has seen. Changes nothing. */
@@ -278,7 +288,7 @@ key_look(const struct key *k, const struct config_burst *rule, uint32_t n, int64
 	    k->head.width == window_width(rule->head, rule->head_window))
 		window_read(&k->head, rule->head_window, mono, &head, &unused);
 	if (k != NULL)
-		tripped = k->state == KEY_TRIPPED && !key_is_cool(k, rule->cooldown, mono);
+		tripped = k->state == KEY_TRIPPED && !key_is_cool(k, rule_cooldown(rule), mono);
 	seen->before = clamp_count(count);
 	seen->head_before = clamp_count(head);
 	seen->trips = tripped || count + n > rule->limit;
@@ -297,7 +307,7 @@ key_count(struct shard *s, struct key *k, const struct config_burst *rule, uint3
 	int64_t over;
 
 	key_fit(k, rule);
-	if (k->state == KEY_TRIPPED && key_is_cool(k, rule->cooldown, mono))
+	if (k->state == KEY_TRIPPED && key_is_cool(k, rule_cooldown(rule), mono))
 		k->state = KEY_COOLED;
 	if (mode == COUNTERS_COUNT) {
 		left = seen->trips && rule->action == CONFIG_BURST_HOLD ? 0 : n;

@@ -13,7 +13,8 @@ struct pattern;
 
 /* For addresses. On a bad pattern returns NULL and a malloc'd reason in *error. */
 struct pattern *pattern_for_address(const char *text, char **error);
-/* For plain text such as subjects: `/regex/`, else a glob; a word without `*` or `?` matches if it occurs. */
+/* For plain text such as subjects: `/regex/`, else a glob; a word without `*` or `?` matches if it
+ * occurs. */
 struct pattern *pattern_for_text(const char *text, char **error);
 void pattern_free(struct pattern *p);
 
