@@ -8,101 +8,131 @@
 
 #include <string.h>
 
+/* One call of body_feed(). [start, p) is content that leaves as it is: empty in CR, DOT, DOT_CR. */
+struct feed {
+	struct body_in *in;
+	body_sink *sink;
+	void *context;
+	const char *start, *p, *end;
+	const char *lf; /* the next LF at or behind p, or end; NULL or before p: not looked for */
+};
+
 static void
-emit(struct body_in *in, const char *data, size_t len, body_sink *sink, void *context)
+feed_emit(struct feed *f, const char *data, size_t len)
 {
 	if (len == 0)
 		return;
-	in->bytes += len;
-	sink(context, data, len);
+	f->in->bytes += len;
+	f->sink(f->context, data, len);
 }
 
-/*
- * The first CR or LF in [p, end), or end. *lf keeps the LF found by an earlier call, so that a
- * flood of CRs does not have the rest searched again for each.
- */
-static const char *
-find_newline(const char *p, const char *end, const char **lf)
+/* Hands out the run and leaves the byte behind it out. */
+static void
+feed_cut(struct feed *f)
+{
+	feed_emit(f, f->start, (size_t)(f->p - f->start));
+	f->start = ++f->p;
+}
+
+/* The CR that was held back was no line end; what follows it is looked at as text. */
+static void
+feed_bare_cr(struct feed *f)
+{
+	f->in->bare_newline = true;
+	feed_emit(f, " ", 1);
+	f->in->state = BODY_TEXT;
+}
+
+/* Moves to the first CR or LF. The LF is kept, or a flood of CRs would have it sought for each. */
+static void
+feed_seek_newline(struct feed *f)
 {
 	const char *cr;
 
-	if (*lf == NULL || *lf < p) {
-		*lf = memchr(p, '\n', (size_t)(end - p));
-		if (*lf == NULL)
-			*lf = end;
+	if (f->lf == NULL || f->lf < f->p) {
+		f->lf = memchr(f->p, '\n', (size_t)(f->end - f->p));
+		if (f->lf == NULL)
+			f->lf = f->end;
 	}
-	cr = memchr(p, '\r', (size_t)(*lf - p));
-	return cr != NULL ? cr : *lf;
+	cr = memchr(f->p, '\r', (size_t)(f->lf - f->p));
+	f->p = cr != NULL ? cr : f->lf;
+}
+
+static void
+feed_text(struct feed *f)
+{
+	feed_seek_newline(f);
+	if (f->p == f->end)
+		return;
+	if (*f->p == '\n') {
+		feed_cut(f);
+		f->in->bare_newline = true;
+		feed_emit(f, "\r\n", 2);
+	} else if (f->end - f->p >= 2 && f->p[1] == '\n') {
+		f->p += 2;
+		f->in->state = BODY_LINE_START;
+	} else {
+		feed_cut(f);
+		f->in->state = BODY_CR;
+	}
+}
+
+/* Looks at the byte at p, and takes it or changes the state. */
+static void
+feed_step(struct feed *f)
+{
+	switch (f->in->state) {
+	case BODY_LINE_START:
+		f->in->state = *f->p == '.' ? BODY_DOT : BODY_TEXT;
+		if (f->in->state == BODY_DOT)
+			feed_cut(f);
+		break;
+	case BODY_TEXT:
+		feed_text(f);
+		break;
+	case BODY_CR:
+		if (*f->p != '\n') {
+			feed_bare_cr(f);
+			break;
+		}
+		feed_cut(f);
+		feed_emit(f, "\r\n", 2);
+		f->in->state = BODY_LINE_START;
+		break;
+	case BODY_DOT:
+		f->in->state = *f->p == '\r' ? BODY_DOT_CR : BODY_TEXT;
+		if (f->in->state == BODY_DOT_CR)
+			feed_cut(f);
+		break;
+	case BODY_DOT_CR:
+		if (*f->p != '\n') {
+			feed_bare_cr(f);
+			break;
+		}
+		feed_cut(f);
+		f->in->state = BODY_DONE;
+		break;
+	case BODY_DONE:
+		break;
+	}
 }
 
 size_t
 body_feed(struct body_in *in, const char *data, size_t len, body_sink *sink, void *context)
 {
-	const char *p = data, *end = data + len, *lf = NULL;
-	const char *run = data; /* [run, p) leaves as it is; empty in CR, DOT and DOT_CR */
+	struct feed f = {in, sink, context, data, data, data, NULL};
+	size_t used;
 
-	while (p < end && in->state != BODY_DONE) {
-		switch (in->state) {
-		case BODY_LINE_START:
-			in->state = BODY_TEXT;
-			if (*p == '.') {
-				emit(in, run, (size_t)(p - run), sink, context);
-				run = ++p;
-				in->state = BODY_DOT;
-			}
-			break;
-		case BODY_TEXT:
-			p = find_newline(p, end, &lf);
-			if (end - p >= 2 && p[0] == '\r' && p[1] == '\n') {
-				p += 2;
-				in->state = BODY_LINE_START;
-			} else if (p < end) {
-				emit(in, run, (size_t)(p - run), sink, context);
-				run = p + 1;
-				if (*p++ == '\r') {
-					in->state = BODY_CR;
-				} else {
-					in->bare_newline = true;
-					emit(in, "\r\n", 2, sink, context);
-				}
-			}
-			break;
-		case BODY_CR:
-			if (*p == '\n') {
-				emit(in, "\r\n", 2, sink, context);
-				run = ++p;
-				in->state = BODY_LINE_START;
-				break;
-			}
-			in->bare_newline = true;
-			emit(in, " ", 1, sink, context);
-			in->state = BODY_TEXT;
-			break;
-		case BODY_DOT:
-			in->state = BODY_TEXT;
-			if (*p == '\r') {
-				run = ++p;
-				in->state = BODY_DOT_CR;
-			}
-			break;
-		case BODY_DOT_CR:
-			if (*p == '\n') {
-				run = ++p;
-				in->state = BODY_DONE;
-				break;
-			}
-			in->bare_newline = true;
-			emit(in, " ", 1, sink, context);
-			in->state = BODY_TEXT;
-			break;
-		case BODY_DONE:
-			break;
-		}
-	}
-	emit(in, run, (size_t)(p - run), sink, context);
-	if (!in->nul && p > data && memchr(data, '\0', (size_t)(p - data)) != NULL)
+	if (len == 0)
+		return 0;
+	f.end = data + len;
+	while (f.p < f.end && in->state != BODY_DONE)
+		feed_step(&f);
+	feed_emit(&f, f.start, (size_t)(f.p - f.start));
+	used = (size_t)(f.p - data);
+	if (!in->nul && memchr(data, '\0', used) != NULL)
 		in->nul = true;
-	return (size_t)(p - data);
+	return used;
 }
 
 void

@@ -8,7 +8,7 @@
  *
  * Out: body_stuff() writes content with dots doubled; body_finish() adds the end.
  *
- * Machine of body_in (all transitions in body_feed):
+ * Machine of body_in (all transitions in feed_step):
  *   LINE_START -'.'-> DOT        -other-> TEXT
  *   DOT        -CR-> DOT_CR      -other-> TEXT (dot dropped)
  *   DOT_CR     -LF-> DONE        -other-> TEXT (dot dropped, bare CR)
