@@ -201,6 +201,11 @@ call_prepare(struct call *call, struct curl_slist *headers, const char *url)
 		curl_easy_setopt(curl, CURLOPT_TIMEOUT, c->timeout);
 	}
 	if (call->body != NULL) {
+		/*
+		 * On a kept connection that closes without an answer libcurl sends the request
+		 * again: a release --first 10 would be done twice.
+		 */
+		curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(curl, CURLOPT_POST, 1L);
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call->body);
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(call->body));

@@ -1,6 +1,7 @@
 /*
- * Asks mailfused over its control socket (docs/api.md): HTTP by libcurl, JSON by jansson. One
- * connection, kept between calls. Errors are one or two sentences for people, ready to print.
+ * Asks mailfused over its control socket (docs/api.md): HTTP by libcurl, JSON by jansson. A
+ * connection is kept between questions; a change gets its own. Errors are one or two sentences for
+ * people, ready to print.
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H

@@ -5,7 +5,6 @@
  */
 #include "cli/decide.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,8 +76,9 @@ make_body(const struct command *c, json_t *ids)
 				    json_integer((json_int_t)options_number(c->options, "first")));
 	if (percent > 0)
 		json_object_set_new(body, "percent",
-				    floor(percent) == percent ? json_integer((json_int_t)percent)
-							      : json_real(percent));
+				    percent == (double)(json_int_t)percent
+					? json_integer((json_int_t)percent)
+					: json_real(percent));
 	add_text(c, body, "to");
 	add_text(c, body, "subject");
 	add_text(c, body, "rate");

@@ -77,12 +77,12 @@ batches_run(struct command *c)
 	static const struct table_column columns[] = {{"BATCH", 0},
 						      {"STATE", 0},
 						      {"ENVIRONMENT", 0},
-						      {"RULE", 0},
+						      {"RULE", TABLE_OPTIONAL},
 						      {"RECIPIENTS", TABLE_RIGHT},
 						      {"HELD", TABLE_RIGHT},
-						      {"LEAKED", TABLE_RIGHT},
+						      {"LEAKED", TABLE_RIGHT | TABLE_OPTIONAL},
 						      {"OPENED", 0},
-						      {"SOURCE", TABLE_SHRINKS},
+						      {"SOURCE", TABLE_SHRINKS | TABLE_OPTIONAL},
 						      {"SUBJECT", TABLE_SHRINKS}};
 	struct buf path = {0};
 	bool all = options_has(c->options, "all");
@@ -119,9 +119,9 @@ messages_run(struct command *c)
 {
 	static const struct table_column columns[] = {{"DELIVERY", 0},
 						      {"STATE", 0},
-						      {"ENVIRONMENT", 0},
-						      {"BATCH", 0},
-						      {"ACCEPTED", 0},
+						      {"ENVIRONMENT", TABLE_OPTIONAL},
+						      {"BATCH", TABLE_OPTIONAL},
+						      {"ACCEPTED", TABLE_OPTIONAL},
 						      {"RECIPIENT", TABLE_SHRINKS},
 						      {"GOES TO", TABLE_SHRINKS},
 						      {"SUBJECT", TABLE_SHRINKS}};
@@ -184,9 +184,9 @@ int
 queue_run(struct command *c)
 {
 	static const struct table_column columns[] = {{"DELIVERY", 0},
-						      {"STATE", 0},
-						      {"ENVIRONMENT", 0},
-						      {"ACCEPTED", 0},
+						      {"STATE", TABLE_OPTIONAL},
+						      {"ENVIRONMENT", TABLE_OPTIONAL},
+						      {"ACCEPTED", TABLE_OPTIONAL},
 						      {"TRIES", TABLE_RIGHT},
 						      {"NEXT TRY", 0},
 						      {"GOES TO", TABLE_SHRINKS},

@@ -68,9 +68,14 @@ print_text(const json_t *answer)
 static void
 print_message(const json_t *m)
 {
-	static const struct table_column columns[] = {
-	    {"DELIVERY", 0}, {"STATE", 0}, {"RECIPIENT", 0}, {"GOES TO", 0},
-	    {"BATCH", 0},    {"RULE", 0},  {"CHANGED", 0},   {"WHY OR LAST REPLY", TABLE_SHRINKS}};
+	static const struct table_column columns[] = {{"DELIVERY", 0},
+						      {"STATE", 0},
+						      {"RECIPIENT", TABLE_SHRINKS},
+						      {"GOES TO", TABLE_SHRINKS},
+						      {"BATCH", TABLE_OPTIONAL},
+						      {"RULE", TABLE_OPTIONAL},
+						      {"CHANGED", TABLE_OPTIONAL},
+						      {"WHY OR LAST REPLY", TABLE_SHRINKS}};
 	json_t *items = json_object_get(m, "deliveries"), *d;
 	const char *header = field_text(m, "header"), *sender = field_text(m, "sender");
 	char size[UNITS_BYTES];

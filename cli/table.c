@@ -12,6 +12,8 @@
 /* A column that shrinks keeps so many columns of the terminal. */
 enum { SHRINKS_TO = 8, GAP = 2 };
 
+#define HIDDEN SIZE_MAX
+
 void
 table_init(struct table *t, const struct table_column *columns, size_t count)
 {
@@ -75,25 +77,59 @@ measure_columns(const struct table *t)
 	return widths;
 }
 
-/* Takes columns from the widest cell that may shrink until the line fits, or nothing is left. */
-static void
+/* Columns that a line takes. */
+static size_t
+line_width(const struct table *t, const size_t *widths)
+{
+	size_t total = screen_width(t->indent), i;
+
+	for (i = 0; i < t->column_count; i++) {
+		if (widths[i] != HIDDEN)
+			total += widths[i] + (i + 1 < t->column_count ? GAP : 0);
+	}
+	return total;
+}
+
+/* Takes from the widest column that may shrink until the line fits, or nothing is left. */
+static bool
 shrink_columns(const struct table *t, size_t *widths, size_t limit)
 {
-	size_t total = screen_width(t->indent) + GAP * (t->column_count - 1), i, widest;
+	size_t total = line_width(t, widths), i, widest;
 
-	for (i = 0; i < t->column_count; i++)
-		total += widths[i];
 	for (; total > limit; total--) {
 		widest = t->column_count;
 		for (i = 0; i < t->column_count; i++) {
-			if ((t->columns[i].flags & TABLE_SHRINKS) && widths[i] > SHRINKS_TO &&
-			    (widest == t->column_count || widths[i] > widths[widest]))
+			if (widths[i] == HIDDEN || widths[i] <= SHRINKS_TO ||
+			    !(t->columns[i].flags & TABLE_SHRINKS))
+				continue;
+			if (widest == t->column_count || widths[i] > widths[widest])
 				widest = i;
 		}
 		if (widest == t->column_count)
-			return;
+			return false;
 		widths[widest]--;
 	}
+	return true;
+}
+
+/* The widths with which lines fit, if they can: first cells are cut, then columns left out. */
+static void
+fit_columns(const struct table *t, size_t *widths, size_t limit)
+{
+	size_t *tried = mem_alloc(t->column_count * sizeof(*tried)), i = t->column_count;
+	bool fits;
+
+	for (;;) {
+		memcpy(tried, widths, t->column_count * sizeof(*tried));
+		fits = shrink_columns(t, tried, limit);
+		while (!fits && i > 0 && !(t->columns[i - 1].flags & TABLE_OPTIONAL))
+			i--;
+		if (fits || i == 0)
+			break;
+		widths[--i] = HIDDEN;
+	}
+	memcpy(widths, tried, t->column_count * sizeof(*tried));
+	free(tried);
 }
 
 static void
@@ -127,7 +163,7 @@ table_print(const struct table *t, FILE *out, size_t limit)
 	size_t *widths = measure_columns(t), i, column;
 
 	if (limit > 0)
-		shrink_columns(t, widths, limit);
+		fit_columns(t, widths, limit);
 	for (i = 0; i < t->column_count + t->cell_count; i++) {
 		struct table_cell title = {0};
 		const struct table_cell *cell = &title;
@@ -142,8 +178,10 @@ table_print(const struct table *t, FILE *out, size_t limit)
 		}
 		if (column == 0)
 			fputs(t->indent, out);
-		print_cell(out, cell, widths[column], t->columns[column].flags & TABLE_RIGHT,
-			   column + 1 == t->column_count);
+		if (widths[column] != HIDDEN)
+			print_cell(out, cell, widths[column],
+				   t->columns[column].flags & TABLE_RIGHT,
+				   column + 1 == t->column_count);
 		if (column + 1 == t->column_count)
 			fputc('\n', out);
 	}

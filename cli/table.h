@@ -13,7 +13,11 @@
 
 #include "cli/screen.h"
 
-enum table_column_flags { TABLE_RIGHT = 1, TABLE_SHRINKS = 2 };
+enum table_column_flags {
+	TABLE_RIGHT = 1,
+	TABLE_SHRINKS = 2, /* its cells may be cut where the line is too long */
+	TABLE_OPTIONAL = 4 /* left out where that is not enough, the rightmost first */
+};
 
 struct table_column {
 	const char *title;

@@ -529,6 +529,22 @@ def test_lost_answer_of_a_change(fake):
     assert done.returncode == 3 and "It may have been done all the same" in done.err
 
 
+def test_a_change_is_never_sent_twice(fake):
+    """Not even by the HTTP library, which repeats what it sent on a kept connection that closed."""
+    answers = iter([DECISION, Raw(b"")])
+    fake.answers[("POST", "/v1/release")] = lambda path, body: next(answers)
+    done = fake.run(*RELEASE, "--first", "10")
+    assert done.returncode == 3 and "It may have been done all the same" in done.err
+    assert len(fake.requests) == 2
+
+
+def test_hung_raw(fake):
+    fake.answers[("GET", f"/v1/messages/{MESSAGE}/raw")] = Raw(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nSubject", wait=20)
+    done = fake.run("message", MESSAGE, "--raw", MAILFUSE_TIMEOUT="1")
+    assert done.returncode == 3 and "did not answer within 1 seconds" in done.err
+
+
 def test_empty_objects(fake):
     """A daemon of another version leaves fields out."""
     can(fake)
@@ -1038,6 +1054,18 @@ def test_terminal_is_not_overrun(fake):
     assert "\u4e2d" * 100 in fake.run("batches").out
     _, seen = fake.terminal("batches", columns=110, NO_COLOR="1", LC_ALL="C")
     assert "..." in seen and seen.isascii()
+
+
+def test_narrow_terminal(fake):
+    """80 columns are enough for every list; what is less important is left out."""
+    can(fake)
+    for args in [["batches"], ["messages", "B17"], ["message", MESSAGE], ["queue"], ["show", "B17"],
+                 ["status"]]:
+        code, seen = fake.terminal(*args, columns=80, NO_COLOR="1")
+        assert code == 0
+        for line in seen.split("\n"):
+            if not line.startswith(("Stopped by", "Opened")):
+                assert len(line) <= 80, (args, line)
 
 
 def test_colours(fake):

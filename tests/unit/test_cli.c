@@ -378,6 +378,43 @@ test_table(void **state)
 }
 
 static void
+test_table_optional(void **state)
+{
+	static const struct table_column columns[] = {
+	    {"A", 0}, {"BB", TABLE_OPTIONAL}, {"CCC", TABLE_OPTIONAL}, {"TEXT", TABLE_SHRINKS}};
+	static const struct {
+		size_t limit;
+		const char *wanted;
+	} rows[] = {
+	    {24, "A  BB  CCC  TEXT\n1  2   3    long long te\n"},
+	    {20, "A  BB  CCC  TEXT\n1  2   3    long lo\xe2\x80\xa6\n"},
+	    {19, "A  BB  TEXT\n1  2   long long te\n"},
+	    {14, "A  TEXT\n1  long long \xe2\x80\xa6\n"},
+	    {2, "A  TEXT\n1  long lo\xe2\x80\xa6\n"},
+	};
+	struct table t;
+	size_t i;
+
+	(void)state;
+	table_init(&t, columns, COUNT(columns));
+	table_add(&t, "1");
+	table_add(&t, "2");
+	table_add(&t, "3");
+	table_add(&t, "long long te");
+	for (i = 0; i < COUNT(rows); i++) {
+		char *got = NULL;
+		size_t len;
+		FILE *out = open_memstream(&got, &len);
+
+		table_print(&t, out, rows[i].limit);
+		fclose(out);
+		assert_string_equal(got, rows[i].wanted);
+		free(got);
+	}
+	table_free(&t);
+}
+
+static void
 test_chart(void **state)
 {
 	static const struct {
@@ -458,6 +495,7 @@ main(void)
 	    cmocka_unit_test(test_screen_count),
 	    cmocka_unit_test(test_screen_time),
 	    cmocka_unit_test(test_table),
+	    cmocka_unit_test(test_table_optional),
 	    cmocka_unit_test(test_chart),
 	};
 
