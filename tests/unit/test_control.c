@@ -412,7 +412,7 @@ test_json_text(void **state)
 		    {"NUL", "a\0b", 3,
 		     "\"a\xef\xbf\xbd"
 		     "b\""},
-		    {"escape", "\x1b[2J", 4, "\"\\u001b[2J\""},
+		    {"escape", "\x1b[2J", 4, "\"\\u001B[2J\""},
 		    {"four bytes", "\xf0\x9f\x92\xa3", 4, "\"\xf0\x9f\x92\xa3\""}};
 
 	(void)state;

@@ -126,55 +126,247 @@ test_hostile_http(void **state)
 	gate_stop();
 }
 
-/* Each asks for something that the writer has to do, and hangs up at once. */
+/* ---- a store that fails, or takes its time: linked with --wrap=writer_submit */
+
+static struct {
+	pthread_mutex_t lock;
+	enum store_result result; /* of writes, from the one on that `good` counts down to */
+	int good;
+	bool paused;
+	struct store_job *waiting[16];
+	int count;
+} fault = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void __real_writer_submit(struct store *s, struct store_job *job);
+void __wrap_writer_submit(struct store *s, struct store_job *job);
+
+void
+__wrap_writer_submit(struct store *s, struct store_job *job)
+{
+	bool fails, waits;
+
+	pthread_mutex_lock(&fault.lock);
+	fails = fault.result != STORE_OK && fault.good-- <= 0;
+	waits = fault.paused;
+	if (waits)
+		fault.waiting[fault.count++] = job;
+	pthread_mutex_unlock(&fault.lock);
+	if (waits)
+		return;
+	if (!fails) {
+		__real_writer_submit(s, job);
+		return;
+	}
+	job->result = fault.result;
+	snprintf(job->error, sizeof(job->error), "disk on fire");
+	job->done(job);
+}
+
+static void
+fault_set(enum store_result result, int good)
+{
+	pthread_mutex_lock(&fault.lock);
+	fault.result = result;
+	fault.good = good;
+	pthread_mutex_unlock(&fault.lock);
+}
+
+static void
+fault_pause(void)
+{
+	pthread_mutex_lock(&fault.lock);
+	fault.paused = true;
+	pthread_mutex_unlock(&fault.lock);
+}
+
+/* Until so many calls wait for the writer. */
+static void
+fault_wait(int wanted)
+{
+	int count = 0;
+
+	for (int i = 0; count < wanted; i++) {
+		if (i == 5000)
+			fail_msg("%d of %d calls came", count, wanted);
+		usleep(1000);
+		pthread_mutex_lock(&fault.lock);
+		count = fault.count;
+		pthread_mutex_unlock(&fault.lock);
+	}
+}
+
+static void
+fault_go_on(void)
+{
+	pthread_mutex_lock(&fault.lock);
+	for (int i = 0; i < fault.count; i++)
+		__real_writer_submit(gate.store, fault.waiting[i]);
+	fault.count = 0;
+	fault.paused = false;
+	pthread_mutex_unlock(&fault.lock);
+}
+
+static int
+fault_reset(void **state)
+{
+	(void)state;
+	pthread_mutex_lock(&fault.lock);
+	fault.result = STORE_OK;
+	fault.paused = false;
+	fault.count = 0;
+	pthread_mutex_unlock(&fault.lock);
+	return 0;
+}
+
+static void
+test_store_fails(void **state)
+{
+	static const struct {
+		enum store_result result;
+		int good;
+		struct row row;
+	} rows[] = {
+	    {STORE_BUSY,
+	     0,
+	     {"busy", "POST", "/v1/discard", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 503,
+	      "the store is busy; try again", NULL}},
+	    {STORE_FULL,
+	     0,
+	     {"full", "POST", "/v1/discard", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 503,
+	      "the store is full; make room", NULL}},
+	    {STORE_BROKEN,
+	     0,
+	     {"broken", "POST", "/v1/discard", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 503,
+	      "disk on fire", NULL}},
+	    {STORE_REFUSED,
+	     0,
+	     {"refused", "POST", "/v1/restore", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 409,
+	      "batch B1: disk on fire", NULL}},
+	    {STORE_MISSING,
+	     0,
+	     {"missing", "POST", "/v1/discard", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 404,
+	      "there is no batch B1", NULL}},
+	    {STORE_BROKEN,
+	     1,
+	     {"the second of two", "POST", "/v1/discard",
+	      "{\"ids\":[\"B1\",\"B2\"],\"reason\":\"r\"}", 503,
+	      "batch B2: disk on fire (before that, the discard of 8 recipients was done", NULL}},
+	    {STORE_BROKEN,
+	     0,
+	     {"a hold", "POST", "/v1/hold",
+	      "{\"scope\":\"source\",\"name\":\"10.1.0.1\",\"reason\":\"r\"}", 503,
+	      "the hold is in force now, but it could not be written down", NULL}},
+	    {STORE_BROKEN,
+	     0,
+	     {"an unhold", "POST", "/v1/unhold",
+	      "{\"scope\":\"source\",\"name\":\"10.1.0.1\",\"reason\":\"r\"}", 503,
+	      "the hold is still in force", NULL}},
+	    {STORE_OK,
+	     0,
+	     {"another hold", "POST", "/v1/hold",
+	      "{\"scope\":\"source\",\"name\":\"10.1.0.2\",\"reason\":\"r\"}", 200, "true", NULL}}};
+	static const struct row unhold = {
+	    "unhold what was never written",
+	    "POST",
+	    "/v1/unhold",
+	    "{\"scope\":\"source\",\"name\":\"10.1.0.1\",\"reason\":\"r\"}",
+	    200,
+	    "{\"changed\":true}",
+	    NULL};
+
+	(void)state;
+	gate_start();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fault_set(rows[i].result, rows[i].good);
+		check_row(&rows[i].row);
+		fault_set(STORE_OK, 0);
+	}
+	assert_true(counters_is_held(gate.counters, "production", "10.1.0.1"));
+	assert_true(counters_is_held(gate.counters, "production", "10.1.0.2"));
+	check_row(&unhold);
+	assert_false(counters_is_held(gate.counters, "production", "10.1.0.1"));
+	assert_true(counters_is_held(gate.counters, "production", "10.1.0.2"));
+	gate_stop();
+}
+
+/* The panic button works before the store has written it. */
+static void
+test_hold_is_at_once(void **state)
+{
+	static const char text[] = "POST /v1/hold HTTP/1.1\r\nConnection: close\r\n"
+				   "Content-Length: 38\r\n\r\n"
+				   "{\"scope\":\"everything\",\"reason\":\"stop\"}";
+	struct buf answer = {0};
+	int fd;
+
+	(void)state;
+	gate_start();
+	fault_pause();
+	fd = client_connect();
+	client_send(fd, text, strlen(text));
+	fault_wait(1);
+	assert_true(counters_is_held(gate.counters, "production", "x"));
+	fault_go_on();
+	assert_int_equal(client_read(fd, &answer), 200);
+	assert_true(counters_is_held(gate.counters, "production", "x"));
+	buf_free(&answer);
+	gate_stop();
+}
+
+/* Each asks for something that the writer has to do, and hangs up before it is done. */
 static void
 test_clients_leave(void **state)
 {
 	static const char *const calls[] = {
-	    "POST /v1/release HTTP/1.1\r\nContent-Length: 41\r\n\r\n"
-	    "{\"ids\":[\"B1\"],\"reason\":\"gone\",\"first\":1}",
-	    "POST /v1/hold HTTP/1.1\r\nContent-Length: 37\r\n\r\n"
+	    "POST /v1/discard HTTP/1.1\r\nContent-Length: 30\r\n\r\n"
+	    "{\"ids\":[\"B1\"],\"reason\":\"gone\"}",
+	    "POST /v1/hold HTTP/1.1\r\nContent-Length: 38\r\n\r\n"
 	    "{\"scope\":\"everything\",\"reason\":\"gone\"}",
-	    "POST /v1/unhold HTTP/1.1\r\nContent-Length: 37\r\n\r\n"
-	    "{\"scope\":\"everything\",\"reason\":\"gone\"}",
-	    "GET /v1/status HTTP/1.1\r\n\r\n"};
+	    "POST /v1/unhold HTTP/1.1\r\nContent-Length: 38\r\n\r\n"
+	    "{\"scope\":\"everything\",\"reason\":\"gone\"}"};
+	const struct linger hard = {1, 0};
 
 	(void)state;
 	gate_start();
-	for (int round = 0; round < 50; round++) {
-		const char *text = calls[round % 4];
+	fault_pause();
+	for (int i = 0; i < 12; i++) {
 		int fd = client_connect();
-		struct linger hard = {1, 0};
 
-		client_send(fd, text, strlen(text));
-		if (round % 3 == 0)
+		client_send(fd, calls[i % 3], strlen(calls[i % 3]));
+		if (i % 2 == 0)
 			setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 		close(fd);
 	}
+	fault_wait(12);
+	fault_go_on();
 	check_alive();
 	gate_stop();
 }
 
-/* Control is stopped while calls wait for the writer: they are answered first. */
+/* Control is stopped while calls wait for the writer: they are done, and answered first. */
 static void
 test_stop_with_calls(void **state)
 {
-	static const char text[] =
-	    "POST /v1/discard HTTP/1.1\r\nConnection: close\r\n"
-	    "Content-Length: 32\r\n\r\n{\"ids\":[\"B1\"],\"reason\":\"stopped\"}";
+	static const char text[] = "POST /v1/discard HTTP/1.1\r\nConnection: close\r\n"
+				   "Content-Length: 33\r\n\r\n"
+				   "{\"ids\":[\"B1\"],\"reason\":\"stopped\"}";
 	struct buf answer = {0};
 	int fd[8];
 
 	(void)state;
 	gate_start();
-	check_alive();
+	fault_pause();
 	for (int i = 0; i < 8; i++) {
 		fd[i] = client_connect();
 		client_send(fd[i], text, strlen(text));
 	}
+	fault_wait(8);
+	loop_stop(gate.loop);
+	loop_join(gate.loop);
+	fault_go_on();
 	gate_stop();
 	for (int i = 0; i < 8; i++)
-		client_read(fd[i], &answer);
+		assert_int_not_equal(client_read(fd[i], &answer), 0);
 	buf_free(&answer);
 }
 
@@ -238,9 +430,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_hostile_bodies), cmocka_unit_test(test_hostile_http),
-	    cmocka_unit_test(test_clients_leave), cmocka_unit_test(test_stop_with_calls),
-	    cmocka_unit_test(test_socket)};
+	    cmocka_unit_test_setup(test_hostile_bodies, fault_reset),
+	    cmocka_unit_test_setup(test_hostile_http, fault_reset),
+	    cmocka_unit_test_setup(test_store_fails, fault_reset),
+	    cmocka_unit_test_setup(test_hold_is_at_once, fault_reset),
+	    cmocka_unit_test_setup(test_clients_leave, fault_reset),
+	    cmocka_unit_test_setup(test_stop_with_calls, fault_reset),
+	    cmocka_unit_test_setup(test_socket, fault_reset)};
 
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();
