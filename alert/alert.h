@@ -19,5 +19,7 @@ void alert_set_config(struct alert *a, struct config *config);
 void alert_poke(struct alert *a);
 /* Stops; what is in flight is tried again after the next start. */
 void alert_free(struct alert *a);
+/* libcurl's, for `mailfused -V`. */
+const char *alert_library_version(void);
 
 #endif

@@ -5,6 +5,8 @@
  */
 #include "alert/http.h"
 
+#include "alert/alert.h"
+
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <stdio.h>
@@ -243,4 +245,10 @@ http_post(struct http *h, const char *url, const char *json, size_t len, int64_t
 	buf_add_text(why, "the url cannot be used");
 	request_free(r);
 	return NULL;
+}
+
+const char *
+alert_library_version(void)
+{
+	return curl_version();
 }
