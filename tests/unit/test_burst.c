@@ -518,6 +518,77 @@ alert_observes(void **state)
 	world_free(w);
 }
 
+/* Without a cooldown nobody could end an alert's trip: it ends when the count has fallen. */
+static void
+alert_ends(void **state)
+{
+	struct world *w = world_new(BURSTS({RULE("volume", 2), .action = CONFIG_BURST_ALERT}));
+	struct message *m = world_send(w, "shop", 3, 0, GATE_COUNT);
+
+	(void)state;
+	assert_non_null(m->recipients[0].verdict.observed);
+	message_free(m);
+	m = world_send(w, "shop", 1, 61 * SECOND, GATE_COUNT);
+	assert_null(m->recipients[0].verdict.observed);
+	message_free(m);
+	world_free(w);
+}
+
+/* What the recipients filter keeps from leaving is not counted; the limit of 2 is for the others.
+ */
+static void
+kept_away_is_not_counted(void **state)
+{
+	static const enum config_others others[] = {CONFIG_OTHERS_DROP, CONFIG_OTHERS_REJECT,
+						    CONFIG_OTHERS_HOLD};
+	static char *example[] = {TEXT("@example.com"), NULL};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(others); i++) {
+		struct world *w = world_new(BURSTS({RULE("volume", 2), .per = SOURCE_SUBJECT}));
+		struct message *m = fixture_message("production", "shop", "hello");
+
+		policy_unref(w->policy);
+		w->environments[0].allow = example;
+		w->environments[0].others = others[i];
+		w->policy = fixture_policy(&w->config);
+		fixture_add(m, "a@customer.test");
+		fixture_add(m, "a@example.com");
+		fixture_add(m, "b@customer.test");
+		fixture_add(m, "b@example.com");
+		gate_judge(w->policy, w->counters, m, 0, 1, GATE_COUNT);
+		assert_int_not_equal(m->recipients[0].verdict.action, VERDICT_PASS);
+		assert_int_equal(m->recipients[1].verdict.action, VERDICT_PASS);
+		assert_int_equal(m->recipients[3].verdict.action, VERDICT_PASS);
+		message_free(m);
+		m = fixture_message("production", "shop", "hello");
+		fixture_add(m, "c@example.com");
+		gate_judge(w->policy, w->counters, m, 0, 1, GATE_COUNT);
+		assert_int_equal(m->recipients[0].verdict.action, VERDICT_HOLD);
+		message_free(m);
+		world_free(w);
+	}
+}
+
+/* Another thread took its time before it came to the lock: its arrivals count as the newest. */
+static void
+late_arrivals(void **state)
+{
+	static const uint32_t limits[] = {4, 40};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(limits); i++) {
+		struct world *w = world_new(BURSTS({RULE("volume", limits[i])}));
+
+		assert_int_equal(world_last(w, 1, 100 * SECOND, NULL), VERDICT_PASS);
+		assert_int_equal(world_last(w, limits[i] - 1, 30 * SECOND, NULL), VERDICT_PASS);
+		assert_int_equal(world_last(w, 1, 159 * SECOND, NULL), VERDICT_HOLD);
+		world_free(w);
+	}
+}
+
 /* ---- keys */
 
 static struct message *
@@ -553,6 +624,9 @@ keys(void **state)
 
 			for (i = 0; i < 5; i++)
 				parts[i] = i == part ? other[i] : base[i];
+			/* The sender in another case is the same sender. */
+			if (part != 1)
+				parts[1] = "A@shop.test";
 			b = varied_message(parts);
 			gate_judge(w->policy, w->counters, a, 0, 1, GATE_COUNT);
 			gate_judge(w->policy, w->counters, b, 0, 1, GATE_COUNT);
@@ -741,6 +815,16 @@ reload(void **state)
 	assert_int_equal(world_last(w, 1, 4, &stream), VERDICT_HOLD);
 	assert_int_equal(stream.tripped_at, 1000);
 	world_free(w);
+
+	/* A head that is kept otherwise starts afresh, too. */
+	w = world_new(BURSTS({RULE("volume", 500), HEAD(1, 5), .per = SOURCE_SUBJECT}));
+	assert_int_equal(world_last(w, 2, 0, NULL), VERDICT_WAIT);
+	w->bursts[0].head = 40;
+	assert_int_equal(world_last(w, 40, 1, NULL), VERDICT_PASS);
+	assert_int_equal(world_last(w, 1, 2, NULL), VERDICT_WAIT);
+	w->bursts[0].head = 2;
+	assert_int_equal(world_last(w, 2, 3, NULL), VERDICT_PASS);
+	world_free(w);
 }
 
 static enum verdict_action
@@ -764,6 +848,7 @@ cap(void **state)
 {
 	struct world *w =
 	    world_new(BURSTS({RULE("volume", 3), .per = CONFIG_PER_SOURCE, .cooldown = SECOND}));
+	struct message *m;
 	uint64_t hash, other;
 	unsigned i;
 
@@ -772,6 +857,9 @@ cap(void **state)
 	for (i = 0; i < 103; i++)
 		assert_int_equal(send_from(w, i, 0, &hash), VERDICT_PASS);
 	assert_int_equal(counters_key_count(w->counters), 101);
+	m = world_send(w, "crm", 1, 0, GATE_PEEK);
+	assert_int_equal(m->recipients[0].verdict.action, VERDICT_HOLD);
+	message_free(m);
 	assert_int_equal(send_from(w, 103, 0, &hash), VERDICT_HOLD);
 	assert_int_equal(send_from(w, 104, 0, &other), VERDICT_HOLD);
 	assert_int_equal(hash, other);
@@ -867,6 +955,9 @@ main(void)
 	    cmocka_unit_test(several_rules),
 	    cmocka_unit_test(held_is_no_leak),
 	    cmocka_unit_test(alert_observes),
+	    cmocka_unit_test(alert_ends),
+	    cmocka_unit_test(kept_away_is_not_counted),
+	    cmocka_unit_test(late_arrivals),
 	    cmocka_unit_test(keys),
 	    cmocka_unit_test(rewritten),
 	    cmocka_unit_test(duplicates),

@@ -52,6 +52,8 @@ static const struct row address_rows[] = {
     {"a regex's end is the end", "/@example\\.com$/", "a@example.com.evil.test", false},
     {"a regex with a slash", "/^a/b@/", "a/b@example.com", true},
     {"a regex within its limit", "/^(?:(a+)+$|.*@example\\.com$)/", "aaaa@example.com", true},
+    {"a regex a little beyond its limit", "/^(?:(a+)+$|.*@example\\.com$)/",
+     "aaaaaaaaaaaaaaaaaaaa@example.com", false},
     {"a regex beyond its limit", "/^(?:(a+)+$|.*@example\\.com$)/",
      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@example.com", false},
 };
@@ -67,6 +69,7 @@ static const struct row text_rows[] = {
     {"a regex knows words", "/\\btest\\b/i", "latest", false},
     {"a regex knows letters beyond ASCII", "/\\btest\\b/", "test\xc3\xa9", false},
     {"a regex and bytes that are no UTF-8", "/order/", "\xff\xfe order \xc3", true},
+    {"a regex's end is not before a newline", "/order$/", "order\n", false},
     {"a dot is one character", "/^b.r$/", "b\xc3\xa4r", true},
 };
 
