@@ -27,6 +27,7 @@ static const char config_text[] =
     "hostname = \"gate.example\"\n"
     "listener \"apps\" { address = \"127.0.0.1:2525\" }\n"
     "upstream \"smart\" { address = \"127.0.0.1:2526\" }\n"
+    "upstream \"other\" { address = \"127.0.0.1:2527\" }\n"
     "environment \"staging\" {\n"
     "  match { network = {\"10.2.0.0/16\"} }\n"
     "  upstream = \"smart\"\n  subject_prefix = \"[STAGING] \"\n"
