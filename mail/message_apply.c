@@ -38,6 +38,12 @@ static const char *const reply_fields[] = {"To",
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* A word that can stand in Received: whatever could end it or open a comment is replaced. */
 static char *
 safe_word(struct arena *arena, const char *text)
@@ -67,8 +73,8 @@ safe_original(struct arena *arena, const char *value)
 			safe[n++] = ' ';
 			run = 0;
 		}
-		safe[n] = (char)(c < ' ' || c == 127 ? ' ' : c);
-		run = safe[n] == ' ' ? 0 : run + 1;
+		safe[n] = (char)((c < ' ' && c != '\t') || c == 127 ? ' ' : c);
+		run = is_blank(safe[n]) ? 0 : run + 1;
 		n++;
 	}
 	safe[n] = '\0';
@@ -113,12 +119,6 @@ make_harmless(struct header *h, const struct message_edit *edit)
 }
 
 /* ---- the subject */
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
 
 /* The prefix without the blanks at its end. */
 static char *

@@ -377,31 +377,55 @@ word_length(const char *p, size_t *name, size_t *rest)
 	return n + 2;
 }
 
+/* Length of an address literal at p ("[192.0.2.1]"), 0 if it is none that ends. */
+static size_t
+literal_length(const char *p)
+{
+	size_t n = 1;
+
+	while (g_ascii_isalnum(p[n]) || p[n] == '.' || p[n] == ':' || p[n] == '-')
+		n++;
+	return p[n] == ']' ? n + 1 : 0;
+}
+
 /*
- * An address list in which GMime can see no encoded word but of a known charset: it takes quotes,
- * backslashes and comments away before it looks, so every '?' outside a whole encoded word becomes
- * '_'. True if there was one.
+ * An address list that is safe to give to GMime. It takes quotes, backslashes and comments away
+ * before it looks for encoded words, so every '?' outside a whole one becomes '_' and no charset is
+ * hidden. It loses memory on an address literal that is none, so such a '[' becomes '_' too. True
+ * if anything was replaced.
  */
 static bool
 list_tame(struct buf *out, const char *value)
 {
-	bool changed = false;
+	bool changed = false, quoted = false;
+	size_t name, rest, len;
 
-	while (*value != '\0') {
-		size_t name, rest, len = word_length(value, &name, &rest);
+	for (; *value != '\0'; value += len) {
+		char c = *value;
 
-		if (len > 0) {
+		len = 1;
+		if (c == '=' && (len = word_length(value, &name, &rest)) > 0) {
 			bool known = charset_is_known(value + 2, name);
 
 			buf_add_text(out, "=?");
 			buf_add(out, known ? value + 2 : "utf-8", known ? name : 5);
 			buf_add(out, value + rest, len - rest);
-			value += len;
 			continue;
 		}
-		changed = changed || *value == '?';
-		buf_add_char(out, *value == '?' ? '_' : *value);
-		value++;
+		len = 1;
+		if (c == '\\' && quoted && value[1] != '\0' && value[1] != '?') {
+			len = 2;
+		} else if (c == '"') {
+			quoted = !quoted;
+		} else if (c == '[' && !quoted && literal_length(value) > 0) {
+			len = literal_length(value);
+		} else if (c == '?' || (c == '[' && !quoted) ||
+			   ((unsigned char)c < ' ' && c != '\t')) {
+			changed = true;
+			buf_add_char(out, '_');
+			continue;
+		}
+		buf_add(out, value, len);
 	}
 	return changed;
 }

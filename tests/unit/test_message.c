@@ -1,0 +1,389 @@
+/*
+ * message.h: the header that leaves, byte for byte; what is read out of a header; recipients.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mail/header.h"
+#include "mail/message.h"
+#include "mail/mime.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Stands on top of every row's header, so that nothing is missing. */
+#define HEAD "Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-ID: <m@app.test>\r\n"
+#define RECEIVED                                                                                   \
+	"Received: from app.test ([10.2.0.7])\r\n"                                                 \
+	"\tby gate.test (mailfuse) with ESMTP id 00000000000000000000000000;\r\n"                  \
+	"\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
+#define TAGS                                                                                       \
+	"X-Mailfuse-Environment: staging\r\n"                                                      \
+	"X-Mailfuse-Source: shop\r\n"                                                              \
+	"X-Mailfuse-Id: 00000000000000000000000000\r\n"
+
+/* ok.test is allowed; all others become qa@ok.test. */
+static const char *
+map_policy(void *context, const char *address)
+{
+	const char *at = strchr(address, '@');
+
+	(void)context;
+	return at != NULL && strcmp(at, "@ok.test") == 0 ? address : "qa@ok.test";
+}
+
+static struct message *
+message_make(const char *prefix, bool harmless, const char *header)
+{
+	struct message *m = message_new();
+
+	m->environment = "staging";
+	m->source = "shop";
+	m->client = "10.2.0.7";
+	m->helo = "app.test";
+	m->protocol = "ESMTP";
+	m->edit = (struct message_edit){"gate.test", prefix, harmless, map_policy, NULL};
+	buf_add_text(&m->header, header);
+	return m;
+}
+
+struct row {
+	const char *name, *input, *wanted;
+	const char *rest; /* behind our own fields; NULL: nothing */
+};
+
+static void
+check_rows(const struct row *rows, size_t count, const char *prefix, bool harmless)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		struct buf input = {0}, wanted = {0};
+		struct message *m;
+
+		print_message("  %s\n", rows[i].name);
+		buf_printf(&input, "%s%s", HEAD, rows[i].input);
+		buf_printf(&wanted, "%s%s%s%s%s", RECEIVED, HEAD, rows[i].wanted, TAGS,
+			   rows[i].rest != NULL ? rows[i].rest : "");
+		m = message_make(prefix, harmless, input.data);
+		message_apply(m);
+		assert_string_equal(buf_text(&m->header), wanted.data);
+		message_free(m);
+		buf_free(&input);
+		buf_free(&wanted);
+	}
+}
+
+static const struct row plain_rows[] = {
+    {"nothing more", "", "", NULL},
+    {"untouched fields keep bytes and order",
+     "subject:  a\r\n\tb \r\nTo:a@b.example\r\nX-Odd :\xff\xc3\r\nFrom: x\r\nTo: c@d.example\r\n",
+     "subject:  a\r\n\tb \r\nTo:a@b.example\r\nX-Odd :\xff\xc3\r\nFrom: x\r\nTo: c@d.example\r\n",
+     NULL},
+    {"Bcc", "Bcc: a@b.example\r\nTo: x\r\n", "To: x\r\n", NULL},
+    {"Bcc in any case, twice, with a blank, folded",
+     "BCC: a\r\nTo: x\r\nbcc :\r\n b,\r\n\tc\r\nbCc\t: d\r\n", "To: x\r\n", NULL},
+    {"an empty Bcc", "Bcc:\r\n", "", NULL},
+    {"Resent-Bcc", "Resent-Bcc: a\r\nResent-To: b\r\nresent-bcc : c\r\n", "Resent-To: b\r\n", NULL},
+    {"names that only look alike stay",
+     "Bccx: a\r\nXBcc: b\r\nX-Mailfuse: c\r\nX-Mailfused-Y: d\r\n",
+     "Bccx: a\r\nXBcc: b\r\nX-Mailfuse: c\r\nX-Mailfused-Y: d\r\n", NULL},
+    {"our fields, forged",
+     "X-Mailfuse-Id: 1\r\nx-mailfuse-original-to : a\r\n b\r\nX-MAILFUSE-Campaign: c\r\nTo: x\r\n",
+     "To: x\r\n", NULL},
+    {"no field: the rest becomes body", "To: x\r\ngarbage\r\nBcc: a\r\n", "To: x\r\n",
+     "\r\ngarbage\r\nBcc: a\r\n"},
+    {"an empty line is not doubled", "To: x\r\n\r\nBcc: a\r\n", "To: x\r\n", "\r\nBcc: a\r\n"},
+    {"an empty line at the end goes", "To: x\r\n\r\n", "To: x\r\n", NULL},
+    {"bare line ends", "To: x\nBcc: a\nCc: y\rBcc: b\r\n", "To: x\r\nCc: y Bcc: b\r\n", NULL},
+};
+
+static void
+test_plain(void **state)
+{
+	(void)state;
+	check_rows(plain_rows, COUNT(plain_rows), "", false);
+	check_rows(plain_rows, COUNT(plain_rows), NULL, false);
+}
+
+#define ORIGINAL "X-Mailfuse-Original-"
+
+static const struct row harmless_rows[] = {
+    {"nothing to change keeps its bytes", "To:  a@ok.test,\r\n\tb@ok.test \r\n",
+     "To:  a@ok.test,\r\n\tb@ok.test \r\n", NULL},
+    {"To", "To: j@d.example\r\n", "To: qa@ok.test\r\n" ORIGINAL "To: j@d.example\r\n", NULL},
+    {"every field a reply goes to",
+     "To: a@x.example\r\nCc: b@x.example\r\nReply-To: c@x.example\r\nResent-To: d@x.example\r\n"
+     "Resent-Cc: e@x.example\r\nResent-Reply-To: f@x.example\r\n",
+     "To: qa@ok.test\r\nCc: qa@ok.test\r\nReply-To: qa@ok.test\r\nResent-To: qa@ok.test\r\n"
+     "Resent-Cc: qa@ok.test\r\nResent-Reply-To: qa@ok.test\r\n" ORIGINAL
+     "To: a@x.example\r\n" ORIGINAL "Cc: b@x.example\r\n" ORIGINAL
+     "Reply-To: c@x.example\r\n" ORIGINAL "Resent-To: d@x.example\r\n" ORIGINAL
+     "Resent-Cc: e@x.example\r\n" ORIGINAL "Resent-Reply-To: f@x.example\r\n",
+     NULL},
+    {"receipts, errors and follow-ups",
+     "Disposition-Notification-To: a@x.example\r\nReturn-Receipt-To: b@x.example\r\n"
+     "Errors-To: c@x.example\r\nMail-Followup-To: d@x.example\r\nMail-Reply-To: e@x.example\r\n",
+     "Disposition-Notification-To: qa@ok.test\r\nReturn-Receipt-To: qa@ok.test\r\n"
+     "Errors-To: qa@ok.test\r\nMail-Followup-To: qa@ok.test\r\nMail-Reply-To: "
+     "qa@ok.test\r\n" ORIGINAL "Disposition-Notification-To: a@x.example\r\n" ORIGINAL
+     "Return-Receipt-To: b@x.example\r\n" ORIGINAL "Errors-To: c@x.example\r\n" ORIGINAL
+     "Mail-Followup-To: d@x.example\r\n" ORIGINAL "Mail-Reply-To: e@x.example\r\n",
+     NULL},
+    {"who wrote it stays",
+     "From: j@d.example\r\nSender: j@d.example\r\nReturn-Path: <j@d.example>\r\n",
+     "From: j@d.example\r\nSender: j@d.example\r\nReturn-Path: <j@d.example>\r\n", NULL},
+    {"any case, a blank before the colon, twice", "TO : a@x.example\r\nX: y\r\nto: b@x.example\r\n",
+     "TO: qa@ok.test\r\nX: y\r\nto: qa@ok.test\r\n" ORIGINAL "To: a@x.example\r\n" ORIGINAL
+     "To: b@x.example\r\n",
+     NULL},
+    {"folded", "To: A <a@x.example>,\r\n\tB <b@ok.test>\r\n",
+     "To: A <qa@ok.test>, B <b@ok.test>\r\n" ORIGINAL "To: A <a@x.example>,\tB <b@ok.test>\r\n",
+     NULL},
+    {"one of three", "Cc: a@ok.test, \"D, J\" <j@d.example>, G: b@ok.test;\r\n",
+     "Cc: a@ok.test, \"D, J\" <qa@ok.test>, G: b@ok.test;\r\n" ORIGINAL
+     "Cc: a@ok.test, \"D, J\" <j@d.example>, G: b@ok.test;\r\n",
+     NULL},
+    {"a list that is folded anew",
+     "To: a@x.example, b@x.example, c@x.example, d@x.example, e@x.example, f@x.example\r\n",
+     "To: qa@ok.test, qa@ok.test, qa@ok.test, qa@ok.test, qa@ok.test, qa@ok.test\r\n" ORIGINAL
+     "To: a@x.example, b@x.example, c@x.example, d@x.example,\r\n e@x.example, f@x.example\r\n",
+     NULL},
+    {"nothing readable: the field goes", "To: j d@d.example\r\nX: y\r\n",
+     "X: y\r\n" ORIGINAL "To: j d@d.example\r\n", NULL},
+    {"no recipients", "To: undisclosed-recipients:;\r\n", "To: undisclosed-recipients:;\r\n", NULL},
+    {"an empty field", "To:\r\nCc: \r\n", "To:\r\nCc: \r\n", NULL},
+    {"controls in the original",
+     "To: j\x1b[2J@d.example,\x01"
+     "a@ok.test\r\n",
+     "To: qa@ok.test, _a@ok.test\r\n" ORIGINAL "To: j [2J@d.example, a@ok.test\r\n", NULL},
+    {"Bcc leaves no original", "Bcc: j@d.example\r\nTo: a@ok.test\r\n", "To: a@ok.test\r\n", NULL},
+    {"a forged original goes", ORIGINAL "To: boss@d.example\r\nTo: j@d.example\r\n",
+     "To: qa@ok.test\r\n" ORIGINAL "To: j@d.example\r\n", NULL},
+    {"behind garbage it is body", "To: j@d.example\r\n \r\n: \r\nCc: k@d.example\r\n",
+     "To: qa@ok.test\r\n" ORIGINAL "To: j@d.example\r\n", "\r\n: \r\nCc: k@d.example\r\n"},
+};
+
+static void
+test_harmless(void **state)
+{
+	(void)state;
+	check_rows(harmless_rows, COUNT(harmless_rows), "", true);
+}
+
+#define X10 "xxxxxxxxx "
+#define X60 X10 X10 X10 X10 X10 X10
+
+static const struct row prefix_rows[] = {
+    {"plain", "Subject: Hello\r\n", "Subject: [STG] Hello\r\n", NULL},
+    {"the rest keeps its bytes", "subject :\t a  b \xff\r\n\tc\r\n",
+     "subject: [STG] a  b \xff\r\n\tc\r\n", NULL},
+    {"none", "To: x\r\n", "To: x\r\nSubject: [STG]\r\n", NULL},
+    {"empty", "Subject:\r\n", "Subject: [STG]\r\n", NULL},
+    {"blanks only", "Subject: \r\n \r\n", "Subject: [STG]\r\n", NULL},
+    {"there already", "Subject:  [STG] Hello\r\n", "Subject:  [STG] Hello\r\n", NULL},
+    {"there in a reply", "Subject: Re: [STG] Hello\r\n", "Subject: Re: [STG] Hello\r\n", NULL},
+    {"there, encoded", "Subject: =?utf-8?b?W1NUR10gw7Y=?=\r\n",
+     "Subject: =?utf-8?b?W1NUR10gw7Y=?=\r\n", NULL},
+    {"there, but later", "Subject: a [STG] b\r\n", "Subject: [STG] a [STG] b\r\n", NULL},
+    {"an encoded subject", "Subject: =?utf-8?q?=C3=B6?= =?utf-8?q?x?=\r\n",
+     "Subject: [STG] =?utf-8?q?=C3=B6?= =?utf-8?q?x?=\r\n", NULL},
+    {"several: the first", "Subject: a\r\nSubject: b\r\n", "Subject: [STG] a\r\nSubject: b\r\n",
+     NULL},
+    {"a long one is folded", "Subject: " X60 "12345\r\n",
+     "Subject: [STG] xxxxxxxxx xxxxxxxxx xxxxxxxxx xxxxxxxxx xxxxxxxxx xxxxxxxxx\r\n 12345\r\n",
+     NULL},
+    {"folds stay", "Subject: a\r\n " X60 "12345\r\n", "Subject: [STG] a\r\n " X60 "12345\r\n",
+     NULL},
+};
+
+static void
+test_prefix(void **state)
+{
+	(void)state;
+	check_rows(prefix_rows, COUNT(prefix_rows), "[STG] ", false);
+	check_rows(plain_rows, COUNT(plain_rows), "  ", false);
+}
+
+static const struct {
+	const char *name, *prefix, *subject, *wanted, *shown;
+} join_rows[] = {
+    {"plain, no blank", "[STG]", "Hello", "[STG]Hello", "[STG]Hello"},
+    {"plain, no blank, encoded subject", "[STG]",
+     "=?utf-8?q?=C3=B6?=", "=?UTF-8?Q?=5BSTG=5D?= =?utf-8?q?=C3=B6?=", "[STG]\xc3\xb6"},
+    {"encoded", "[\xc3\xbc] ", "a b", "=?UTF-8?Q?=5B=C3=BC=5D?= a b", "[\xc3\xbc] a b"},
+    {"encoded, encoded subject", "[\xc3\xbc] ", "=?utf-8?q?=C3=B6?= b",
+     "=?UTF-8?Q?=5B=C3=BC=5D_?= =?utf-8?q?=C3=B6?= b", "[\xc3\xbc] \xc3\xb6 b"},
+    {"encoded, no blank", "\xc3\xbc:", "a b", "=?UTF-8?Q?=C3=BC=3Aa?= b", "\xc3\xbc:a b"},
+    {"encoded, no blank, encoded subject", "\xc3\xbc:", "=?utf-8?q?a?= b",
+     "=?UTF-8?Q?=C3=BC=3A?= =?utf-8?q?a?= b", "\xc3\xbc:a b"},
+    {"encoded, no blank, an encoded word second",
+     "\xc3\xbc:", "a =?utf-8?q?b?=", "=?UTF-8?Q?=C3=BC=3Aa_?= =?utf-8?q?b?=", "\xc3\xbc:a b"},
+    {"encoded, nothing behind", "\xc3\xbc ", "", "=?UTF-8?Q?=C3=BC?=", "\xc3\xbc"},
+    {"looks like an encoded word", "=?utf-8?q?x?= ", "a", "=?UTF-8?Q?=3D=3Futf-8=3Fq=3Fx=3F=3D?= a",
+     "=?utf-8?q?x?= a"},
+    {"inner blanks", "[MY STG] ", "=?utf-8?q?a?=", "[MY STG] =?utf-8?q?a?=", "[MY STG] a"},
+};
+
+/* What a reader sees is the prefix and the subject, whatever is encoded; and only once. */
+static void
+test_join(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(join_rows); i++) {
+		struct arena arena = {0};
+		struct buf input = {0};
+		struct message *m;
+		struct header h;
+
+		print_message("  %s\n", join_rows[i].name);
+		buf_printf(&input, "Subject: %s\r\n", join_rows[i].subject);
+		m = message_make(join_rows[i].prefix, false, input.data);
+		message_apply(m);
+		header_parse(&h, m->header.data, m->header.len, &arena);
+		assert_string_equal(header_value(&h, header_find(&h, "Subject")),
+				    join_rows[i].wanted);
+		message_read_header(m);
+		assert_string_equal(m->subject, join_rows[i].shown);
+		message_free(m);
+		buf_free(&input);
+		arena_free(&arena);
+	}
+}
+
+static void
+test_added(void **state)
+{
+	struct message *m = message_make("", false, "X: y\r\n");
+
+	(void)state;
+	m->client = "2001:db8::7";
+	m->helo = "evil (x)\r\nBcc: a@b\xff;";
+	m->source = "sh\xc3\xb6p\r\nBcc: a@b";
+	m->accepted_at = INT64_C(1795262651000000);
+	message_apply(m);
+	assert_string_equal(
+	    buf_text(&m->header),
+	    "Received: from evil??x???Bcc:?a?b?? ([IPv6:2001:db8::7])\r\n"
+	    "\tby gate.test (mailfuse) with ESMTP id 00000000000000000000000000;\r\n"
+	    "\tSat, 21 Nov 2026 12:04:11 +0000\r\n"
+	    "X: y\r\n"
+	    "Date: Sat, 21 Nov 2026 12:04:11 +0000\r\n"
+	    "Message-ID: <00000000000000000000000000@gate.test>\r\n"
+	    "X-Mailfuse-Environment: staging\r\n"
+	    "X-Mailfuse-Source: =?UTF-8?Q?sh=C3=B6p=0D=0ABcc=3A_a=40b?=\r\n"
+	    "X-Mailfuse-Id: 00000000000000000000000000\r\n");
+	assert_int_equal(message_count_received(m), 1);
+	message_apply(m);
+	assert_int_equal(message_count_received(m), 2);
+	message_free(m);
+}
+
+/* 500 recipients, one of them a stranger; and no line that an SMTP server would refuse. */
+static void
+test_long_list(void **state)
+{
+	struct arena arena = {0};
+	struct buf input = {0};
+	struct message *m;
+	struct header h;
+	const char *p, *next;
+	size_t i;
+
+	(void)state;
+	buf_add_text(&input, "To:");
+	for (i = 0; i < 500; i++)
+		buf_printf(&input, "%suser%zu@%s", i > 0 ? "," : "", i,
+			   i == 250 ? "d.example" : "ok.test");
+	buf_add_text(&input, "\r\n");
+	m = message_make("", true, input.data);
+	message_apply(m);
+	header_parse(&h, m->header.data, m->header.len, &arena);
+	p = header_value(&h, header_find(&h, "To"));
+	assert_non_null(strstr(p, "user249@ok.test, qa@ok.test, user251@ok.test"));
+	assert_null(strstr(p, "d.example"));
+	p = header_value(&h, header_find(&h, ORIGINAL "To"));
+	assert_non_null(strstr(p, "user250@d.example"));
+	for (p = m->header.data; *p != '\0'; p = next) {
+		next = strstr(p, "\r\n") + 2;
+		assert_true(next - p <= 1000);
+	}
+	message_free(m);
+	buf_free(&input);
+	arena_free(&arena);
+}
+
+static const struct {
+	const char *name, *header, *subject, *key, *campaign, *from;
+} read_rows[] = {
+    {"nothing", "", "", "", "", ""},
+    {"plain", "From: a@b.example\r\nSubject: Order 12\r\nX-Mailfuse-Campaign: spring \r\n",
+     "Order 12", "order #", "spring", "a@b.example"},
+    {"encoded", "From: =?utf-8?q?J=C3=B6rg?= <a@b.example>\r\nSUBJECT : =?utf-8?b?w4Q=?=\r\n x\r\n",
+     "\xc3\x84 x", "\xc3\xa4 x", "", "J\xc3\xb6rg <a@b.example>"},
+    {"the first of several", "Subject: a\r\nSubject: b\r\n", "a", "a", "", ""},
+    {"not behind garbage", "garbage\r\nSubject: a\r\n", "", "", "", ""},
+};
+
+static void
+test_read(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(read_rows); i++) {
+		struct message *m = message_make("", false, read_rows[i].header);
+
+		print_message("  %s\n", read_rows[i].name);
+		message_read_header(m);
+		assert_string_equal(m->subject, read_rows[i].subject);
+		assert_string_equal(m->subject_key, read_rows[i].key);
+		assert_string_equal(m->campaign, read_rows[i].campaign);
+		assert_string_equal(m->header_from, read_rows[i].from);
+		message_free(m);
+	}
+}
+
+static void
+test_recipients(void **state)
+{
+	char text[] = "a@b.example", local[] = "a", domain[] = "b.example";
+	struct address a = {text, local, domain};
+	struct message *m = message_new();
+	size_t i;
+
+	(void)state;
+	message_set_sender(m, &a);
+	for (i = 0; i < 1000; i++) {
+		text[0] = (char)('a' + i % 26);
+		assert_string_equal(message_add_recipient(m, &a)->final, text);
+	}
+	memset(text, 'x', sizeof(text) - 1);
+	assert_string_equal(m->sender.text, "a@b.example");
+	assert_int_equal(m->recipient_count, 1000);
+	assert_string_equal(m->recipients[27].address.text, "b@b.example");
+	assert_string_equal(m->recipients[27].final, "b@b.example");
+	message_free(m);
+	message_free(NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_plain),  cmocka_unit_test(test_harmless),
+	    cmocka_unit_test(test_prefix), cmocka_unit_test(test_join),
+	    cmocka_unit_test(test_added),  cmocka_unit_test(test_long_list),
+	    cmocka_unit_test(test_read),   cmocka_unit_test(test_recipients),
+	};
+
+	mime_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
