@@ -42,13 +42,14 @@ clock_format_rfc5322(int64_t wall, char out[CLOCK_RFC5322_BYTES])
 	/* Names spelled here: strftime's follow the locale. */
 	static const char day[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 	static const char month[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-	    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+					  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	struct tm tm;
+	size_t n;
 
 	clock_split(wall, &tm);
-	snprintf(out, CLOCK_RFC5322_BYTES, "%s, %d %s %04u %02d:%02d:%02d +0000",
-	    day[tm.tm_wday % 7], tm.tm_mday, month[tm.tm_mon % 12],
-	    (unsigned)(tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	n = (size_t)snprintf(out, 16, "%.3s, %u %.3s ", day[tm.tm_wday % 7],
+	    (unsigned)tm.tm_mday % 32, month[tm.tm_mon % 12]);
+	strftime(out + n, CLOCK_RFC5322_BYTES - n, "%Y %H:%M:%S +0000", &tm);
 }
 
 void

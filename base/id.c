@@ -31,7 +31,7 @@ id_next(void)
 	do
 		next = now > last ? now : last + 1;
 	while (!atomic_compare_exchange_weak_explicit(&id_last, &last, next, memory_order_relaxed,
-	    memory_order_relaxed));
+						      memory_order_relaxed));
 	return next;
 }
 
@@ -76,7 +76,8 @@ id_parse(const char *text, uint64_t *id, uint32_t *number)
 		if (c >= 'a' && c <= 'z')
 			c = (char)(c - 'a' + 'A');
 		at = c != '\0' ? strchr(id_alphabet, c) : NULL;
-		if (at == NULL || (i == 0 && at - id_alphabet > 7)) /* 26 * 5 bits are two too many */
+		if (at == NULL ||
+		    (i == 0 && at - id_alphabet > 7)) /* 26 * 5 bits are two too many */
 			return false;
 		all = all << 5 | (unsigned)(at - id_alphabet);
 	}

@@ -4,9 +4,9 @@
  * by it and appends; it is never given twice, even when the wall clock jumps back, because the
  * store hands its highest one to id_init().
  *
- * Outside, it is a ULID (26 characters of Crockford's base 32): those 64 bits, then the 64 bits that
- * name this store, so that two gates never share an id. A delivery is the message's id, a dot and
- * its number from 1: `01JD8Z2E3M0G4S7T2V9W1X5Y6Z.2`. Any thread.
+ * Outside, it is a ULID (26 characters of Crockford's base 32): those 64 bits, then the 64 bits
+ * that name this store, so that two gates never share an id. A delivery is the message's id, a dot
+ * and its number from 1: `01JD8Z2E3M0G4S7T2V9W1X5Y6Z.2`. Any thread.
  */
 #ifndef BASE_ID_H
 #define BASE_ID_H

@@ -19,7 +19,8 @@
 	ROW(RECIPIENTS_DROPPED, "recipients_dropped", "deliveries dropped")                        \
 	ROW(RECIPIENTS_HELD, "recipients_held", "deliveries held")                                 \
 	ROW(RECIPIENTS_SENT, "recipients_sent", "deliveries that an upstream took")                \
-	ROW(RECIPIENTS_DEFERRED, "recipients_deferred", "tries that ended in 4xx or a lost "       \
+	ROW(RECIPIENTS_DEFERRED, "recipients_deferred",                                            \
+	    "tries that ended in 4xx or a lost "                                                   \
 	    "connection")                                                                          \
 	ROW(RECIPIENTS_FAILED, "recipients_failed", "deliveries refused for good or given up")     \
 	ROW(BODY_BYTES_NOW, "body_bytes_now", "bytes of messages in memory")                       \
@@ -34,7 +35,7 @@ enum metric {
 #define METRICS_ENUM(id, name, help) METRIC_##id,
 	METRICS_LIST(METRICS_ENUM)
 #undef METRICS_ENUM
-	METRIC_COUNT
+	    METRIC_COUNT
 };
 
 void metric_add(enum metric which, int64_t n);

@@ -20,7 +20,8 @@ text_glob(const char *pattern, const char *text)
 		if (*pattern == '*') {
 			star = ++pattern;
 			resume = text;
-		} else if (*pattern == '?' || (*pattern != '\0' && lower(*pattern) == lower(*text))) {
+		} else if (*pattern == '?' ||
+			   (*pattern != '\0' && lower(*pattern) == lower(*text))) {
 			pattern++;
 			text++;
 		} else if (star != NULL) {

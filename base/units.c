@@ -77,8 +77,8 @@ units_parse_size(const char *text, uint64_t *bytes)
 	static const struct {
 		const char *name;
 		uint64_t factor;
-	} units[] = {{"", 1}, {"B", 1}, {"KB", 1000}, {"MB", 1000000}, {"GB", 1000000000},
-	    {"TB", 1000000000000}};
+	} units[] = {{"", 1},         {"B", 1},           {"KB", 1000},
+		     {"MB", 1000000}, {"GB", 1000000000}, {"TB", 1000000000000}};
 	uint64_t n;
 	size_t i;
 
@@ -151,6 +151,6 @@ units_format_rate(uint32_t count, int64_t us, char out[UNITS_BYTES])
 	while (i < 3 && us % units[i].unit != 0)
 		i++;
 	snprintf(out, UNITS_BYTES, "%u/%lld%c", count, (long long)(us / units[i].unit),
-	    units[i].name);
+		 units[i].name);
 	return out;
 }
