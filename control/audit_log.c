@@ -1,6 +1,6 @@
 /*
  * GET /v1/log: rows of the audit log, oldest first. A reader that follows it asks again with
- * `after` = the `next` it got. Called by http.c; main loop.
+ * `after` = the `next` it got. Called by api.c; main loop.
  */
 #include "control/audit_log.h"
 

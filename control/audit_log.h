@@ -1,6 +1,6 @@
 /*
  * The audit log. Called by the table of
- * http.c, on the main loop.
+ * api.c, on the main loop.
  */
 #ifndef CONTROL_AUDIT_LOG_H
 #define CONTROL_AUDIT_LOG_H

@@ -1,6 +1,6 @@
 /*
  * GET /v1/batches and /v1/batches/B17: what is held together, and the story of one batch: what
- * tripped, how fast it came, whom it was for, what can be done next. Called by http.c; main loop.
+ * tripped, how fast it came, whom it was for, what can be done next. Called by api.c; main loop.
  */
 #include "control/batches.h"
 

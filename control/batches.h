@@ -1,6 +1,6 @@
 /*
  * Batches: the list, and the story of one. Called by the table of
- * http.c, on the main loop.
+ * api.c, on the main loop.
  */
 #ifndef CONTROL_BATCHES_H
 #define CONTROL_BATCHES_H

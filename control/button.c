@@ -4,7 +4,7 @@
  * so.
  *
  * In force is always `stored` (as last read from the store) and `unstored` (pressed, not durable
- * yet, or the write failed). Called by http.c; on the main loop. struct hold_job is freed by
+ * yet, or the write failed). Called by api.c; on the main loop. struct hold_job is freed by
  * hold_stored().
  */
 #include "control/button.h"

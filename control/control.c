@@ -1,5 +1,5 @@
 /*
- * The control socket: made here, served by http.c. Called by daemon/ at start and stop, on the main
+ * The control socket: made here, served by api.c. Called by daemon/ at start and stop, on the main
  * thread. A stale socket is known by nobody answering on it, never by its age; what is
  * no socket is never removed.
  */
@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/button.h"
-#include "control/http.h"
+#include "control/api.h"
 
 enum { BACKLOG = 64 };
 /* At a stop, calls whose write is under way get this long to be answered. */
@@ -27,7 +27,7 @@ enum { BACKLOG = 64 };
 struct control {
 	struct control_deps deps;
 	struct button *button;
-	struct http *http;
+	struct api *api;
 	char *path;
 	dev_t device; /* the socket that is ours: */
 	ino_t inode;  /* another's is not removed */
@@ -191,7 +191,7 @@ control_new(const struct control_deps *deps, const char *path, struct buf *error
 		c->inode = st.st_ino;
 	}
 	c->button = button_new(&c->deps);
-	c->http = http_new(&c->deps, c->button, fd);
+	c->api = api_new(&c->deps, c->button, fd);
 	log_info("- control_listening path=%s", log_safe(path));
 	return c;
 }
@@ -205,8 +205,8 @@ control_free(struct control *c)
 		return;
 	if (lstat(c->path, &st) == 0 && st.st_dev == c->device && st.st_ino == c->inode)
 		unlink(c->path);
-	http_drain(c->http, DRAIN_PATIENCE);
-	http_free(c->http);
+	api_drain(c->api, DRAIN_PATIENCE);
+	api_free(c->api);
 	button_free(c->button);
 	free(c->path);
 	free(c);

@@ -1,5 +1,5 @@
 /*
- * POST /v1/release, /v1/discard and /v1/restore. Called by http.c, on the main loop.
+ * POST /v1/release, /v1/discard and /v1/restore. Called by api.c, on the main loop.
  *
  * A call is read and checked, then becomes one store job after another: one for each batch it
  * names and one for all single ids. The answer comes after the last commit, with their sum.

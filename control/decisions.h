@@ -1,6 +1,6 @@
 /*
  * What a person decides on held mail. The answer comes after the commit. Called by the table of
- * http.c, on the main loop.
+ * api.c, on the main loop.
  */
 #ifndef CONTROL_DECISIONS_H
 #define CONTROL_DECISIONS_H

@@ -1,6 +1,6 @@
 /*
  * GET /v1/deliveries: what became of single recipients. Oldest first, page by page; the cursor is
- * the id of the last delivery of a page. Called by http.c; main loop.
+ * the id of the last delivery of a page. Called by api.c; main loop.
  */
 #include "control/deliveries.h"
 

@@ -1,6 +1,6 @@
 /*
  * Deliveries of a batch, an environment, a state or a message. Called by the table of
- * http.c, on the main loop.
+ * api.c, on the main loop.
  */
 #ifndef CONTROL_DELIVERIES_H
 #define CONTROL_DELIVERIES_H

@@ -1,6 +1,6 @@
 /*
  * POST /v1/explain: the verdict of the gate on a message that is not sent, with the same functions
- * as the relay; counters are read, never changed. Called by http.c; main loop. The message it
+ * as the relay; counters are read, never changed. Called by api.c; main loop. The message it
  * makes is its own and freed before the answer.
  */
 #include "control/explain.h"

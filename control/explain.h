@@ -1,6 +1,6 @@
 /*
  * What the gate would say of a message; nothing is counted, kept or sent. Called by the table of
- * http.c, on the main loop.
+ * api.c, on the main loop.
  */
 #ifndef CONTROL_EXPLAIN_H
 #define CONTROL_EXPLAIN_H

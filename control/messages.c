@@ -1,6 +1,6 @@
 /*
  * GET /v1/messages/ID and /raw: one message as it would leave, for an operator. Reads the body on
- * the main loop: some tens of milliseconds for a large one. Called by http.c.
+ * the main loop: some tens of milliseconds for a large one. Called by api.c.
  */
 #include "control/messages.h"
 

@@ -1,6 +1,6 @@
 /*
  * One message: its envelope, its header, its text, its bytes. Called by the table of
- * http.c, on the main loop.
+ * api.c, on the main loop.
  */
 #ifndef CONTROL_MESSAGES_H
 #define CONTROL_MESSAGES_H

@@ -1,6 +1,6 @@
 /*
  * GET /v1/queue: what waits for an upstream, by environment, and the deliveries that wait longest.
- * Called by http.c; main loop.
+ * Called by api.c; main loop.
  */
 #include "control/queue.h"
 

@@ -1,6 +1,6 @@
 /*
  * What waits for an upstream. Called by the table of
- * http.c, on the main loop.
+ * api.c, on the main loop.
  */
 #ifndef CONTROL_QUEUE_H
 #define CONTROL_QUEUE_H

@@ -1,5 +1,5 @@
 /*
- * One call of the control API: its answer, and the reading of what it asks. Called by http.c and
+ * One call of the control API: its answer, and the reading of what it asks. Called by api.c and
  * the nouns, on the main loop. The answer frees the request.
  */
 #include "control/request.h"

@@ -24,7 +24,7 @@ struct evkeyvalq;
  */
 struct request {
 	LIST_ENTRY(request) next;        /* unanswered ones, in the server */
-	const struct control_deps *deps; /* NULL after http_free(): only an answer is left to do */
+	const struct control_deps *deps; /* NULL after api_free(): only an answer is left to do */
 	struct button *button;
 	struct evhttp_request *http; /* NULL once the client's connection is gone */
 	const char *path;            /* as asked, for the log */

@@ -1,6 +1,6 @@
 /*
  * GET /v1/status: what runs, what is protected, what is held. The sentences for people are made in
- * warnings.c. Called by http.c; main loop.
+ * warnings.c. Called by api.c; main loop.
  */
 #include "control/status.h"
 

@@ -1,6 +1,6 @@
 /*
  * What runs, what is protected, what is held, and what a person should know of. Called by the table
- * of http.c, on the main loop.
+ * of api.c, on the main loop.
  */
 #ifndef CONTROL_STATUS_H
 #define CONTROL_STATUS_H

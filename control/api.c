@@ -4,7 +4,7 @@
  * answer (request.c); between the two the client may hang up, and the server may be freed: both
  * only cut the ties that lead to it.
  */
-#include "control/http.h"
+#include "control/api.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -42,7 +42,7 @@ enum {
 	IDLE_SECONDS = 60 /* of a client that sends or takes nothing */
 };
 
-struct http {
+struct api {
 	struct control_deps deps;
 	struct button *button;
 	struct evhttp *server;
@@ -195,7 +195,7 @@ request_closed(struct evhttp_connection *c, void *context)
 static void
 request_start(struct evhttp_request *http, void *context)
 {
-	struct http *h = context;
+	struct api *h = context;
 	struct request *r = mem_zalloc(sizeof(*r));
 	struct evhttp_connection *c = evhttp_request_get_connection(http);
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
@@ -212,6 +212,10 @@ request_start(struct evhttp_request *http, void *context)
 	evhttp_connection_set_closecb(c, request_closed, r);
 	identify_peer(c, r->who, sizeof(r->who));
 
+	if (h->listener == NULL) {
+		request_fail(r, 503, "mailfused stops; ask again once it runs");
+		return;
+	}
 	route = request_route(r, evhttp_request_get_command(http));
 	if (route == NULL)
 		return;
@@ -226,10 +230,10 @@ request_start(struct evhttp_request *http, void *context)
 
 /* ---- the server */
 
-struct http *
-http_new(const struct control_deps *deps, struct button *button, int fd)
+struct api *
+api_new(const struct control_deps *deps, struct button *button, int fd)
 {
-	struct http *h = mem_zalloc(sizeof(*h));
+	struct api *h = mem_zalloc(sizeof(*h));
 
 	h->deps = *deps;
 	h->button = button;
@@ -249,6 +253,13 @@ http_new(const struct control_deps *deps, struct button *button, int fd)
 	return h;
 }
 
+/* At a stop nothing is left to be looked after: the rest of the daemon may be gone already. */
+static void
+poke_nobody(void *context)
+{
+	(void)context;
+}
+
 static void
 wake(evutil_socket_t fd, short what, void *context)
 {
@@ -258,7 +269,7 @@ wake(evutil_socket_t fd, short what, void *context)
 }
 
 void
-http_drain(struct http *h, int64_t patience)
+api_drain(struct api *h, int64_t patience)
 {
 	struct event_base *base = loop_base(h->deps.loop);
 	int64_t until = clock_mono() + patience;
@@ -270,6 +281,8 @@ http_drain(struct http *h, int64_t patience)
 	if (h->listener != NULL)
 		evhttp_del_accept_socket(h->server, h->listener);
 	h->listener = NULL;
+	h->deps.queue_poke = poke_nobody;
+	h->deps.alert_poke = poke_nobody;
 	while (!LIST_EMPTY(&h->unanswered) && clock_mono() < until)
 		if (event_base_loop(base, EVLOOP_ONCE) < 0)
 			break;
@@ -279,7 +292,7 @@ http_drain(struct http *h, int64_t patience)
 }
 
 void
-http_free(struct http *h)
+api_free(struct api *h)
 {
 	struct request *r;
 

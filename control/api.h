@@ -1,0 +1,22 @@
+/*
+ * HTTP on the control socket: its server and the table of its routes. On the main loop.
+ */
+#ifndef CONTROL_API_H
+#define CONTROL_API_H
+
+#include <stdint.h>
+
+#include "control/control.h"
+
+struct button;
+struct api;
+
+/* Serves on a listening socket, which it owns from then on. */
+struct api *api_new(const struct control_deps *deps, struct button *button, int fd);
+/* Takes no new calls, pokes nobody any more; waits at most `patience` microseconds until all calls
+ * are answered. */
+void api_drain(struct api *h, int64_t patience);
+/* Requests that wait for the store are freed by their answer, which goes nowhere. */
+void api_free(struct api *h);
+
+#endif
