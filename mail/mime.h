@@ -1,6 +1,7 @@
 /*
  * What needs GMime: encoded words, address lists, decoded text for display (RFC 2047, 5322, 2045).
- * The only user of <gmime/gmime.h>. Any thread after mime_init().
+ * mime.c has the encoded words, mime_subject.c, mime_address.c and mime_text.c the rest; they are the
+ * only users of <gmime/gmime.h>. Any thread after mime_init().
  */
 #ifndef MAIL_MIME_H
 #define MAIL_MIME_H
