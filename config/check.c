@@ -29,7 +29,7 @@ check_is_domain(const char *name)
 static void
 check_top(const struct config *c, const struct text_section *at, struct problems *problems)
 {
-	if (text_is_set(at, "hostname") && !check_is_domain(c->hostname))
+	if (c->hostname[0] != '\0' && !check_is_domain(c->hostname))
 		problem_add(problems, text_line(at, "hostname"),
 			    "hostname %s is no domain name; write one such as mailfuse.example.com",
 			    log_safe(c->hostname));
@@ -99,9 +99,9 @@ check_events(const struct config_alert *a, const struct text_section *at, struct
 			continue;
 		near = options_nearest(event_names, a->events[i]);
 		problem_add(problems, text_value_line(at, "events", i),
-			    "there is no event %s; %s%s", log_safe(a->events[i]),
-			    near != NULL ? "did you mean " : "write one such as ",
-			    near != NULL ? near : "batch.* or upstream.*");
+			    "there is no event %s; %s %s%s", log_safe(a->events[i]),
+			    near != NULL ? "did you mean" : "write one such as",
+			    near != NULL ? near : "batch.* or upstream.*", near != NULL ? "?" : "");
 	}
 }
 
@@ -147,7 +147,7 @@ check_alert(const struct config_alert *a, const struct text_section *at, struct 
 	const char *unwanted = a->type == CONFIG_ALERT_EXEC ? "url" : "command";
 
 	check_events(a, at, problems);
-	if (!text_is_set(at, "type"))
+	if (!text_is_set(at, "type") || (int)a->type < 0)
 		return;
 	if (text_is_set(at, unwanted))
 		problem_add(problems, text_line(at, unwanted),

@@ -289,8 +289,8 @@ check_title(struct walk *w, const struct option *row, const struct word *title)
 
 	if (len == 0 || len > TITLE_MAX || title->text[len] != '\0')
 		problem_add(w->problems, title->line,
-			    "%s is no name for a %s; use 1 to %d letters, digits, dots, dashes and "
-			    "underscores",
+			    "%s cannot be the name of this %s; use 1 to %d letters, digits, dots, "
+			    "dashes and underscores",
 			    log_safe(title->text), row->name, TITLE_MAX);
 }
 

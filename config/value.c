@@ -467,13 +467,11 @@ convert(const struct value_place *p, const char *text, struct buf *why)
 	case OPTION_CHOICE:
 	case OPTION_SET:
 		word = word_add(p->row, text, why);
-		if (word < 0)
-			return false;
-		if (p->row->type == OPTION_SET)
+		if (p->row->type == OPTION_SET && word >= 0)
 			*FIELD(p, unsigned) |= 1U << word;
-		else if ((p->row->flags & OPTION_UNUSED) == 0)
-			*FIELD(p, int) = word;
-		return true;
+		else if (p->row->type == OPTION_CHOICE && (p->row->flags & OPTION_UNUSED) == 0)
+			*FIELD(p, int) = word; /* -1: a problem, and checks ask no more */
+		return word >= 0;
 	default:
 		return false;
 	}

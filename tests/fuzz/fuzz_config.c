@@ -1,0 +1,85 @@
+/*
+ * Fuzzes load_text(): a file is either taken or refused with lines that a terminal can show, and
+ * what the walk over the text lets pass is what libConfuse reads. No file is opened.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "config/load.h"
+#include "tests/fuzz/fuzz.h"
+
+/* How complaints of libConfuse itself begin: the walk must have seen each of these before. */
+static const char *const confuse_texts[] = {
+    "no such option",       "unexpected token",         "premature end",
+    "missing equal",        "missing opening brace",    "missing title",
+    "found duplicate",      "unexpected closing brace", "bad escape",
+    "invalid octal",        "unterminated string",      "attempt to append",
+    "cannot be read; check"};
+
+static void
+check_errors(const char *errors, size_t lines_of_text)
+{
+	const char *line = errors;
+
+	FUZZ_CHECK(*errors != '\0');
+	for (const char *p = errors; *p != '\0'; p++)
+		FUZZ_CHECK(*p == '\n' || ((unsigned char)*p >= 0x20 && *p != 0x7f));
+	while (*line != '\0') {
+		unsigned long number;
+		int used = 0;
+
+		FUZZ_CHECK(sscanf(line, "f:%lu: %n", &number, &used) == 1 && used > 0);
+		FUZZ_CHECK(number >= 1 && number <= lines_of_text);
+		for (size_t i = 0; i < sizeof(confuse_texts) / sizeof(confuse_texts[0]); i++)
+			FUZZ_CHECK(
+			    strncmp(line + used, confuse_texts[i], strlen(confuse_texts[i])) != 0);
+		line = strchr(line, '\n');
+		FUZZ_CHECK(line != NULL);
+		line++;
+	}
+}
+
+static void
+check_config(const struct config *c)
+{
+	const struct config_environment *last = &c->environments[c->environment_count - 1];
+
+	FUZZ_CHECK(c->listener_count > 0 && c->hostname[0] != '\0');
+	FUZZ_CHECK(strcmp(last->name, "unknown") == 0 && !last->production);
+	FUZZ_CHECK(last->allow[0] == NULL && last->others == CONFIG_OTHERS_HOLD);
+	for (size_t i = 0; i < c->environment_count; i++) {
+		const struct config_environment *e = &c->environments[i];
+
+		FUZZ_CHECK(e->allow != NULL && e->burst_count > 0);
+		FUZZ_CHECK(e->upstream == NULL || e->upstream[0] == '\0' ||
+			   config_find_upstream(c, e->upstream) != NULL);
+		FUZZ_CHECK(e->others != CONFIG_OTHERS_REWRITE || e->rewrite_to[0] != '\0');
+		for (size_t j = 0; j < e->burst_count; j++)
+			FUZZ_CHECK(e->bursts[j].limit > 0 && e->bursts[j].window > 0 &&
+				   e->bursts[j].per != 0);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = mem_strndup((const char *)data, size);
+	struct buf errors = {0};
+	struct config *c;
+	size_t lines = 1;
+
+	for (const char *p = text; *p != '\0'; p++)
+		lines += *p == '\n';
+	c = load_text(text, "f", false, &errors);
+	if (c != NULL) {
+		FUZZ_CHECK(errors.len == 0);
+		check_config(c);
+	} else {
+		check_errors(buf_text(&errors), lines);
+	}
+	config_unref(c);
+	buf_free(&errors);
+	free(text);
+	return 0;
+}

@@ -1,0 +1,643 @@
+/*
+ * The configuration: what a file may say and what becomes of it, and for every mistake the exact
+ * line and words a person gets to read.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "config/config.h"
+#include "config/load.h"
+#include "config/options.h"
+
+#define UP "upstream \"u\" { address = \"mx.example.com:25\" }\n"
+#define HERE "match { network = {\"10.0.0.0/8\"} }\n"
+
+/* ---- good files */
+
+static void
+dump_list(struct buf *out, const char *name, char *const *list)
+{
+	buf_printf(out, " %s=", name);
+	if (list == NULL) {
+		buf_add_text(out, "absent");
+		return;
+	}
+	buf_add_char(out, '{');
+	for (size_t i = 0; list[i] != NULL; i++)
+		buf_printf(out, "%s%s", i > 0 ? "," : "", list[i]);
+	buf_add_char(out, '}');
+}
+
+static void
+dump_burst(struct buf *out, const struct config_burst *b)
+{
+	char rate[UNITS_BYTES];
+
+	buf_printf(out, " burst=%s:%s:per%u", b->name, units_format_rate(b->limit, b->window, rate),
+		   b->per);
+	if (b->head > 0)
+		buf_printf(out, ":head%s", units_format_rate(b->head, b->head_window, rate));
+	buf_printf(out, ":settle%" PRId64 ":cooldown%" PRId64 "%s", b->settle / CLOCK_SECOND,
+		   b->cooldown / CLOCK_SECOND, b->action == CONFIG_BURST_ALERT ? ":alert" : "");
+}
+
+static void
+dump_environment(struct buf *out, const struct config_environment *e)
+{
+	static const char *const others[] = {"drop", "rewrite", "reject", "hold"};
+
+	buf_printf(out, "environment %s%s upstream=%s prefix=[%s] others=%s rewrite_to=%s", e->name,
+		   e->production ? " production" : "", e->upstream == NULL ? "NULL" : e->upstream,
+		   e->subject_prefix, others[e->others], e->rewrite_to);
+	dump_list(out, "allow", e->allow);
+	for (size_t i = 0; i < e->match_count; i++) {
+		buf_add_text(out, " match");
+		if (e->matches[i].listeners != NULL)
+			dump_list(out, "listener", e->matches[i].listeners);
+		if (e->matches[i].networks != NULL)
+			dump_list(out, "network", e->matches[i].networks);
+		if (e->matches[i].users != NULL)
+			dump_list(out, "user", e->matches[i].users);
+		if (e->matches[i].tls_names != NULL)
+			dump_list(out, "tls_name", e->matches[i].tls_names);
+	}
+	for (size_t i = 0; i < e->burst_count; i++)
+		dump_burst(out, &e->bursts[i]);
+	buf_add_char(out, '\n');
+}
+
+static void
+dump(struct buf *out, const struct config *c)
+{
+	buf_printf(out,
+		   "hostname=%s store=%s control=%s log=%d loops=%u keep=%" PRId64 ",%" PRId64
+		   ",%" PRId64 " limit=%" PRIu64 " free=%" PRIu64 " memory=%" PRIu64 "\n",
+		   c->hostname, c->store, c->control, (int)c->log, c->loops,
+		   c->keep_dropped / CLOCK_SECOND, c->keep_discarded / CLOCK_SECOND,
+		   c->keep_sent / CLOCK_SECOND, c->quarantine_limit, c->min_free_space,
+		   c->memory_limit);
+	for (size_t i = 0; i < c->listener_count; i++) {
+		const struct config_listener *l = &c->listeners[i];
+
+		buf_printf(out,
+			   "listener %s %s port %u size=%" PRIu64
+			   " recipients=%u connections=%u idle=%" PRId64 " bare=%d\n",
+			   l->name, l->host, l->port, l->max_message_size, l->max_recipients,
+			   l->max_connections, l->idle_timeout / CLOCK_SECOND,
+			   (int)l->bare_newline);
+	}
+	for (size_t i = 0; i < c->upstream_count; i++) {
+		const struct config_upstream *u = &c->upstreams[i];
+
+		buf_printf(out,
+			   "upstream %s %s port %u connections=%u retry=%" PRId64
+			   " timeout=%" PRId64 "\n",
+			   u->name, u->host, u->port, u->connections, u->retry_for / CLOCK_SECOND,
+			   u->timeout / CLOCK_SECOND);
+	}
+	for (size_t i = 0; i < c->environment_count; i++)
+		dump_environment(out, &c->environments[i]);
+	for (size_t i = 0; i < c->alert_count; i++) {
+		const struct config_alert *a = &c->alerts[i];
+
+		buf_printf(out, "alert %s type=%d url=%s retry=%" PRId64 " timeout=%" PRId64,
+			   a->name, (int)a->type, a->url, a->retry_for / CLOCK_SECOND,
+			   a->timeout / CLOCK_SECOND);
+		dump_list(out, "command", a->command);
+		dump_list(out, "events", a->events);
+		buf_add_char(out, '\n');
+	}
+}
+
+struct good_row {
+	const char *name, *text;
+	const char *wanted; /* must occur in the dump */
+};
+
+static const struct good_row good_rows[] = {
+    {"nothing: listener", "",
+     "listener default 127.0.0.1 port 2525 size=25000000 recipients=1000 "
+     "connections=10000 idle=300 bare=0\n"},
+    {"nothing: top level", "hostname = \"h.example\"",
+     "hostname=h.example store=/var/lib/mailfuse/mailfuse.db control=/run/mailfuse/control.sock "
+     "log=0 loops=0 keep=604800,2592000,86400 limit=20000000000 free=1000000000 "
+     "memory=512000000\n"},
+    {"nothing: unknown holds", "",
+     "environment unknown upstream=NULL prefix=[] others=hold rewrite_to= allow={} "
+     "burst=volume:50/10m:per1:settle0:cooldown3600\n"},
+    {"unknown has the only upstream", UP, "environment unknown upstream=u "},
+    {"unknown has none of two", UP "upstream v { address = \"b.example:25\" }",
+     "environment unknown upstream=NULL "},
+    {"unknown is last", UP "environment z { " HERE "}", "\nenvironment unknown upstream=u"},
+    {"bare words and quotes", "log = syslog loops = \"4\" store = 'memory:'",
+     "store=memory: control=/run/mailfuse/control.sock log=1 loops=4"},
+    {"comments", "# a = {\n/* b = \"\n*/ loops = 3 // c\n", "loops=3 "},
+    {"byte order mark, CRLF", "\xef\xbb\xbfloops = 3\r\nlog = syslog\r\n", "log=1 loops=3 "},
+    {"no newline at the end", "loops = 3", "loops=3 "},
+    {"times and sizes",
+     "keep_dropped = 90s keep_discarded = 2h keep_sent = 3d quarantine_limit = 5MB min_free_space "
+     "= 0 "
+     "memory_limit = \"64MB\"",
+     "keep=90,7200,259200 limit=5000000 free=0 memory=64000000\n"},
+    {"users is accepted", "users = \"/etc/mailfuse/users\" loops = 2", "loops=2 "},
+    {"listener",
+     "listener \"apps\" { address = \"0.0.0.0:0\" tls = off auth = off max_message_size = "
+     "\"2MB\" max_recipients = 5 max_connections = 6 idle_timeout = 7s bare_newline = reject }",
+     "listener apps 0.0.0.0 port 0 size=2000000 recipients=5 connections=6 idle=7 bare=1\n"},
+    {"listener IPv6", "listener six { address = \"[::1]:25\" }", "listener six ::1 port 25 "},
+    {"two listeners",
+     "listener a { address = \"127.0.0.1:1\" } listener b { address = \"127.0.0.1:2\" }",
+     "listener b 127.0.0.1 port 2 "},
+    {"two listeners on port 0",
+     "listener a { address = \"127.0.0.1:0\" } listener b { address = \"127.0.0.1:0\" }",
+     "listener b 127.0.0.1 port 0 "},
+    {"upstream",
+     "upstream s { address = \"[2001:db8::1]:587\" tls = off connections = 3 retry_for = 4h "
+     "timeout = 9s }",
+     "upstream s 2001:db8::1 port 587 connections=3 retry=14400 timeout=9\n"},
+    {"upstream defaults", UP,
+     "upstream u mx.example.com port 25 connections=20 retry=259200 timeout=300\n"},
+    {"upstream localhost", "upstream s { address = \"localhost:2526\" }",
+     "upstream s localhost port 2526 "},
+    {"production defaults", UP "environment p { production = true " HERE "}",
+     "environment p production upstream=u prefix=[] others=hold rewrite_to= allow={*} match "
+     "network={10.0.0.0/8} burst=volume:500/10m:per10:head10/10s:settle5:cooldown3600 "
+     "burst=repeat:20/1h:per24:settle0:cooldown3600\n"},
+    {"production, nobody", UP "environment p { production = yes allow = {} " HERE "}",
+     "environment p production upstream=u prefix=[] others=hold rewrite_to= allow={} match"},
+    {"staging defaults", UP "environment s { " HERE "}",
+     "environment s upstream=u prefix=[] others=hold rewrite_to= allow={} match "
+     "network={10.0.0.0/8} "
+     "burst=volume:50/10m:per1:settle0:cooldown3600\n"},
+    {"no upstream at all", "environment s { " HERE "}", "environment s upstream=NULL "},
+    {"capture", UP "environment s { upstream = none " HERE "}", "environment s upstream= prefix"},
+    {"upstream named",
+     UP "upstream v { address = \"b.example:25\" } environment s { upstream = v " HERE "}",
+     "environment s upstream=v "},
+    {"staging of the design",
+     UP "environment \"staging\" {\nmatch { network = {\"10.2.0.0/16\"} }\n"
+	"subject_prefix = \"[STAGING] \"\nallow = {\"@example.com\", \"qa-*@partner.test\"}\n"
+	"others = rewrite\nrewrite_to = \"qa+%u=%d@example.com\"\n}",
+     "environment staging upstream=u prefix=[[STAGING] ] others=rewrite "
+     "rewrite_to=qa+%u=%d@example.com allow={@example.com,qa-*@partner.test} match "
+     "network={10.2.0.0/16}"},
+    {"all patterns",
+     "environment s { allow = {\"a@b.example\", \"@c.example\", \"@.d.example\", \"*\", "
+     "\"/^x\\\\.y@/\", '/\\d+/i', \"ü@e.example\"} " HERE "}",
+     "allow={a@b.example,@c.example,@.d.example,*,/^x\\.y@/,/\\d+/i,ü@e.example}"},
+    {"allow grows", "environment s { allow = {\"@a.example\"} allow += {\"@b.example\"} " HERE "}",
+     "allow={@a.example,@b.example}"},
+    {"a list of one without braces", "environment s { allow = \"@a.example\" " HERE "}",
+     "allow={@a.example}"},
+    {"a comma at the end", "environment s { allow = {\"@a.example\", } " HERE "}",
+     "allow={@a.example}"},
+    {"all keys of match",
+     "listener apps { address = \"127.0.0.1:0\" } environment s { match { listener = "
+     "{apps} network = {\"10.1.2.3\", \"2001:DB8::/32\"} user = {\"shop-*\"} "
+     "tls_name = {\"app?\"} } match { user = {x} } }",
+     "match listener={apps} network={10.1.2.3,2001:db8::/32} user={shop-*} tls_name={app?} match "
+     "user={x}"},
+    {"every network", "environment s { match { network = {\"0.0.0.0/0\", \"::/0\"} } }",
+     "network={0.0.0.0/0,::/0}"},
+    {"nested networks are told apart",
+     "environment a { " HERE "} environment b { match { network = {\"10.1.0.0/16\"} } }",
+     "environment b upstream=NULL"},
+    {"the same network on two listeners",
+     "listener x { address = \"127.0.0.1:1\" } listener y { address = \"127.0.0.1:2\" }"
+     "environment a { match { listener = {x} network = {\"10.0.0.0/8\"} } }"
+     "environment b { match { listener = {y} network = {\"10.0.0.0/8\"} } }",
+     "environment b upstream=NULL"},
+    {"burst",
+     "environment s { " HERE
+     "burst \"day\" { limit = \"100/1d\" per = {environment, source, sender, "
+     "subject, recipient, campaign} head = \"3/2s\" settle = 9s cooldown = 0 action = alert } }",
+     "burst=day:100/1d:per63:head3/2s:settle9:cooldown0:alert\n"},
+    {"settle has a default with head",
+     "environment s { " HERE "burst b { limit = \"9/1m\" per = source head = \"1/1s\" } }",
+     "burst=b:9/1m:per2:head1/1s:settle5:cooldown3600\n"},
+    {"own bursts replace the built-in ones",
+     "environment s { production = on " HERE "burst b { limit = \"9/1m\" per = {source} } }",
+     "match network={10.0.0.0/8} burst=b:9/1m:per2:settle0:cooldown3600\n"},
+    {"webhook", "alert w { type = webhook url = \"https://h.example/x\" }",
+     "alert w type=0 url=https://h.example/x retry=86400 timeout=10 command={} events={*}\n"},
+    {"slack",
+     "alert s { type = slack url = \"http://127.0.0.1:1/\" events = {\"batch.*\", \"upstream.*\"} "
+     "retry_for = 1h timeout = 3s }",
+     "alert s type=1 url=http://127.0.0.1:1/ retry=3600 timeout=3 command={} "
+     "events={batch.*,upstream.*}\n"},
+    {"exec", "alert e { type = exec command = {\"/bin/sh\", \"-c\", \"x \\\"$1\\\"\"} }",
+     "alert e type=2 url= retry=86400 timeout=10 command={/bin/sh,-c,x \"$1\"} events={*}\n"},
+    {"variable", "store = \"/srv/${MAILFUSE_TEST_SET}/db\"", "store=/srv/value/db "},
+    {"variable with a default", "store = \"/srv/${MAILFUSE_TEST_UNSET:-none}/db\"",
+     "store=/srv/none/db "},
+    {"no variable after a backslash", "store = \"/srv/\\${X}\"", "store=/srv/${X} "},
+    {"an empty hostname is the host's own", "hostname = \"\" loops = 3", "loops=3 "},
+    {"no variable in single quotes", "store = '/srv/${X}'", "store=/srv/${X} "},
+};
+
+static struct config *
+load(const char *text, struct buf *errors)
+{
+	char *copy = mem_strdup(text);
+	struct config *c = load_text(copy, "t", true, errors);
+
+	free(copy);
+	return c;
+}
+
+static void
+test_good(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(good_rows) / sizeof(good_rows[0]); i++) {
+		const struct good_row *row = &good_rows[i];
+		struct buf errors = {0}, out = {0};
+		struct config *c = load(row->text, &errors);
+
+		if (c == NULL)
+			fail_msg("%s: refused: %s", row->name, buf_text(&errors));
+		assert_int_equal(errors.len, 0);
+		dump(&out, c);
+		if (strstr(buf_text(&out), row->wanted) == NULL)
+			fail_msg("%s: wanted: %s\ngot: %s", row->name, row->wanted, buf_text(&out));
+		assert_string_equal(c->environments[c->environment_count - 1].name, "unknown");
+		config_unref(c);
+		buf_free(&errors);
+		buf_free(&out);
+	}
+}
+
+/* ---- bad files */
+
+struct bad_row {
+	const char *name, *text;
+	const char *wanted; /* all of it */
+};
+
+static const struct bad_row bad_rows[] = {
+#include "tests/unit/config_bad.h"
+};
+
+static void
+test_bad(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad_rows) / sizeof(bad_rows[0]); i++) {
+		const struct bad_row *row = &bad_rows[i];
+		struct buf errors = {0};
+		struct config *c = load(row->text, &errors);
+
+		if (c != NULL)
+			fail_msg("%s: was taken, wanted: %s", row->name, row->wanted);
+		if (strcmp(buf_text(&errors), row->wanted) != 0)
+			fail_msg("%s:\nwanted: %s\ngot:    %s", row->name, row->wanted,
+				 buf_text(&errors));
+		buf_free(&errors);
+	}
+}
+
+/* ---- files */
+
+/* A file of its own for one test; removed by the caller. */
+static char *
+write_file(const char *text, mode_t mode)
+{
+	char *path = mem_strdup("test_config_XXXXXX");
+	int fd = mkstemp(path);
+	char *whole;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+	close(fd);
+	whole = realpath(path, NULL);
+	assert_non_null(whole);
+	free(path);
+	return whole;
+}
+
+struct file_row {
+	const char *name, *content;
+	mode_t mode;
+	const char *format; /* of the configuration; %s = the path */
+	const char *wanted; /* occurs in the dump, or in the errors */
+};
+
+static void
+test_file_values(void **state)
+{
+	static const struct file_row rows[] = {
+	    {"url", "https://h.example/secret\nmore\n", 0600,
+	     "alert a { type = slack url = \"file:%s\" }", "url=https://h.example/secret retry"},
+	    {"url, CRLF", "https://h.example/secret\r\n", 0640,
+	     "alert a { type = slack url = \"file:%s\" }", "url=https://h.example/secret retry"},
+	    {"address", "127.0.0.1:77\n", 0644, "listener l { address = \"file:%s\" }",
+	     "127.0.0.1 port 77"},
+	    {"hostname", "gate.example\n", 0644, "hostname = \"file:%s\"",
+	     "hostname=gate.example "},
+	    {"everybody can read it", "https://h.example/\n", 0644,
+	     "\nalert a { type = slack\nurl = \"file:%s\" }", "t:3: url: every user can read "},
+	    {"empty", "\nx\n", 0600, "alert a { type = slack url = \"file:%s\" }",
+	     "t:1: url: the first line of "},
+	    {"no regular file", "", 0600, "alert a { type = slack url = \"file:/dev\" }\n# %s",
+	     "t:1: url: /dev is not a regular file\n"},
+	    {"missing", "", 0600, "alert a { type = slack url = \"file:%s.missing\" }",
+	     ".missing: No such file or directory\n"},
+	    {"relative", "", 0600, "alert a { type = slack url = \"file:x\" }\n# %s",
+	     "t:1: url: the path behind file: must begin with /, not x\n"},
+	    {"control character", "https://h.example/\033[1m\n", 0600,
+	     "alert a { type = slack url = \"file:%s\" }",
+	     "t:1: url has a control character in it; remove it\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *path = write_file(rows[i].content, rows[i].mode);
+		struct buf text = {0}, errors = {0}, out = {0};
+		const char *at = strstr(rows[i].format, "%s");
+		struct config *c;
+
+		buf_add(&text, rows[i].format, (size_t)(at - rows[i].format));
+		buf_printf(&text, "%s%s", path, at + 2);
+		c = load(buf_text(&text), &errors);
+		if (c != NULL)
+			dump(&out, c);
+		buf_add_text(&out, buf_text(&errors));
+		if (strstr(buf_text(&out), rows[i].wanted) == NULL)
+			fail_msg("%s: wanted: %s\ngot: %s", rows[i].name, rows[i].wanted,
+				 buf_text(&out));
+		/* The secret itself is in no message. */
+		assert_null(strstr(buf_text(&errors), "secret"));
+		config_unref(c);
+		unlink(path);
+		free(path);
+		buf_free(&text);
+		buf_free(&errors);
+		buf_free(&out);
+	}
+}
+
+static void
+test_load_file(void **state)
+{
+	struct buf errors = {0};
+	char *path = write_file("loops = 3\n", 0644);
+	struct config *c = config_load(path, &errors);
+
+	(void)state;
+	assert_non_null(c);
+	assert_string_equal(c->path, path);
+	assert_int_equal(c->loops, 3);
+	assert_ptr_equal(config_ref(c), c);
+	config_unref(c);
+	assert_int_equal(c->loops, 3);
+	config_unref(c);
+	unlink(path);
+	assert_null(config_load(path, &errors));
+	assert_non_null(strstr(buf_text(&errors), ": cannot be read: No such file or directory\n"));
+	buf_clear(&errors);
+	assert_null(config_load("/", &errors));
+	assert_string_equal(buf_text(&errors), "/: is no file; give the path of a configuration\n");
+	buf_clear(&errors);
+	c = config_load(NULL, &errors);
+	assert_non_null(c);
+	assert_string_equal(c->path, "");
+	config_unref(c);
+	buf_free(&errors);
+	free(path);
+}
+
+static void
+test_nul_byte(void **state)
+{
+	struct buf errors = {0};
+	char path[] = "test_config_XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "loops = 3\n\0loops", 16), 16);
+	close(fd);
+	assert_null(config_load(path, &errors));
+	assert_non_null(strstr(buf_text(&errors), "has a NUL byte in it"));
+	unlink(path);
+	buf_free(&errors);
+}
+
+/* ---- the rest of config.h */
+
+struct diff_row {
+	const char *name, *now, *next, *wanted;
+};
+
+static void
+test_diff(void **state)
+{
+	static const struct diff_row rows[] = {
+	    {"same", "", "", ""},
+	    {"reloadable", "keep_sent = 1d hostname = a.example",
+	     "keep_sent = 2d hostname = b.example", ""},
+	    {"store and control", "", "store = \"/a\" control = \"/b\"", "store, control"},
+	    {"log and loops", "log = syslog", "loops = 2", "log, loops"},
+	    {"listener moved", "listener a { address = \"127.0.0.1:1\" }",
+	     "listener a { address = \"127.0.0.1:2\" }", "listener addresses"},
+	    {"listener limits", "listener a { address = \"127.0.0.1:1\" }",
+	     "listener a { address = \"127.0.0.1:1\" max_recipients = 2 }", ""},
+	    {"listener added", "listener a { address = \"127.0.0.1:1\" }",
+	     "listener a { address = \"127.0.0.1:1\" } listener b { address = \"127.0.0.1:2\" }",
+	     "listener addresses"},
+	    {"listeners in another order",
+	     "listener a { address = \"127.0.0.1:1\" } listener b { address = \"127.0.0.1:2\" }",
+	     "listener b { address = \"127.0.0.1:2\" } listener a { address = \"127.0.0.1:1\" }",
+	     ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf errors = {0}, out = {0};
+		struct config *now = load(rows[i].now, &errors);
+		struct config *next = load(rows[i].next, &errors);
+
+		if (now == NULL || next == NULL)
+			fail_msg("%s: %s", rows[i].name, buf_text(&errors));
+		config_diff_fixed(now, next, &out);
+		if (strcmp(buf_text(&out), rows[i].wanted) != 0)
+			fail_msg("%s: wanted %s, got %s", rows[i].name, rows[i].wanted,
+				 buf_text(&out));
+		config_unref(now);
+		config_unref(next);
+		buf_free(&out);
+		buf_free(&errors);
+	}
+}
+
+static void
+test_find(void **state)
+{
+	struct buf errors = {0};
+	struct config *c = load(UP "environment s { " HERE "}", &errors);
+
+	(void)state;
+	assert_non_null(c);
+	assert_ptr_equal(config_find_environment(c, "s"), &c->environments[0]);
+	assert_ptr_equal(config_find_environment(c, "unknown"), &c->environments[1]);
+	assert_null(config_find_environment(c, "S"));
+	assert_ptr_equal(config_find_upstream(c, "u"), &c->upstreams[0]);
+	assert_null(config_find_upstream(c, ""));
+	config_unref(c);
+	buf_free(&errors);
+}
+
+static void
+test_many_errors(void **state)
+{
+	struct buf text = {0}, errors = {0};
+	size_t lines = 0;
+
+	(void)state;
+	for (int i = 0; i < 5000; i++)
+		buf_printf(&text, "x%d = {\"\n",
+			   i); /* each an open quote: the walk stops at the first */
+	assert_null(load(buf_text(&text), &errors));
+	buf_clear(&text);
+	buf_clear(&errors);
+	for (int i = 0; i < 5000; i++)
+		buf_printf(&text, "zzzzzzzzzz%d = 1\n", i);
+	assert_null(load(buf_text(&text), &errors));
+	for (const char *p = buf_text(&errors); (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	assert_int_equal(lines, 1000);
+	buf_free(&text);
+	buf_free(&errors);
+}
+
+/* The text of a file beside the sources, for free(). */
+static char *
+read_source(const char *name)
+{
+	struct buf out = {0};
+	const char *srcdir = getenv("srcdir");
+	char *path = mem_printf("%s/%s", srcdir == NULL ? "." : srcdir, name);
+	FILE *f = fopen(path, "r");
+	char bytes[4096];
+	size_t n;
+
+	if (f == NULL)
+		fail_msg("cannot open %s", path);
+	while ((n = fread(bytes, 1, sizeof(bytes), f)) > 0)
+		buf_add(&out, bytes, n);
+	fclose(f);
+	free(path);
+	return buf_take(&out);
+}
+
+static void
+test_sample(void **state)
+{
+	char *text = read_source("etc/mailfuse.conf");
+	struct buf errors = {0};
+	struct config *c = load_text(text, "etc/mailfuse.conf", false, &errors);
+
+	(void)state;
+	if (c == NULL)
+		fail_msg("%s", buf_text(&errors));
+	config_unref(c);
+	free(text);
+	buf_free(&errors);
+}
+
+/* The item of the manual page that a row must have. */
+static void
+add_manual_item(const struct option *row, struct buf *out)
+{
+	const char *section = row->section[0] == '\0' ? "top" : row->section;
+
+	if (row->type == OPTION_SECTION)
+		buf_printf(out, ".Ss %s %s\n", row->name,
+			   (row->flags & OPTION_TITLE) != 0 ? "\\(dqname\\(dq { ... }" : "{ ... }");
+	else if ((row->flags & OPTION_REQUIRED) != 0)
+		buf_printf(out, ".\\\" %s\n.It Ic %s Pq required\n", section, row->name);
+	else if (row->def[0] == '\0')
+		buf_printf(out, ".\\\" %s\n.It Ic %s\n", section, row->name);
+	else
+		buf_printf(out, ".\\\" %s\n.It Ic %s Pq default Ql %s\n", section, row->name,
+			   row->def);
+}
+
+/* The manual page has each row of the table: name, default, and the same words. */
+static void
+test_manual(void **state)
+{
+	char *page = read_source("man/mailfuse.conf.5");
+	char *words = mem_strdup(page); /* the same in one line */
+
+	(void)state;
+	for (char *p = words; *p != '\0'; p++)
+		if (*p == '\n')
+			*p = ' ';
+	for (const struct option *row = options_table(); row->name != NULL; row++) {
+		struct buf item = {0};
+		const char *at, *end;
+
+		if (row->type == OPTION_LATER)
+			continue;
+		add_manual_item(row, &item);
+		at = strstr(page, buf_text(&item));
+		if (at == NULL)
+			fail_msg("man/mailfuse.conf.5 has no %s", buf_text(&item));
+		at += item.len;
+		end = strstr(words + (at - page), row->help);
+		if (end == NULL ||
+		    end - (words + (at - page)) > 12) /* "Duration: " stands before it */
+			fail_msg("man/mailfuse.conf.5 says otherwise of %s: %s", row->name,
+				 row->help);
+		buf_free(&item);
+	}
+	free(words);
+	free(page);
+}
+
+static void
+test_document(void **state)
+{
+	struct buf out = {0};
+
+	(void)state;
+	config_document(&out);
+	assert_non_null(strstr(buf_text(&out), "\nenvironment.burst.cooldown   duration   1h "));
+	assert_non_null(
+	    strstr(buf_text(&out), "\nlistener.address             host:port  (required) "));
+	assert_null(strstr(buf_text(&out), "certificate"));
+	buf_free(&out);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
+	    cmocka_unit_test(test_file_values), cmocka_unit_test(test_load_file),
+	    cmocka_unit_test(test_nul_byte),    cmocka_unit_test(test_diff),
+	    cmocka_unit_test(test_find),        cmocka_unit_test(test_many_errors),
+	    cmocka_unit_test(test_sample),      cmocka_unit_test(test_manual),
+	    cmocka_unit_test(test_document),
+	};
+
+	setenv("MAILFUSE_TEST_SET", "value", 1);
+	unsetenv("MAILFUSE_TEST_UNSET");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
