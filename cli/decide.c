@@ -40,11 +40,12 @@ read_ids(const struct command *c)
 		if (id == NULL)
 			id = command_message_id(word);
 		if (id == NULL) {
-			command_usage(c,
-				      "\"%s\" is no batch and no message id; batches look like "
-				      "B17 (mailfuse batches), messages have 26 letters and digits "
-				      "(mailfuse messages).",
-				      screen_text(word));
+			command_refused(
+			    c,
+			    "\"%s\" is no batch and no message id; batches look like "
+			    "B17 (mailfuse batches), messages have 26 letters and digits "
+			    "(mailfuse messages).",
+			    screen_text(word));
 			json_decref(ids);
 			return NULL;
 		}
@@ -181,12 +182,12 @@ print_done(const struct decision *d, const json_t *answer, const char *what)
 	printf("%s %s (%s) of %s.", d->done,
 	       screen_counted(field_count(answer, "recipients"), "recipient", "recipients"),
 	       screen_counted(field_count(answer, "messages"), "message", "messages"), what);
+	if (d != &decision_restore && json_is_integer(json_object_get(answer, "left")))
+		printf(" Still held: %s.", screen_count(field_count(answer, "left")));
 	if (d == &decision_discard)
-		printf(" mailfuse restore brings them back until they are purged.");
+		printf(" Until they are purged, mailfuse restore brings them back.");
 	if (d == &decision_restore)
 		printf(" They are held again.");
-	else if (json_is_integer(json_object_get(answer, "left")))
-		printf(" Still held: %s.", screen_count(field_count(answer, "left")));
 	putchar('\n');
 }
 
@@ -198,7 +199,7 @@ decide(struct command *c, const struct decision *d)
 	int result;
 
 	if (ids == NULL)
-		return CLIENT_USAGE;
+		return CLIENT_REFUSED;
 	name_ids(ids, &what);
 	body = make_body(c, ids);
 	result = ask_first(c, d, body, buf_text(&what));

@@ -135,10 +135,10 @@ messages_run(struct command *c)
 		    c, "which ones? Write a batch such as B17, --environment E or "
 		       "--state S (held, queued, waiting, sent, failed, dropped, discarded).");
 	if (o->word_count > 0 && (batch = command_batch_id(o->words[0])) == NULL)
-		return command_usage(c,
-				     "\"%s\" is no batch; batches look like B17 (mailfuse "
-				     "batches lists them).",
-				     screen_text(o->words[0]));
+		return command_refused(c,
+				       "\"%s\" is no batch; batches look like B17 (mailfuse "
+				       "batches lists them).",
+				       screen_text(o->words[0]));
 	buf_add_text(&path, "/v1/deliveries");
 	client_add_query(&path, "batch", batch);
 	client_add_query(&path, "environment", options_text(o, "environment"));

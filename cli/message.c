@@ -122,10 +122,10 @@ message_run(struct command *c)
 	int result;
 
 	if (id == NULL)
-		return command_usage(c,
-				     "\"%s\" is no message id; they have 26 letters and digits "
-				     "(mailfuse messages lists them).",
-				     screen_text(o->words[0]));
+		return command_refused(c,
+				       "\"%s\" is no message id; they have 26 letters and digits "
+				       "(mailfuse messages lists them).",
+				       screen_text(o->words[0]));
 	if (raw + text + c->json > 1) {
 		free(id);
 		return command_usage(c, "--raw, --text and --json exclude each other; choose one.");

@@ -193,10 +193,10 @@ show_run(struct command *c)
 	int result;
 
 	if (id == NULL)
-		return command_usage(c,
-				     "\"%s\" is no batch; batches look like B17 (mailfuse "
-				     "batches lists them).",
-				     screen_text(c->options->words[0]));
+		return command_refused(c,
+				       "\"%s\" is no batch; batches look like B17 (mailfuse "
+				       "batches lists them).",
+				       screen_text(c->options->words[0]));
 	buf_printf(&path, "/v1/batches/%s", id);
 	free(id);
 	result = command_get(c, buf_text(&path), &batch);

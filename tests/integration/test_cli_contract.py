@@ -382,13 +382,6 @@ USAGE = [
     ("no reason to discard", ["discard", "B17"], '--reason "'),
     ("no reason to hold", ["hold", "--everything"], '--reason "'),
     ("no batch", ["release", "--reason", "x"], "which one?"),
-    ("no id", ["release", "B17", "everything", "--reason", "x"], '"everything" is no batch'),
-    ("no id, too long", ["release", MESSAGE + "Z", "--reason", "x"], "is no batch"),
-    ("no id, odd letter", ["release", MESSAGE[:-1] + "U", "--reason", "x"], "is no batch"),
-    ("no id, no number", ["release", MESSAGE + ".", "--reason", "x"], "is no batch"),
-    ("batch without number", ["show", "B"], '"B" is no batch'),
-    ("batch with a path", ["show", "B1/../x"], "is no batch"),
-    ("message with a path", ["message", "../status"], "is no message id"),
     ("two batches to show", ["show", "B1", "B2"], '"B2" is too much'),
     ("words for status", ["status", "now"], '"now" is too much'),
     ("first is zero", ["release", "B17", "--reason", "x", "--first", "0"], "whole number"),
@@ -435,6 +428,26 @@ def test_usage(fake, args, wanted):
     assert wanted in done.err
     assert done.out == ""
     assert fake.requests == []
+
+
+# What cannot be an id is refused like one that is not there, and the daemon need not be asked.
+NO_ID = [
+    ("no id", ["release", "B17", "everything", "--reason", "x"], '"everything" is no batch'),
+    ("no id, too long", ["release", MESSAGE + "Z", "--reason", "x"], "is no batch"),
+    ("no id, odd letter", ["release", MESSAGE[:-1] + "U", "--reason", "x"], "is no batch"),
+    ("no id, no number", ["release", MESSAGE + ".", "--reason", "x"], "is no batch"),
+    ("batch without number", ["show", "B"], '"B" is no batch'),
+    ("batch with a path", ["show", "B1/../x"], "is no batch"),
+    ("message with a path", ["message", "../status"], "is no message id"),
+]
+
+
+@pytest.mark.parametrize("args,wanted", [r[1:] for r in NO_ID], ids=[r[0] for r in NO_ID])
+def test_no_id(fake, args, wanted):
+    can(fake)
+    done = fake.run(*args)
+    assert (done.returncode, done.out, fake.requests) == (1, "", [])
+    assert wanted in done.err
 
 
 @pytest.mark.parametrize("verb", ["status", "batches", "show", "messages", "message", "release",
@@ -829,8 +842,8 @@ def test_release_output(fake):
     done = fake.run("--json", *RELEASE, "--first", "10")
     assert json.loads(done.out) == decide("", {"first": 10})
     done = fake.run("discard", "B17", "--reason", "x")
-    assert done.out == ("Discarded 4,990 recipients (4,990 messages) of B17. mailfuse restore "
-                        "brings them back until they are purged. Still held: 0.\n")
+    assert done.out == ("Discarded 4,990 recipients (4,990 messages) of B17. Still held: 0. Until "
+                        "they are purged, mailfuse restore brings them back.\n")
     done = fake.run("restore", "B17")
     assert done.out == ("Restored 4,990 recipients (4,990 messages) of B17. They are held "
                         "again.\n")
