@@ -70,7 +70,7 @@ enum store_op {
 	STORE_ADD,      /* a complete message with verdicts */
 	STORE_RESULTS,  /* what an upstream said of deliveries */
 	STORE_CLAIM,    /* take due deliveries */
-	STORE_EXPIRE,   /* queued, not taken, older than the limit -> failed */
+	STORE_EXPIRE,   /* queued, not taken, accepted (or released) before the limit -> failed */
 	STORE_DECIDE,   /* release, discard, restore */
 	STORE_HOLD,     /* panic button on or off */
 	STORE_CLOSE,    /* a batch stops collecting (cooldown) */

@@ -1,0 +1,239 @@
+/*
+ * What a database has to do for the store: one const table of functions over plain rows. What the
+ * rows mean (states, batches, alerts) is decided above it, once, in work.c and the job_*.c files,
+ * so that `sqlite*.c`, its twin `memory*.c` and any later one (PostgreSQL) cannot differ in it.
+ *
+ * Thread: a `struct db` is one connection and belongs to one thread: the writer's, the reader's,
+ * or a view's. Functions that write are called between begin() and commit() or rollback() only.
+ * Faults are injected by tests in a copy of the table.
+ */
+#ifndef STORE_BACKEND_H
+#define STORE_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+/* The first member of a backend's connection. */
+struct db {
+	char error[200]; /* of the last call that did not answer STORE_OK */
+};
+
+/* A delivery. Strings that a list hands out are good until its callback returns. */
+struct delivery_row {
+	uint64_t id;
+	uint32_t number;
+	enum store_state state;
+	int64_t environment; /* number of its name */
+	int64_t due_at;      /* 0 = taken, or in a state that is never due */
+	int64_t queued_at;   /* since when it may leave: retry_for counts from here */
+	int64_t changed_at;
+	int64_t batch;   /* 0 = none */
+	uint64_t stream; /* hash; 0 = none */
+	uint32_t tries;
+	bool counted; /* the burst counters saw it */
+	const char *recipient, *final, *rule, *reason, *reply;
+	/* of its message, out only */
+	const char *environment_name, *source, *sender, *subject;
+	int64_t accepted_at;
+	uint64_t bytes;
+};
+
+enum delivery_due { DUE_ANY, DUE_SET, DUE_TAKEN };
+
+/* Which deliveries: all that is set must hold. */
+struct delivery_query {
+	unsigned states;       /* of 1 << enum store_state; 0 = all */
+	enum delivery_due due; /* DUE_SET: due_at is set; DUE_TAKEN: it is not */
+	int64_t due_before;    /* 0 = any; else due_at <= this */
+	bool order_due;        /* by due_at, else by id and number */
+	bool unordered;        /* any order */
+	bool counted;          /* only those */
+	uint64_t message;      /* 0 = any, as all below */
+	uint32_t number;
+	int64_t environment, batch;
+	uint64_t stream;
+	const char *source; /* NULL = any */
+	uint64_t id_from, id_before;
+	int64_t changed_before, queued_before;
+	struct store_delivery_id after;
+	uint32_t limit;
+};
+
+typedef bool delivery_row_fn(void *context, const struct delivery_row *d);
+
+struct batch_row {
+	struct store_batch b;
+	uint64_t alerted; /* recipients when the last alert of it was written */
+};
+
+struct batch_query {
+	int64_t id; /* 0 = any, as all below */
+	uint64_t stream;
+	int64_t tripped_at;
+	bool collecting; /* only those */
+	unsigned states; /* of 1 << enum store_batch_state; 0 = all */
+};
+
+struct event_row {
+	int64_t id, at, batch, count;
+	const char *event, *environment, *text, *who, *reason;
+};
+
+enum outbox_state { OUTBOX_PENDING, OUTBOX_TAKEN, OUTBOX_FAILED };
+
+struct outbox_row {
+	int64_t row;
+	struct event_row event;
+	const char *channel, *error;
+	enum outbox_state state;
+	uint32_t tries;
+	int64_t due_at, first_tried_at;
+};
+
+struct outbox_query {
+	int64_t row;        /* 0 = any */
+	unsigned states;    /* of 1 << enum outbox_state; 0 = all */
+	int64_t due_before; /* 0 = any */
+	uint32_t limit;     /* ordered by due_at */
+};
+
+/* What must not be said too often. */
+enum notice_kind { NOTICE_OBSERVED = 1, NOTICE_FAILED };
+
+enum { AUDIT_HASH_BYTES = 32 };
+
+struct audit_row {
+	int64_t id, at;
+	const char *who, *action, *object, *reason, *detail;
+	unsigned char hash[AUDIT_HASH_BYTES];
+};
+
+struct backend {
+	const char *name;
+	/* The writer's connection: locks, creates, migrates. NULL and a reason. */
+	struct db *(*open)(const char *path, struct buf *error);
+	struct db *(*open_reader)(struct db *writer, struct buf *error);
+	void (*close)(struct db *db);
+
+	enum store_result (*begin)(struct db *db, bool write);
+	enum store_result (*commit)(struct db *db);
+	void (*rollback)(struct db *db);
+	/* At start, in a transaction: half-received bodies go, what was taken becomes due. */
+	enum store_result (*recover)(struct db *db, int64_t now);
+	/* Outside of transactions, after each commit and once a second. */
+	void (*maintain)(struct db *db);
+	enum store_result (*used_bytes)(struct db *db, uint64_t *out);
+	/* The directory whose file system must keep free space; NULL if none. */
+	const char *(*directory)(struct db *db);
+
+	/* STORE_MISSING if there is no such value. */
+	enum store_result (*meta_get)(struct db *db, const char *name, int64_t *out);
+	enum store_result (*meta_set)(struct db *db, const char *name, int64_t value);
+	/* STORE_MISSING if it is not known and `make` is false. */
+	enum store_result (*environment)(struct db *db, const char *name, bool make, int64_t *out);
+	enum store_result (*count_add)(struct db *db, int64_t environment, enum store_state state,
+				       int64_t n);
+	enum store_result (*count_list)(struct db *db,
+					bool (*row)(void *context, int64_t environment,
+						    const char *name, enum store_state state,
+						    uint64_t count),
+					void *context);
+
+	/* A message whose chunks come first: invisible until message_add(). */
+	enum store_result (*message_begin)(struct db *db, uint64_t id);
+	/* STORE_MISSING if the message was not begun, or is complete. */
+	enum store_result (*chunk_add)(struct db *db, uint64_t id, uint32_t number,
+				       const struct chunk *chunk);
+	/* `begun`: completes it; STORE_MISSING if it was not begun or has not `m->chunks_stored`
+	 * chunks. */
+	enum store_result (*message_add)(struct db *db, const struct message *m,
+					 int64_t environment, bool begun);
+	/* With its chunks and deliveries. */
+	enum store_result (*message_delete)(struct db *db, uint64_t id);
+	enum store_result (*message_abandon)(struct db *db, uint64_t id);
+	enum store_result (*message_load)(struct db *db, uint64_t id, struct message *m,
+					  uint32_t *chunk_count);
+	enum store_result (*chunk_load)(struct db *db, uint64_t id, uint32_t number,
+					struct chunk **out);
+
+	enum store_result (*delivery_add)(struct db *db, const struct delivery_row *d);
+	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, rule, reason,
+	 * reply; the last three stay as they are where NULL. */
+	enum store_result (*delivery_set)(struct db *db, const struct delivery_row *d);
+	enum store_result (*delivery_delete)(struct db *db, uint64_t id, uint32_t number);
+	/* The callback must not change anything. */
+	enum store_result (*delivery_list)(struct db *db, const struct delivery_query *q,
+					   delivery_row_fn *row, void *context);
+
+	/* Sets b->b.id. */
+	enum store_result (*batch_add)(struct db *db, struct batch_row *b);
+	/* By id: all that changes after it was opened. */
+	enum store_result (*batch_set)(struct db *db, const struct batch_row *b);
+	/* Newest first. */
+	enum store_result (*batch_list)(struct db *db, const struct batch_query *q,
+					bool (*row)(void *context, const struct batch_row *b),
+					void *context);
+
+	enum store_result (*hold_set)(struct db *db, const struct store_hold *h);
+	/* STORE_MISSING if there is none. */
+	enum store_result (*hold_delete)(struct db *db, int scope, const char *name);
+	/* By scope and name. */
+	enum store_result (*hold_list)(struct db *db,
+				       bool (*row)(void *context, const struct store_hold *h),
+				       void *context);
+
+	enum store_result (*event_add)(struct db *db, const struct event_row *e);
+	enum store_result (*event_list_new)(struct db *db, uint32_t limit,
+					    bool (*row)(void *context, const struct event_row *e),
+					    void *context);
+	enum store_result (*event_set_fanned)(struct db *db, int64_t id);
+	enum store_result (*outbox_add)(struct db *db, int64_t event, const char *channel,
+					int64_t due_at);
+	/* By row: state, tries, due_at, first_tried_at, error. */
+	enum store_result (*outbox_set)(struct db *db, const struct outbox_row *o);
+	enum store_result (*outbox_delete)(struct db *db, int64_t row);
+	enum store_result (*outbox_list)(struct db *db, const struct outbox_query *q,
+					 bool (*row)(void *context, const struct outbox_row *o),
+					 void *context);
+	/* Events before that time that nothing pending hangs on, and their given up rows; notices.
+	 */
+	enum store_result (*event_purge)(struct db *db, int64_t before, uint32_t limit);
+
+	/* STORE_MISSING if none. */
+	enum store_result (*notice_get)(struct db *db, enum notice_kind kind, uint64_t key,
+					int64_t *at, int64_t *count);
+	enum store_result (*notice_set)(struct db *db, enum notice_kind kind, uint64_t key,
+					int64_t at, int64_t count);
+
+	/* The id and hash of the newest row; id 0 and zeroes if there is none. */
+	enum store_result (*audit_last)(struct db *db, int64_t *id,
+					unsigned char hash[AUDIT_HASH_BYTES]);
+	enum store_result (*audit_add)(struct db *db, const struct audit_row *a);
+	/* Oldest first, behind `after`, at most `limit`; with last > 0 only the newest `last`. */
+	enum store_result (*audit_list)(struct db *db, int64_t after, uint32_t last, uint32_t limit,
+					bool (*row)(void *context, const struct audit_row *a),
+					void *context);
+};
+
+extern const struct backend backend_sqlite, backend_memory;
+
+/* store_open() over a given table: for tests that inject faults. */
+struct store *store_open_backend(const struct backend *b, const struct store_options *options,
+				 struct buf *error);
+
+/* A chunk of just that size, with one reference: what loads hand out. */
+struct chunk *backend_chunk(const void *data, size_t len);
+/* The hash chain: fills a->hash from the row before and this row's fields. */
+void audit_hash(const unsigned char before[AUDIT_HASH_BYTES], struct audit_row *a);
+
+/* Hands a failure to the caller. */
+#define TRY(call)                                                                                  \
+	do {                                                                                       \
+		enum store_result try_result_ = (call);                                            \
+		if (try_result_ != STORE_OK)                                                       \
+			return try_result_;                                                        \
+	} while (0)
+
+#endif

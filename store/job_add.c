@@ -1,0 +1,225 @@
+/*
+ * STORE_BEGIN, STORE_CHUNK, STORE_ABANDON and STORE_ADD: a message comes in, with a delivery for
+ * each recipient in the state that its verdict says. Runs on the writer's thread inside a
+ * transaction; the message belongs to the caller.
+ *
+ * Bodies stay until STORE_PURGE takes the message's last delivery, also when all are sent: freeing
+ * them sooner would cost an index or a look at all of a message's deliveries for each result, and
+ * keep_sent bounds what it costs in space.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "store/jobs.h"
+#include "store/work_batch.h"
+
+static void
+saw_id(struct work *w, uint64_t id)
+{
+	if (id > w->highest_id)
+		w->highest_id = id;
+}
+
+enum store_result
+job_begin(struct work *w, struct store_job *job)
+{
+	saw_id(w, job->u.body.id);
+	return w->b->message_begin(w->db, job->u.body.id);
+}
+
+enum store_result
+job_chunk(struct work *w, struct store_job *job)
+{
+	uint32_t number = job->u.body.number;
+	struct chunk *chunk;
+
+	STAILQ_FOREACH (chunk, &job->u.body.chunks.list, next) {
+		enum store_result r = w->b->chunk_add(w->db, job->u.body.id, number++, chunk);
+
+		if (r == STORE_MISSING)
+			return job_refuse(job, r, "the message was not begun, or was abandoned");
+		TRY(r);
+	}
+	return STORE_OK;
+}
+
+enum store_result
+job_abandon(struct work *w, struct store_job *job)
+{
+	return w->b->message_abandon(w->db, job->u.body.id);
+}
+
+/* Whether the burst counters count it: what was held or dropped before they saw it is not. */
+static bool
+is_counted(const struct verdict *v)
+{
+	static const char *const uncounted[] = {"recipients", "unknown", "panic", "capture"};
+	size_t i;
+
+	if (v->action == VERDICT_DROP || v->action == VERDICT_REJECT)
+		return false;
+	for (i = 0; v->rule != NULL && i < sizeof(uncounted) / sizeof(uncounted[0]); i++)
+		if (strcmp(v->rule, uncounted[i]) == 0)
+			return false;
+	return true;
+}
+
+struct adding {
+	const struct message *m;
+	struct work_environment environment; /* a copy: the table may move */
+	int64_t now;
+	uint64_t bytes;
+	bool taken;
+};
+
+static enum store_result
+hold_in(struct work *w, const struct adding *a, const struct verdict_stream *stream,
+	struct delivery_row *d)
+{
+	struct work_batch *wb;
+
+	TRY(work_batch_join(w, stream, a->environment.name, d->rule, a->now, &wb));
+	d->state = STORE_HELD;
+	d->due_at = 0;
+	d->batch = wb->row.b.id;
+	return STORE_OK;
+}
+
+static enum store_result
+set_state(struct work *w, const struct adding *a, const struct verdict *v, struct delivery_row *d)
+{
+	switch (v->action) {
+	case VERDICT_PASS:
+		d->state = STORE_QUEUED;
+		d->due_at = a->taken ? 0 : a->now;
+		return STORE_OK;
+	case VERDICT_WAIT:
+		d->state = STORE_WAITING;
+		d->due_at = a->now + v->settle;
+		return STORE_OK;
+	case VERDICT_HOLD:
+		return hold_in(w, a, v->stream, d);
+	case VERDICT_DROP:
+	case VERDICT_REJECT:
+		d->state = STORE_DROPPED;
+		return STORE_OK;
+	}
+	panic("verdict %d", (int)v->action);
+}
+
+static enum store_result
+add_delivery(struct work *w, const struct adding *a, uint32_t number, const struct recipient *to)
+{
+	const struct verdict *v = &to->verdict;
+	struct delivery_row d = {
+	    .id = a->m->id,
+	    .number = number,
+	    .environment = a->environment.number,
+	    .environment_name = a->environment.name,
+	    .queued_at = a->now,
+	    .changed_at = a->now,
+	    .stream = v->stream != NULL ? v->stream->hash : 0,
+	    .counted = is_counted(v),
+	    .recipient = to->address.text,
+	    .final = to->final != NULL ? to->final : to->address.text,
+	    .rule = v->rule != NULL ? v->rule : "",
+	    .reason = v->reason != NULL ? v->reason : "",
+	    .reply = "",
+	    .bytes = a->bytes,
+	};
+	const struct store_hold *hold = NULL;
+
+	TRY(set_state(w, a, v, &d));
+	/* Judged before the panic button was pressed, stored after it. What is taken comes back
+	 * through STORE_RESULTS. */
+	if (d.state == STORE_WAITING || (d.state == STORE_QUEUED && !a->taken))
+		TRY(work_hold_find(w, a->environment.name, a->m->source, &hold));
+	if (hold != NULL) {
+		d.rule = "panic";
+		d.reason = work_copy(w, hold->reason);
+		TRY(hold_in(w, a, work_hold_stream(w, hold), &d));
+	}
+	return work_add(w, &d);
+}
+
+/* A rule that only observes: one alert for each trip of a stream. */
+static enum store_result
+observe(struct work *w, const struct adding *a, size_t first)
+{
+	const struct message *m = a->m;
+	const struct verdict *v = &m->recipients[first].verdict;
+	const struct verdict_stream *s = v->observed_stream;
+	int64_t at = 0, count = 0;
+	char window[UNITS_BYTES];
+	enum store_result r;
+	uint64_t total = s->counted;
+	size_t i;
+
+	for (i = 0; i < m->recipient_count; i++) {
+		const struct verdict_stream *other = m->recipients[i].verdict.observed_stream;
+
+		if (m->recipients[i].verdict.observed == NULL || other == NULL ||
+		    other->hash != s->hash)
+			continue;
+		if (i < first)
+			return STORE_OK; /* done with that recipient */
+		total++;
+	}
+	r = w->b->notice_get(w->db, NOTICE_OBSERVED, s->hash, &at, &count);
+	if (r != STORE_OK && r != STORE_MISSING)
+		return r;
+	if (r == STORE_OK && at == s->tripped_at)
+		return STORE_OK;
+	TRY(w->b->notice_set(w->db, NOTICE_OBSERVED, s->hash, s->tripped_at, 1));
+	return work_alert(
+	    w, &(struct event_row){
+		   .at = a->now,
+		   .event = "batch.observed",
+		   .environment = a->environment.name,
+		   .count = (int64_t)total,
+		   .who = "gate",
+		   .reason = v->observed,
+		   .text = arena_printf(
+		       &w->arena,
+		       "%s: %" PRIu64
+		       " recipients in %s from %s (limit %u): rule %s would have held them "
+		       "(action = alert)",
+		       a->environment.name, total, units_format_duration(s->window, window),
+		       *s->source != '\0' ? s->source : s->key, s->limit, v->observed)});
+}
+
+enum store_result
+job_add(struct work *w, struct store_job *job)
+{
+	struct message *m = job->u.add.message;
+	struct adding a = {
+	    .m = m,
+	    .now = m->accepted_at,
+	    .bytes = m->header.len + m->body_bytes,
+	    .taken = job->u.add.taken,
+	};
+	bool begun = m->chunks_stored > 0;
+	struct work_environment *environment;
+	enum store_result r;
+	size_t i;
+
+	if (m->recipient_count == 0)
+		return job_refuse(job, STORE_REFUSED, "the message has no recipients");
+	TRY(work_environment(w, m->environment, true, &environment));
+	a.environment = *environment;
+	r = w->b->message_add(w->db, m, a.environment.number, begun);
+	if (r == STORE_MISSING)
+		return job_refuse(job, r, "the message's body is not complete in the store");
+	TRY(r);
+	saw_id(w, m->id);
+	w->new_message = m->id;
+	for (i = 0; i < m->recipient_count; i++)
+		TRY(add_delivery(w, &a, (uint32_t)i + 1, &m->recipients[i]));
+	for (i = 0; i < m->recipient_count; i++)
+		if (m->recipients[i].verdict.observed != NULL &&
+		    m->recipients[i].verdict.observed_stream != NULL)
+			TRY(observe(w, &a, i));
+	return STORE_OK;
+}

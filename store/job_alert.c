@@ -1,0 +1,222 @@
+/*
+ * STORE_FACT, something happened that is to be told, and STORE_ALERTS, the outbox that alert/
+ * empties. An event becomes a row per channel that wants it; a row is pending, taken, given up, or
+ * gone when it was delivered. Runs on the writer's thread; what TAKE hands out is freed with
+ * store_alerts_free().
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/jobs.h"
+
+enum { FAN_OUT_EVENTS = 100 }; /* of one step */
+
+enum store_result
+job_fact(struct work *w, struct store_job *job)
+{
+	TRY(work_audit(w, job->u.fact.now, job->u.fact.who, job->u.fact.event, job->u.fact.object,
+		       job->u.fact.reason, job->u.fact.text));
+	if (!job->u.fact.alert)
+		return STORE_OK;
+	return work_alert(w, &(struct event_row){.at = job->u.fact.now,
+						 .event = job->u.fact.event,
+						 .environment = job->u.fact.environment,
+						 .who = job->u.fact.who,
+						 .reason = job->u.fact.reason,
+						 .text = job->u.fact.text});
+}
+
+/* ---- fan out ---- */
+
+struct news {
+	struct work *w;
+	struct {
+		int64_t id;
+		const char *event;
+	} events[FAN_OUT_EVENTS];
+	size_t count;
+};
+
+static bool
+keep_event(void *context, const struct event_row *e)
+{
+	struct news *news = context;
+
+	news->events[news->count].id = e->id;
+	news->events[news->count++].event = work_copy(news->w, e->event);
+	return news->count < FAN_OUT_EVENTS;
+}
+
+static bool
+wants(const struct store_channel *c, const char *event)
+{
+	char **glob;
+
+	for (glob = c->events; glob != NULL && *glob != NULL; glob++)
+		if (text_glob(*glob, event))
+			return true;
+	return false;
+}
+
+static enum store_result
+fan_out(struct work *w, struct store_job *job)
+{
+	struct news news = {.w = w};
+	size_t i, c;
+
+	do {
+		news.count = 0;
+		TRY(w->b->event_list_new(w->db, FAN_OUT_EVENTS, keep_event, &news));
+		for (i = 0; i < news.count; i++) {
+			for (c = 0; c < job->u.alerts.channel_count; c++)
+				if (wants(&job->u.alerts.channels[c], news.events[i].event))
+					TRY(w->b->outbox_add(w->db, news.events[i].id,
+							     job->u.alerts.channels[c].name,
+							     job->u.alerts.now));
+			TRY(w->b->event_set_fanned(w->db, news.events[i].id));
+		}
+	} while (news.count == FAN_OUT_EVENTS);
+	return STORE_OK;
+}
+
+/* ---- take ---- */
+
+struct taking {
+	struct store_alert *alerts;
+	size_t count;
+	int64_t now, next_due_at;
+};
+
+static bool
+take_row(void *context, const struct outbox_row *o)
+{
+	struct taking *t = context;
+	struct store_alert *a;
+
+	t->alerts = mem_resize_array(t->alerts, t->count + 1, sizeof(*a));
+	a = &t->alerts[t->count++];
+	*a = (struct store_alert){
+	    .row = o->row,
+	    .event_id = o->event.id,
+	    .at = o->event.at,
+	    .event = mem_strdup(o->event.event),
+	    .channel = mem_strdup(o->channel),
+	    .environment = mem_strdup(o->event.environment),
+	    .text = mem_strdup(o->event.text),
+	    .who = mem_strdup(o->event.who),
+	    .reason = mem_strdup(o->event.reason),
+	    .batch = o->event.batch,
+	    .count = o->event.count,
+	    .tries = o->tries,
+	    .first_tried_at = o->first_tried_at != 0 ? o->first_tried_at : t->now,
+	};
+	return true;
+}
+
+static bool
+see_next(void *context, const struct outbox_row *o)
+{
+	((struct taking *)context)->next_due_at = o->due_at;
+	return false;
+}
+
+static enum store_result
+mark_taken(struct work *w, struct taking *t)
+{
+	struct outbox_query rest = {.states = 1U << OUTBOX_PENDING, .limit = 1};
+	size_t i;
+
+	for (i = 0; i < t->count; i++)
+		TRY(w->b->outbox_set(
+		    w->db, &(struct outbox_row){.row = t->alerts[i].row,
+						.state = OUTBOX_TAKEN,
+						.tries = t->alerts[i].tries,
+						.due_at = t->now,
+						.first_tried_at = t->alerts[i].first_tried_at,
+						.error = ""}));
+	return w->b->outbox_list(w->db, &rest, see_next, t);
+}
+
+static enum store_result
+take(struct work *w, struct store_job *job)
+{
+	struct outbox_query q = {.states = 1U << OUTBOX_PENDING,
+				 .due_before = job->u.alerts.now,
+				 .limit = job->u.alerts.limit};
+	struct taking t = {.now = job->u.alerts.now};
+	enum store_result r = STORE_OK;
+
+	if (q.limit > 0)
+		r = w->b->outbox_list(w->db, &q, take_row, &t);
+	if (r == STORE_OK)
+		r = mark_taken(w, &t);
+	if (r != STORE_OK) {
+		store_alerts_free(t.alerts, t.count);
+		return r;
+	}
+	job->u.alerts.alerts = t.alerts;
+	job->u.alerts.alert_count = t.count;
+	job->u.alerts.next_due_at = t.next_due_at;
+	return STORE_OK;
+}
+
+/* ---- report ---- */
+
+struct one {
+	struct work *w;
+	struct outbox_row row;
+};
+
+static bool
+keep_row(void *context, const struct outbox_row *o)
+{
+	struct one *one = context;
+
+	one->row = *o;
+	one->row.channel = work_copy(one->w, o->channel);
+	one->row.event.event = work_copy(one->w, o->event.event);
+	return false;
+}
+
+static enum store_result
+report(struct work *w, struct store_job *job)
+{
+	struct outbox_query q = {.row = job->u.alerts.row, .limit = 1};
+	struct one one = {.w = w};
+	const char *error = job->u.alerts.error_text != NULL ? job->u.alerts.error_text : "";
+
+	TRY(w->b->outbox_list(w->db, &q, keep_row, &one));
+	if (one.row.row == 0)
+		return job_refuse(job, STORE_MISSING, "there is no such alert");
+	if (job->u.alerts.step == STORE_ALERT_DONE)
+		return w->b->outbox_delete(w->db, one.row.row);
+	one.row.error = error;
+	one.row.tries++;
+	one.row.state = OUTBOX_PENDING;
+	one.row.due_at = job->u.alerts.due_at;
+	if (job->u.alerts.step == STORE_ALERT_GIVE_UP) {
+		one.row.state = OUTBOX_FAILED;
+		TRY(work_audit(w, job->u.alerts.now, "gate", "alert.failed", one.row.channel, error,
+			       arena_printf(&w->arena, "event=%s tries=%u", one.row.event.event,
+					    one.row.tries)));
+	}
+	return w->b->outbox_set(w->db, &one.row);
+}
+
+enum store_result
+job_alerts(struct work *w, struct store_job *job)
+{
+	switch (job->u.alerts.step) {
+	case STORE_ALERT_FAN_OUT:
+		return fan_out(w, job);
+	case STORE_ALERT_TAKE:
+		return take(w, job);
+	case STORE_ALERT_DONE:
+	case STORE_ALERT_RETRY:
+	case STORE_ALERT_GIVE_UP:
+		return report(w, job);
+	}
+	return job_refuse(job, STORE_REFUSED, "unknown step");
+}

@@ -1,0 +1,238 @@
+/*
+ * STORE_HOLD, the panic button; STORE_CLOSE, a batch whose stream has calmed down; and
+ * STORE_PURGE, what has been kept long enough. Runs on the writer's thread inside a transaction.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "store/jobs.h"
+#include "store/work_batch.h"
+
+static const char *
+scope_text(struct work *w, int scope, const char *name)
+{
+	if (scope == HOLD_EVERYTHING)
+		return "everything";
+	return arena_printf(&w->arena, "%s %s",
+			    scope == HOLD_ENVIRONMENT ? "environment" : "source", name);
+}
+
+/* Everything that could still leave and is covered goes into the batch of the hold. */
+static enum store_result
+stop_covered(struct work *w, struct store_job *job, const struct store_hold *h, int64_t batch)
+{
+	struct delivery_query q = {.states = 1U << STORE_QUEUED | 1U << STORE_WAITING,
+				   .due = DUE_SET};
+	struct delivery_row *rows, next;
+	size_t i, n;
+
+	if (h->scope == HOLD_SOURCE)
+		q.source = h->name;
+	if (h->scope == HOLD_ENVIRONMENT) {
+		struct work_environment *environment;
+
+		TRY(work_environment(w, h->name, true, &environment));
+		q.environment = environment->number;
+	}
+	TRY(work_list(w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++) {
+		next = rows[i];
+		next.state = STORE_HELD;
+		next.due_at = 0;
+		next.batch = batch;
+		next.rule = "panic";
+		next.reason = h->reason;
+		next.changed_at = h->since;
+		TRY(work_move(w, &rows[i], &next));
+	}
+	job->u.hold.moved = n;
+	return STORE_OK;
+}
+
+static enum store_result
+tell(struct work *w, const struct store_job *job, const char *event, int64_t batch)
+{
+	const char *scope = scope_text(w, job->u.hold.scope, job->u.hold.name);
+	const char *text;
+
+	if (job->u.hold.on)
+		text = arena_printf(
+		    &w->arena,
+		    "%s is on hold by %s, %" PRIu64 " deliveries stopped, held as B%" PRId64 ": %s",
+		    scope, job->u.hold.who, job->u.hold.moved, batch, job->u.hold.reason);
+	else
+		text = arena_printf(&w->arena, "the hold on %s is cleared by %s: %s", scope,
+				    job->u.hold.who, job->u.hold.reason);
+	TRY(work_audit(w, job->u.hold.now, job->u.hold.who, event, scope, job->u.hold.reason,
+		       arena_printf(&w->arena, "moved=%" PRIu64 " batch=B%" PRId64,
+				    job->u.hold.moved, batch)));
+	return work_alert(
+	    w, &(struct event_row){
+		   .at = job->u.hold.now,
+		   .event = event,
+		   .environment = job->u.hold.scope == HOLD_ENVIRONMENT ? job->u.hold.name : "",
+		   .batch = batch,
+		   .count = (int64_t)job->u.hold.moved,
+		   .who = job->u.hold.who,
+		   .reason = job->u.hold.reason,
+		   .text = text});
+}
+
+struct find_hold {
+	int scope;
+	const char *name;
+	int64_t since;
+	bool found;
+};
+
+static bool
+see_hold(void *context, const struct store_hold *h)
+{
+	struct find_hold *find = context;
+
+	if (h->scope == find->scope && strcmp(h->name, find->name) == 0) {
+		find->found = true;
+		find->since = h->since;
+	}
+	return !find->found;
+}
+
+static enum store_result
+hold_on(struct work *w, struct store_job *job)
+{
+	struct store_hold h = {.scope = job->u.hold.scope,
+			       .name = job->u.hold.name,
+			       .reason = job->u.hold.reason,
+			       .who = job->u.hold.who,
+			       .since = job->u.hold.now};
+	struct work_batch *wb;
+
+	TRY(w->b->hold_set(w->db, &h));
+	work_holds_changed(w);
+	TRY(work_batch_join(w, work_hold_stream(w, &h), h.scope == HOLD_ENVIRONMENT ? h.name : "",
+			    "panic", h.since, &wb));
+	TRY(stop_covered(w, job, &h, wb->row.b.id));
+	wb->opened = wb->joined = false; /* told by hold.set */
+	wb->row.alerted = wb->row.b.recipients;
+	return tell(w, job, "hold.set", wb->row.b.id);
+}
+
+static enum store_result
+hold_off(struct work *w, struct store_job *job, int64_t since)
+{
+	struct store_hold h = {
+	    .scope = job->u.hold.scope, .name = job->u.hold.name, .since = since};
+
+	TRY(w->b->hold_delete(w->db, h.scope, h.name));
+	work_holds_changed(w);
+	TRY(work_batch_close(w, work_hold_stream(w, &h)->hash, 0));
+	return tell(w, job, "hold.cleared", 0);
+}
+
+enum store_result
+job_hold(struct work *w, struct store_job *job)
+{
+	struct find_hold find = {.scope = job->u.hold.scope, .name = job->u.hold.name};
+
+	if (find.scope < HOLD_EVERYTHING || find.scope > HOLD_SOURCE)
+		return job_refuse(job, STORE_REFUSED,
+				  "a hold is on everything, an environment or a source");
+	TRY(w->b->hold_list(w->db, see_hold, &find));
+	if (find.found == job->u.hold.on)
+		return STORE_OK;
+	job->u.hold.changed = true;
+	return job->u.hold.on ? hold_on(w, job) : hold_off(w, job, find.since);
+}
+
+enum store_result
+job_close(struct work *w, struct store_job *job)
+{
+	return work_batch_close(w, job->u.close.stream_hash, 0);
+}
+
+/* ---- purge ---- */
+
+struct environments {
+	struct work *w;
+	int64_t numbers[1024];
+	size_t count;
+};
+
+static bool
+see_environment(void *context, int64_t environment, const char *name, enum store_state state,
+		uint64_t count)
+{
+	struct environments *all = context;
+	size_t i;
+
+	(void)name;
+	(void)state;
+	(void)count;
+	for (i = 0; i < all->count; i++)
+		if (all->numbers[i] == environment)
+			return true;
+	all->numbers[all->count++] = environment;
+	return all->count < sizeof(all->numbers) / sizeof(all->numbers[0]);
+}
+
+static bool
+see_any(void *context, const struct delivery_row *d)
+{
+	(void)d;
+	*(bool *)context = true;
+	return false;
+}
+
+/* A message goes with its last delivery. */
+static enum store_result
+purge_message(struct work *w, uint64_t id)
+{
+	struct delivery_query q = {.message = id, .unordered = true, .limit = 1};
+	bool left = false;
+
+	TRY(w->b->delivery_list(w->db, &q, see_any, &left));
+	return left ? STORE_OK : w->b->message_delete(w->db, id);
+}
+
+static enum store_result
+purge_state(struct work *w, struct store_job *job, int64_t environment, enum store_state state,
+	    int64_t before)
+{
+	struct delivery_query q = {
+	    .environment = environment, .states = 1U << state, .changed_before = before};
+	struct delivery_row *rows;
+	size_t i, n;
+
+	if (before <= 0 || job->u.purge.purged >= job->u.purge.limit)
+		return STORE_OK;
+	q.limit = job->u.purge.limit - (uint32_t)job->u.purge.purged;
+	TRY(work_list(w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++) {
+		TRY(work_delete(w, &rows[i]));
+		if (i + 1 == n || rows[i + 1].id != rows[i].id)
+			TRY(purge_message(w, rows[i].id));
+	}
+	job->u.purge.purged += n;
+	return STORE_OK;
+}
+
+enum store_result
+job_purge(struct work *w, struct store_job *job)
+{
+	struct environments *all = arena_zalloc(&w->arena, sizeof(*all));
+	size_t i;
+
+	TRY(w->b->count_list(w->db, see_environment, all));
+	for (i = 0; i < all->count; i++) {
+		int64_t e = all->numbers[i];
+
+		TRY(purge_state(w, job, e, STORE_DROPPED, job->u.purge.dropped_before));
+		TRY(purge_state(w, job, e, STORE_FAILED, job->u.purge.dropped_before));
+		TRY(purge_state(w, job, e, STORE_DISCARDED, job->u.purge.discarded_before));
+		TRY(purge_state(w, job, e, STORE_SENT, job->u.purge.sent_before));
+	}
+	/* Alerts are told; the longest of the three times keeps them for a look back. */
+	if (job->u.purge.discarded_before > 0)
+		TRY(w->b->event_purge(w->db, job->u.purge.discarded_before, job->u.purge.limit));
+	return STORE_OK;
+}

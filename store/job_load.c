@@ -1,0 +1,141 @@
+/*
+ * STORE_LOAD and STORE_LOAD_CHUNK, and what all jobs share: refusing, and forgetting what a try has
+ * answered. Loads run on the reader's thread, each in a read transaction; the caller frees what
+ * they hand out.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "store/jobs.h"
+
+enum store_result
+job_refuse(struct store_job *job, enum store_result result, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(job->error, sizeof(job->error), format, ap);
+	va_end(ap);
+	return result;
+}
+
+int64_t
+job_now(const struct store_job *job)
+{
+	switch (job->op) {
+	case STORE_ADD:
+		return job->u.add.message->accepted_at;
+	case STORE_DECIDE:
+		return job->u.decide.now;
+	case STORE_HOLD:
+		return job->u.hold.now;
+	default:
+		return clock_wall();
+	}
+}
+
+void
+job_start(struct store_job *job)
+{
+	if (job->op == STORE_CLAIM) {
+		job->u.claim.due = NULL;
+		job->u.claim.due_count = 0;
+	}
+	if (job->op == STORE_ALERTS) {
+		job->u.alerts.alerts = NULL;
+		job->u.alerts.alert_count = 0;
+	}
+	job_reset(job);
+}
+
+void
+job_reset(struct store_job *job)
+{
+	job->error[0] = '\0';
+	switch (job->op) {
+	case STORE_CLAIM:
+		store_due_free(job->u.claim.due, job->u.claim.due_count);
+		job->u.claim.due = NULL;
+		job->u.claim.due_count = 0;
+		job->u.claim.next_due_at = 0;
+		break;
+	case STORE_EXPIRE:
+		job->u.expire.expired = 0;
+		break;
+	case STORE_DECIDE:
+		job->u.decide.messages = job->u.decide.recipients = job->u.decide.left = 0;
+		job->u.decide.closed = false;
+		job->u.decide.stream_hash = 0;
+		break;
+	case STORE_HOLD:
+		job->u.hold.moved = 0;
+		job->u.hold.changed = false;
+		break;
+	case STORE_ALERTS:
+		store_alerts_free(job->u.alerts.alerts, job->u.alerts.alert_count);
+		job->u.alerts.alerts = NULL;
+		job->u.alerts.alert_count = 0;
+		job->u.alerts.next_due_at = 0;
+		break;
+	case STORE_PURGE:
+		job->u.purge.purged = 0;
+		break;
+	default:
+		break;
+	}
+}
+
+struct chunk *
+backend_chunk(const void *data, size_t len)
+{
+	struct chunk *c = mem_alloc(sizeof(*c) + len);
+
+	atomic_init(&c->refs, 1);
+	c->len = c->cap = len;
+	if (len > 0)
+		memcpy(c->data, data, len);
+	metric_add(METRIC_BODY_BYTES_NOW, (int64_t)len); /* chunk_unref() takes it off again */
+	return c;
+}
+
+/* The null path stays; an address that was accepted once is only split again. */
+static void
+split_sender(struct message *m)
+{
+	char *text = m->sender.text, *at;
+
+	if (*text != '\0' && address_parse(text, &m->arena, &m->sender) == NULL)
+		return;
+	at = strrchr(text, '@');
+	m->sender.text = text;
+	m->sender.local = at != NULL ? arena_strndup(&m->arena, text, (size_t)(at - text)) : text;
+	m->sender.domain = arena_strdup(&m->arena, at != NULL ? at + 1 : "");
+}
+
+enum store_result
+job_load(const struct backend *b, struct db *db, struct store_job *job)
+{
+	struct message *m;
+	enum store_result r;
+
+	if (job->op == STORE_LOAD_CHUNK) {
+		r = b->chunk_load(db, job->u.load.id, job->u.load.number, &job->u.load.chunk);
+		return r != STORE_MISSING
+			   ? r
+			   : job_refuse(job, r, "the message is gone, or has no such chunk");
+	}
+	m = message_new();
+	r = b->message_load(db, job->u.load.id, m, &job->u.load.chunk_count);
+	if (r != STORE_OK) {
+		message_free(m);
+		return r != STORE_MISSING ? r : job_refuse(job, r, "the message is gone");
+	}
+	split_sender(m);
+	job->u.load.message = m;
+	return STORE_OK;
+}

@@ -1,0 +1,321 @@
+/*
+ * STORE_RESULTS, STORE_CLAIM and STORE_EXPIRE: deliveries on their way out. Runs on the writer's
+ * thread inside a transaction; what a claim hands out is freed by its caller with store_due_free().
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/jobs.h"
+#include "store/work_batch.h"
+
+enum { FAILED_NOTICE_MINUTES = 10 };
+
+/* What an alert says of one environment's failures in one job. */
+struct failures {
+	int64_t environment;
+	const char *name, *reply;
+	int64_t count;
+};
+
+static void
+failures_add(struct failures *all, size_t *n, size_t max, const struct delivery_row *d,
+	     const char *reply)
+{
+	size_t i;
+
+	for (i = 0; i < *n && all[i].environment != d->environment; i++)
+		;
+	if (i == max)
+		return;
+	if (i == *n)
+		all[(*n)++] = (struct failures){.environment = d->environment};
+	all[i].name = d->environment_name;
+	all[i].reply = reply;
+	all[i].count++;
+}
+
+/* One alert per environment in ten minutes; it counts those that were not told. */
+static enum store_result
+failures_alert(struct work *w, const struct failures *f, int64_t now)
+{
+	uint64_t key = (uint64_t)f->environment;
+	int64_t at = 0, untold = 0, total;
+	enum store_result r = w->b->notice_get(w->db, NOTICE_FAILED, key, &at, &untold);
+
+	if (r != STORE_OK && r != STORE_MISSING)
+		return r;
+	total = untold + f->count;
+	if (r == STORE_OK && now >= at && now - at < FAILED_NOTICE_MINUTES * CLOCK_MINUTE)
+		return w->b->notice_set(w->db, NOTICE_FAILED, key, at, total);
+	TRY(w->b->notice_set(w->db, NOTICE_FAILED, key, now, 0));
+	return work_alert(
+	    w, &(struct event_row){
+		   .at = now,
+		   .event = "delivery.failed",
+		   .environment = f->name,
+		   .count = total,
+		   .who = "gate",
+		   .text = arena_printf(&w->arena,
+					"%s: %" PRId64 " %s failed for good, the last: %s", f->name,
+					total, total == 1 ? "delivery" : "deliveries", f->reply)});
+}
+
+/* Under the panic button nothing is queued again: it is held with the rest. */
+static enum store_result
+hold_again(struct work *w, struct delivery_row *next, int64_t now)
+{
+	const struct store_hold *hold;
+	struct work_batch *wb;
+
+	TRY(work_hold_find(w, next->environment_name, next->source, &hold));
+	if (hold == NULL)
+		return STORE_OK;
+	TRY(work_batch_join(w, work_hold_stream(w, hold),
+			    hold->scope == HOLD_ENVIRONMENT ? hold->name : "", "panic", now, &wb));
+	next->state = STORE_HELD;
+	next->due_at = 0;
+	next->batch = wb->row.b.id;
+	next->rule = "panic";
+	next->reason = work_copy(w, hold->reason);
+	return STORE_OK;
+}
+
+static enum store_result
+take_result(struct work *w, const struct store_delivery_result *result,
+	    const struct delivery_row *d, int64_t now)
+{
+	struct delivery_row next = *d;
+
+	next.changed_at = now;
+	next.state = result->state;
+	next.due_at = 0;
+	if (result->state == STORE_QUEUED) {
+		next.due_at = result->due_at > 0 ? result->due_at : now;
+		TRY(hold_again(w, &next, now));
+	}
+	if (result->tried)
+		next.tries++;
+	if (result->reply != NULL && *result->reply != '\0')
+		next.reply = result->reply;
+	return work_move(w, d, &next);
+}
+
+static bool
+is_result(enum store_state state)
+{
+	return state == STORE_SENT || state == STORE_FAILED || state == STORE_QUEUED;
+}
+
+enum store_result
+job_results(struct work *w, struct store_job *job)
+{
+	struct failures failures[32]; /* environments of one job; one is the rule */
+	int64_t now = clock_wall();
+	struct delivery_row *rows;
+	size_t i, n, failed = 0;
+
+	for (i = 0; i < job->u.results.count; i++)
+		if (!is_result(job->u.results.results[i].state))
+			return job_refuse(job, STORE_REFUSED, "%s is no result of a try",
+					  store_state_name(job->u.results.results[i].state));
+	for (i = 0; i < job->u.results.count; i++) {
+		const struct store_delivery_result *result = &job->u.results.results[i];
+		struct delivery_query q = {.message = result->id, .number = result->number};
+		char id[ID_DELIVERY_BYTES];
+
+		TRY(work_list(w, &q, false, &rows, &n));
+		if (n == 0 || rows[0].state != STORE_QUEUED) {
+			/* The others of the job count all the same. */
+			log_warn("%s result.ignored result=%s state=%s",
+				 id_format_delivery(result->id, result->number, id),
+				 store_state_name(result->state),
+				 n == 0 ? "gone" : store_state_name(rows[0].state));
+			continue;
+		}
+		if (result->state == STORE_FAILED)
+			failures_add(failures, &failed, 32, &rows[0],
+				     result->reply != NULL ? result->reply : "");
+		TRY(take_result(w, result, &rows[0], now));
+	}
+	for (i = 0; i < failed; i++)
+		TRY(failures_alert(w, &failures[i], now));
+	return STORE_OK;
+}
+
+/* ---- claim ---- */
+
+struct claim {
+	struct delivery_row *rows;
+	size_t count;
+};
+
+/* Up to `limit` due deliveries of one environment become taken. */
+static enum store_result
+claim_environment(struct work *w, const char *name, int64_t now, uint32_t limit, struct claim *c)
+{
+	struct delivery_query q = {.states = 1U << STORE_QUEUED | 1U << STORE_WAITING,
+				   .due = DUE_SET,
+				   .due_before = now,
+				   .order_due = true,
+				   .limit = limit};
+	struct work_environment *environment;
+	struct delivery_row *rows, next;
+	enum store_result r = work_environment(w, name, false, &environment);
+	size_t i, n;
+
+	if (r == STORE_MISSING || limit == 0)
+		return STORE_OK;
+	TRY(r);
+	q.environment = environment->number;
+	TRY(work_list(w, &q, true, &rows, &n));
+	for (i = 0; i < n; i++) {
+		next = rows[i];
+		next.due_at = 0;
+		if (next.state == STORE_WAITING) {
+			next.state = STORE_QUEUED;
+			next.changed_at = now;
+		}
+		TRY(work_move(w, &rows[i], &next));
+		c->rows[c->count++] = next;
+	}
+	return STORE_OK;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	const struct delivery_row *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static void
+hand_out(struct store_job *job, struct claim *c)
+{
+	struct store_due *due = NULL;
+	size_t i;
+
+	if (c->count == 0)
+		return;
+	qsort(c->rows, c->count, sizeof(*c->rows), by_id);
+	job->u.claim.due = mem_zalloc(c->count * sizeof(*due));
+	for (i = 0; i < c->count; i++) {
+		const struct delivery_row *d = &c->rows[i];
+
+		if (due == NULL || due->id != d->id) {
+			due = &job->u.claim.due[job->u.claim.due_count++];
+			due->id = d->id;
+			due->accepted_at = d->accepted_at;
+			due->environment = mem_strdup(d->environment_name);
+			due->source = mem_strdup(d->source);
+		}
+		due->deliveries =
+		    mem_resize_array(due->deliveries, due->count + 1, sizeof(*due->deliveries));
+		due->deliveries[due->count++] =
+		    (struct store_due_delivery){.number = d->number,
+						.tries = d->tries,
+						.queued_at = d->queued_at,
+						.address = mem_strdup(d->final)};
+	}
+}
+
+struct next_due {
+	int64_t at;
+};
+
+static bool
+see_due(void *context, const struct delivery_row *d)
+{
+	struct next_due *next = context;
+
+	if (next->at == 0 || d->due_at < next->at)
+		next->at = d->due_at;
+	return false;
+}
+
+static enum store_result
+find_next_due(struct work *w, const char *name, struct next_due *next)
+{
+	struct delivery_query q = {.due = DUE_SET, .order_due = true, .limit = 1};
+	struct work_environment *environment;
+	enum store_result r = work_environment(w, name, false, &environment);
+
+	if (r == STORE_MISSING)
+		return STORE_OK;
+	TRY(r);
+	q.environment = environment->number;
+	return w->b->delivery_list(w->db, &q, see_due, next);
+}
+
+enum store_result
+job_claim(struct work *w, struct store_job *job)
+{
+	size_t i, n = job->u.claim.environment_count;
+	uint32_t limit = job->u.claim.limit;
+	struct claim c = {.count = 0};
+	struct next_due next = {0};
+	uint32_t share;
+
+	if (n > 0 && limit > 0) {
+		c.rows = arena_alloc(&w->arena, limit * sizeof(*c.rows));
+		/* A fair share each first, so that one long queue starves nobody. */
+		share = limit / (uint32_t)n > 0 ? limit / (uint32_t)n : 1;
+		for (i = 0; i < n && c.count < limit; i++)
+			TRY(claim_environment(
+			    w, job->u.claim.environments[i], job->u.claim.now,
+			    share < limit - c.count ? share : limit - (uint32_t)c.count, &c));
+		for (i = 0; i < n && c.count < limit; i++)
+			TRY(claim_environment(w, job->u.claim.environments[i], job->u.claim.now,
+					      limit - (uint32_t)c.count, &c));
+	}
+	for (i = 0; i < n; i++)
+		TRY(find_next_due(w, job->u.claim.environments[i], &next));
+	hand_out(job, &c);
+	job->u.claim.next_due_at = next.at;
+	return STORE_OK;
+}
+
+/* ---- expire ---- */
+
+enum store_result
+job_expire(struct work *w, struct store_job *job)
+{
+	struct delivery_query q = {.states = 1U << STORE_QUEUED,
+				   .due = DUE_SET,
+				   .queued_before = job->u.expire.queued_before};
+	struct work_environment *environment;
+	struct failures failures[1];
+	struct delivery_row *rows, next;
+	size_t i, n, failed = 0;
+	enum store_result r;
+
+	if (job->u.expire.queued_before <= 0)
+		return STORE_OK;
+	r = work_environment(w, job->u.expire.environment, false, &environment);
+	if (r == STORE_MISSING)
+		return STORE_OK;
+	TRY(r);
+	q.environment = environment->number;
+	TRY(work_list(w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++) {
+		next = rows[i];
+		next.state = STORE_FAILED;
+		next.due_at = 0;
+		next.changed_at = job->u.expire.now;
+		next.reply = job->u.expire.reason;
+		TRY(work_move(w, &rows[i], &next));
+		failures_add(failures, &failed, 1, &rows[i], job->u.expire.reason);
+	}
+	if (failed > 0)
+		TRY(failures_alert(w, &failures[0], job->u.expire.now));
+	job->u.expire.expired = n;
+	return STORE_OK;
+}

@@ -1,0 +1,43 @@
+/*
+ * What the writer and the reader do for each store_op: one function each, which runs inside a
+ * transaction on that thread. STORE_REFUSED and STORE_MISSING are answered before anything is
+ * written; any other failure rolls the transaction back. Outputs are set only on STORE_OK, or are
+ * reset by job_reset() before the job is tried again.
+ */
+#ifndef STORE_JOBS_H
+#define STORE_JOBS_H
+
+#include "store/work.h"
+
+/* job_add.c */
+enum store_result job_begin(struct work *w, struct store_job *job);
+enum store_result job_chunk(struct work *w, struct store_job *job);
+enum store_result job_abandon(struct work *w, struct store_job *job);
+enum store_result job_add(struct work *w, struct store_job *job);
+/* job_result.c */
+enum store_result job_results(struct work *w, struct store_job *job);
+enum store_result job_claim(struct work *w, struct store_job *job);
+enum store_result job_expire(struct work *w, struct store_job *job);
+/* job_decide.c */
+enum store_result job_decide(struct work *w, struct store_job *job);
+/* job_hold.c */
+enum store_result job_hold(struct work *w, struct store_job *job);
+enum store_result job_close(struct work *w, struct store_job *job);
+enum store_result job_purge(struct work *w, struct store_job *job);
+/* job_alert.c */
+enum store_result job_fact(struct work *w, struct store_job *job);
+enum store_result job_alerts(struct work *w, struct store_job *job);
+/* job_load.c */
+enum store_result job_load(const struct backend *b, struct db *db, struct store_job *job);
+
+/* Why, in plain English; returns the result that is given. */
+enum store_result job_refuse(struct store_job *job, enum store_result result, const char *format,
+			     ...) __attribute__((format(printf, 3, 4)));
+/* Clears what the job will answer: its caller may have left anything there. */
+void job_start(struct store_job *job);
+/* Frees and clears what the job has answered so far. */
+void job_reset(struct store_job *job);
+/* The time that the job goes by. */
+int64_t job_now(const struct store_job *job);
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * What the memory*.c files share: the tables of the twin. A table is a sorted array of plain rows
+ * whose strings live in one arena until the store closes; every change is noted, so that a
+ * rollback can undo it. Memory of what was deleted comes back only then: the twin is for tests.
+ */
+#ifndef STORE_MEMORY_H
+#define STORE_MEMORY_H
+
+#include <pthread.h>
+
+#include "base/arena.h"
+#include "store/backend.h"
+
+struct memory_table {
+	void *rows;
+	size_t count, cap, size; /* size: of a row */
+};
+
+struct memory_undo;
+
+struct memory_message {
+	uint64_t id;
+	bool complete, eightbit;
+	int64_t accepted_at, environment;
+	const char *source, *client, *helo, *protocol, *sender, *subject, *subject_key, *campaign,
+	    *header_from;
+	uint64_t bytes, body_bytes;
+	const char *header;
+	size_t header_len;
+};
+
+struct memory_chunk {
+	uint64_t message;
+	uint32_t number;
+	const char *data;
+	size_t len;
+};
+
+struct memory_environment {
+	int64_t id;
+	const char *name;
+	int64_t counts[STORE_STATE_COUNT];
+};
+
+struct memory_meta {
+	const char *name;
+	int64_t value;
+};
+
+struct memory_event {
+	struct event_row e;
+	bool fanned;
+};
+
+struct memory_outbox {
+	struct outbox_row o; /* event: only its id */
+};
+
+struct memory_notice {
+	enum notice_kind kind;
+	uint64_t key;
+	int64_t at, count;
+};
+
+struct memory_ids {
+	int64_t batch, event, outbox; /* the last ones given */
+};
+
+struct memory {
+	pthread_mutex_t lock; /* recursive: held for a whole transaction */
+	int refs;             /* connections; under the lock */
+	struct arena arena;
+	struct memory_undo *undo;
+	size_t undo_count, undo_cap;
+	struct memory_table meta, environments, messages, chunks, deliveries, batches, holds,
+	    events, outbox, notices, audit, ids;
+};
+
+struct memory_db {
+	struct db base; /* first */
+	struct memory *m;
+	bool active; /* in a transaction */
+};
+
+/* Row i, as it is now; changes go through the functions below. */
+void *memory_row(const struct memory_table *t, size_t i);
+void memory_insert(struct memory *m, struct memory_table *t, size_t i, const void *row);
+void memory_replace(struct memory *m, struct memory_table *t, size_t i, const void *row);
+void memory_remove(struct memory *m, struct memory_table *t, size_t i);
+/* A copy that lives until the store closes; NULL becomes "". */
+const char *memory_text(struct memory *m, const char *text);
+struct memory *memory_of(struct db *db);
+/* The environment's row, or NULL. */
+struct memory_environment *memory_environment_row(struct memory *m, int64_t id);
+
+/* memory_mail.c */
+enum store_result memory_message_begin(struct db *db, uint64_t id);
+enum store_result memory_message_abandon(struct db *db, uint64_t id);
+enum store_result memory_message_delete(struct db *db, uint64_t id);
+enum store_result memory_message_add(struct db *db, const struct message *m, int64_t environment,
+				     bool begun);
+enum store_result memory_message_load(struct db *db, uint64_t id, struct message *m,
+				      uint32_t *chunk_count);
+enum store_result memory_chunk_add(struct db *db, uint64_t id, uint32_t number,
+				   const struct chunk *chunk);
+enum store_result memory_chunk_load(struct db *db, uint64_t id, uint32_t number,
+				    struct chunk **out);
+enum store_result memory_delivery_add(struct db *db, const struct delivery_row *d);
+enum store_result memory_delivery_set(struct db *db, const struct delivery_row *d);
+enum store_result memory_delivery_delete(struct db *db, uint64_t id, uint32_t number);
+enum store_result memory_delivery_list(struct db *db, const struct delivery_query *q,
+				       delivery_row_fn *row, void *context);
+
+/* memory_batch.c */
+enum store_result memory_batch_add(struct db *db, struct batch_row *b);
+enum store_result memory_batch_set(struct db *db, const struct batch_row *b);
+enum store_result memory_batch_list(struct db *db, const struct batch_query *q,
+				    bool (*row)(void *context, const struct batch_row *b),
+				    void *context);
+enum store_result memory_hold_set(struct db *db, const struct store_hold *h);
+enum store_result memory_hold_delete(struct db *db, int scope, const char *name);
+enum store_result memory_hold_list(struct db *db,
+				   bool (*row)(void *context, const struct store_hold *h),
+				   void *context);
+enum store_result memory_event_add(struct db *db, const struct event_row *e);
+enum store_result memory_event_list_new(struct db *db, uint32_t limit,
+					bool (*row)(void *context, const struct event_row *e),
+					void *context);
+enum store_result memory_event_set_fanned(struct db *db, int64_t id);
+enum store_result memory_event_purge(struct db *db, int64_t before, uint32_t limit);
+enum store_result memory_outbox_add(struct db *db, int64_t event, const char *channel,
+				    int64_t due_at);
+enum store_result memory_outbox_set(struct db *db, const struct outbox_row *o);
+enum store_result memory_outbox_delete(struct db *db, int64_t row);
+enum store_result memory_outbox_list(struct db *db, const struct outbox_query *q,
+				     bool (*row)(void *context, const struct outbox_row *o),
+				     void *context);
+enum store_result memory_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
+				    int64_t *count);
+enum store_result memory_notice_set(struct db *db, enum notice_kind kind, uint64_t key, int64_t at,
+				    int64_t count);
+enum store_result memory_audit_last(struct db *db, int64_t *id,
+				    unsigned char hash[AUDIT_HASH_BYTES]);
+enum store_result memory_audit_add(struct db *db, const struct audit_row *a);
+enum store_result memory_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
+				    bool (*row)(void *context, const struct audit_row *a),
+				    void *context);
+
+#endif

@@ -1,0 +1,496 @@
+/*
+ * The SQLite backend's connections and statements, and the table of its functions. The writer's
+ * connection is made by store_open() and then used by the writer's thread only; readers have their
+ * own, read-only. Each thread closes what it opened.
+ *
+ * WAL with synchronous=FULL: one fsync of the log per commit. Checkpoints are ours (maintain):
+ * about every 8 MB, in the writer, so that no commit of a reader's or writer's pays for one by
+ * surprise.
+ */
+#include "store/sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+enum {
+	BUSY_MILLISECONDS = 5000,
+	CHECKPOINT_PAGES = 8 * 1024 * 1024 / SQLITE_PAGE_BYTES,
+	TRUNCATE_PAGES = 8 * CHECKPOINT_PAGES /* readers kept the log from starting over */
+};
+
+/* ---- statements ---- */
+
+enum store_result
+sql_result(struct sqlite_db *db, int code)
+{
+	if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
+		return STORE_OK;
+	sqlite3_snprintf(sizeof(db->base.error), db->base.error, "%s", sqlite3_errmsg(db->sql));
+	switch (code & 0xff) {
+	case SQLITE_FULL:
+		return STORE_FULL;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return STORE_BUSY;
+	default:
+		return STORE_BROKEN;
+	}
+}
+
+static int
+find_statement(struct sqlite_db *db, uint64_t key, const char *text, sqlite3_stmt **out)
+{
+	size_t i;
+	int code;
+
+	for (i = 0; i < db->cached; i++) {
+		*out = db->cache[i].statement;
+		if (db->cache[i].key == key && !sqlite3_stmt_busy(*out))
+			return SQLITE_OK;
+	}
+	code = sqlite3_prepare_v3(db->sql, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+	if (code == SQLITE_OK && db->cached < SQL_CACHE_SIZE)
+		db->cache[db->cached++] = (struct sql_cached){key, *out};
+	return code;
+}
+
+static int
+bind(sqlite3_stmt *statement, const struct sql_arg *args, size_t n)
+{
+	int code = SQLITE_OK;
+	size_t i;
+
+	for (i = 0; i < n && code == SQLITE_OK; i++) {
+		int at = (int)i + 1;
+
+		switch (args[i].kind) {
+		case SQL_NULL:
+			code = sqlite3_bind_null(statement, at);
+			break;
+		case SQL_INT:
+			code = sqlite3_bind_int64(statement, at, args[i].number);
+			break;
+		case SQL_TEXT:
+			code = sqlite3_bind_text(statement, at, args[i].data, -1, SQLITE_STATIC);
+			break;
+		case SQL_BLOB:
+			code = sqlite3_bind_blob64(statement, at,
+						   args[i].data != NULL ? args[i].data : "",
+						   args[i].len, SQLITE_STATIC);
+			break;
+		}
+	}
+	return code;
+}
+
+enum store_result
+sql_start(struct db *base, uint64_t key, const char *text, const struct sql_arg *args, size_t n,
+	  sqlite3_stmt **out)
+{
+	struct sqlite_db *db = (struct sqlite_db *)base;
+	int code = find_statement(db, key, text, out);
+
+	if (code != SQLITE_OK)
+		return sql_result(db, code);
+	code = bind(*out, args, n);
+	if (code == SQLITE_OK)
+		return STORE_OK;
+	sql_result(db, code);
+	sql_end(base, *out);
+	return STORE_BROKEN;
+}
+
+enum store_result
+sql_step(struct db *base, sqlite3_stmt *statement, bool *more)
+{
+	int code = sqlite3_step(statement);
+
+	*more = code == SQLITE_ROW;
+	return sql_result((struct sqlite_db *)base, code);
+}
+
+void
+sql_end(struct db *base, sqlite3_stmt *statement)
+{
+	struct sqlite_db *db = (struct sqlite_db *)base;
+	size_t i;
+
+	for (i = 0; i < db->cached; i++) {
+		if (db->cache[i].statement != statement)
+			continue;
+		sqlite3_reset(statement);
+		sqlite3_clear_bindings(statement); /* they point into the caller's memory */
+		return;
+	}
+	sqlite3_finalize(statement);
+}
+
+enum store_result
+sql_run(struct db *base, const char *text, const struct sql_arg *args, size_t n)
+{
+	sqlite3_stmt *statement;
+	enum store_result r;
+	bool more;
+
+	TRY(sql_start(base, SQL_KEY(text), text, args, n, &statement));
+	r = sql_step(base, statement, &more);
+	sql_end(base, statement);
+	return r;
+}
+
+int
+sql_changes(struct db *base)
+{
+	return sqlite3_changes(((struct sqlite_db *)base)->sql);
+}
+
+enum store_result
+sql_number(struct db *base, const char *text, const struct sql_arg *args, size_t n, int64_t *out)
+{
+	sqlite3_stmt *statement;
+	enum store_result r;
+	bool more;
+
+	TRY(sql_start(base, SQL_KEY(text), text, args, n, &statement));
+	r = sql_step(base, statement, &more);
+	if (r == STORE_OK && more)
+		*out = sqlite3_column_int64(statement, 0);
+	else if (r == STORE_OK)
+		r = STORE_MISSING;
+	sql_end(base, statement);
+	return r;
+}
+
+const char *
+sql_text(sqlite3_stmt *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	return text != NULL ? text : "";
+}
+
+/* ---- opening ---- */
+
+static int
+note_wal(void *context, sqlite3 *sql, const char *name, int pages)
+{
+	(void)sql;
+	(void)name;
+	((struct sqlite_db *)context)->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+/* Only one mailfused may use a store: the lock is given back by the system when it ends. */
+static bool
+lock_store(struct sqlite_db *db, struct buf *error)
+{
+	char *path = mem_printf("%s.lock", db->path);
+
+	db->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (db->lock < 0)
+		buf_printf(error,
+			   "cannot create %s: %s; make the directory %s writable for the user "
+			   "that mailfused runs as",
+			   path, strerror(errno), db->directory);
+	else if (flock(db->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+		buf_printf(error,
+			   "another mailfused uses the store %s; stop it first, or set another "
+			   "`store`",
+			   db->path);
+	else {
+		free(path);
+		return true;
+	}
+	free(path);
+	return false;
+}
+
+/* Made here, because SQLite would give it the umask's mode; -wal and -shm take the file's. */
+static bool
+make_file(struct sqlite_db *db, struct buf *error)
+{
+	int file = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct stat st;
+
+	if (file < 0) {
+		buf_printf(error,
+			   "cannot open the store %s: %s; see that %s exists and is writable for "
+			   "the user that mailfused runs as",
+			   db->path, strerror(errno), db->directory);
+		return false;
+	}
+	if (fstat(file, &st) == 0 && (st.st_mode & 077) != 0)
+		log_warn("- store.mode path=%s others may read the mail in it: chmod 600 it",
+			 log_safe(db->path));
+	close(file);
+	return true;
+}
+
+static bool
+connect_file(struct sqlite_db *db, int flags, struct buf *error)
+{
+	static const char writer[] = "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;"
+				     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+				     "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768";
+	int code = sqlite3_open_v2(db->path, &db->sql,
+				   flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_busy_timeout(db->sql, BUSY_MILLISECONDS);
+	if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) != 0)
+		code = sqlite3_exec(db->sql, writer, NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		return true;
+	sql_result(db, code);
+	if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
+		buf_printf(error,
+			   "%s is no mailfuse store, or is damaged (%s); move it away to start "
+			   "with an empty one, or put a backup in its place",
+			   db->path, db->base.error);
+	else if ((code & 0xff) == SQLITE_BUSY)
+		buf_printf(error, "the store %s is locked by another program; end that first",
+			   db->path);
+	else
+		buf_printf(error, "cannot open the store %s: %s", db->path, db->base.error);
+	return false;
+}
+
+static struct sqlite_db *
+new_db(const char *path)
+{
+	struct sqlite_db *db = mem_zalloc(sizeof(*db));
+	const char *slash = strrchr(path, '/');
+
+	db->path = mem_strdup(path);
+	db->directory = slash == NULL
+			    ? mem_strdup(".")
+			    : mem_strndup(path, slash > path ? (size_t)(slash - path) : 1);
+	db->lock = -1;
+	return db;
+}
+
+static void
+sqlite_close(struct db *base)
+{
+	struct sqlite_db *db = (struct sqlite_db *)base;
+
+	while (db->cached > 0)
+		sqlite3_finalize(db->cache[--db->cached].statement);
+	sqlite3_close(db->sql);
+	if (db->lock >= 0)
+		close(db->lock);
+	free(db->path);
+	free(db->directory);
+	free(db);
+}
+
+/*
+ * quick_check reads the whole file, too slow for a big one: this finds a cut file, a missing table
+ * and a broken root page. What is deeper is found when it is read.
+ */
+static bool
+check_file(struct sqlite_db *db, struct buf *error)
+{
+	static const char *const tables[] = {
+	    "SELECT max(id) FROM message",    "SELECT max(message) FROM delivery",
+	    "SELECT max(message) FROM chunk", "SELECT max(id) FROM batch",
+	    "SELECT max(id) FROM audit",      "SELECT max(id) FROM event",
+	    "SELECT max(id) FROM outbox"};
+	int64_t pages = 0, ignored;
+	enum store_result r = STORE_OK;
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < sizeof(tables) / sizeof(tables[0]) && r == STORE_OK; i++)
+		r = sql_number(&db->base, tables[i], NO_ARGS, &ignored);
+	/* The log into the file first: then its size must be that of its pages. */
+	if (r == STORE_OK)
+		r = sql_result(db, sqlite3_wal_checkpoint_v2(
+				       db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL));
+	if (r == STORE_OK)
+		r = sql_number(&db->base, "PRAGMA page_count", NO_ARGS, &pages);
+	if (r == STORE_OK && (stat(db->path, &st) != 0 || st.st_size < pages * SQLITE_PAGE_BYTES)) {
+		sqlite3_snprintf(sizeof(db->base.error), db->base.error, "the file is cut short");
+		r = STORE_BROKEN;
+	}
+	if (r != STORE_OK)
+		buf_printf(error,
+			   "the store %s is damaged (%s); move it away to start with an empty "
+			   "one, or put a backup in its place",
+			   db->path, db->base.error);
+	return r == STORE_OK;
+}
+
+static struct db *
+sqlite_open(const char *path, struct buf *error)
+{
+	struct sqlite_db *db = new_db(path);
+
+	if (lock_store(db, error) && make_file(db, error) &&
+	    connect_file(db, SQLITE_OPEN_READWRITE, error) && sqlite_migrate(db, error) &&
+	    check_file(db, error)) {
+		sqlite3_wal_hook(db->sql, note_wal, db);
+		return &db->base;
+	}
+	sqlite_close(&db->base);
+	return NULL;
+}
+
+static struct db *
+sqlite_open_reader(struct db *writer, struct buf *error)
+{
+	struct sqlite_db *db = new_db(((struct sqlite_db *)writer)->path);
+
+	if (connect_file(db, SQLITE_OPEN_READONLY, error))
+		return &db->base;
+	sqlite_close(&db->base);
+	return NULL;
+}
+
+/* ---- transactions ---- */
+
+static enum store_result
+sqlite_begin(struct db *db, bool write)
+{
+	return write ? sql_run(db, "BEGIN IMMEDIATE", NO_ARGS) : sql_run(db, "BEGIN", NO_ARGS);
+}
+
+static enum store_result
+sqlite_commit(struct db *db)
+{
+	return sql_run(db, "COMMIT", NO_ARGS);
+}
+
+static void
+sqlite_rollback(struct db *base)
+{
+	struct sqlite_db *db = (struct sqlite_db *)base;
+	char error[sizeof(base->error)];
+
+	/* Some failures have rolled back already; the text of the failure stays. */
+	memcpy(error, base->error, sizeof(error));
+	if (sqlite3_get_autocommit(db->sql) == 0)
+		sql_run(base, "ROLLBACK", NO_ARGS);
+	memcpy(base->error, error, sizeof(error));
+}
+
+static enum store_result
+sqlite_recover(struct db *db, int64_t now)
+{
+	TRY(sql_run(db, "DELETE FROM message WHERE complete = 0", NO_ARGS));
+	TRY(sql_run(db,
+		    "UPDATE delivery INDEXED BY delivery_state SET due_at = ?1"
+		    " WHERE state = 0 AND due_at IS NULL",
+		    ARGS(INT(now))));
+	return sql_run(db, "UPDATE outbox SET state = 0, due_at = ?1 WHERE state = 1",
+		       ARGS(INT(now)));
+}
+
+static void
+sqlite_maintain(struct db *base)
+{
+	struct sqlite_db *db = (struct sqlite_db *)base;
+	int mode = db->wal_pages >= TRUNCATE_PAGES ? SQLITE_CHECKPOINT_TRUNCATE
+						   : SQLITE_CHECKPOINT_PASSIVE;
+	int code;
+
+	if (db->wal_pages < CHECKPOINT_PAGES)
+		return;
+	/* Truncating waits for readers: not long, mail waits behind it. */
+	sqlite3_busy_timeout(db->sql, 100);
+	code = sqlite3_wal_checkpoint_v2(db->sql, NULL, mode, NULL, NULL);
+	sqlite3_busy_timeout(db->sql, BUSY_MILLISECONDS);
+	if (code == SQLITE_OK)
+		db->wal_pages = 0;
+	else if ((code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_LOCKED)
+		log_warn("- store.checkpoint_failed error=%s", log_safe(sqlite3_errmsg(db->sql)));
+}
+
+static enum store_result
+sqlite_used_bytes(struct db *db, uint64_t *out)
+{
+	int64_t pages = 0, unused = 0;
+
+	TRY(sql_number(db, "PRAGMA page_count", NO_ARGS, &pages));
+	TRY(sql_number(db, "PRAGMA freelist_count", NO_ARGS, &unused));
+	*out = (uint64_t)(pages - unused) * SQLITE_PAGE_BYTES;
+	return STORE_OK;
+}
+
+static const char *
+sqlite_directory(struct db *db)
+{
+	return ((struct sqlite_db *)db)->directory;
+}
+
+static enum store_result
+sqlite_meta_get(struct db *db, const char *name, int64_t *out)
+{
+	return sql_number(db, "SELECT value FROM meta WHERE name = ?1", ARGS(TEXT(name)), out);
+}
+
+static enum store_result
+sqlite_meta_set(struct db *db, const char *name, int64_t value)
+{
+	return sql_run(db,
+		       "INSERT INTO meta VALUES(?1, ?2)"
+		       " ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+		       ARGS(TEXT(name), INT(value)));
+}
+
+const struct backend backend_sqlite = {
+    .name = "sqlite",
+    .open = sqlite_open,
+    .open_reader = sqlite_open_reader,
+    .close = sqlite_close,
+    .begin = sqlite_begin,
+    .commit = sqlite_commit,
+    .rollback = sqlite_rollback,
+    .recover = sqlite_recover,
+    .maintain = sqlite_maintain,
+    .used_bytes = sqlite_used_bytes,
+    .directory = sqlite_directory,
+    .meta_get = sqlite_meta_get,
+    .meta_set = sqlite_meta_set,
+    .environment = sqlite_environment,
+    .count_add = sqlite_count_add,
+    .count_list = sqlite_count_list,
+    .message_begin = sqlite_message_begin,
+    .chunk_add = sqlite_chunk_add,
+    .message_add = sqlite_message_add,
+    .message_delete = sqlite_message_delete,
+    .message_abandon = sqlite_message_abandon,
+    .message_load = sqlite_message_load,
+    .chunk_load = sqlite_chunk_load,
+    .delivery_add = sqlite_delivery_add,
+    .delivery_set = sqlite_delivery_set,
+    .delivery_delete = sqlite_delivery_delete,
+    .delivery_list = sqlite_delivery_list,
+    .batch_add = sqlite_batch_add,
+    .batch_set = sqlite_batch_set,
+    .batch_list = sqlite_batch_list,
+    .hold_set = sqlite_hold_set,
+    .hold_delete = sqlite_hold_delete,
+    .hold_list = sqlite_hold_list,
+    .event_add = sqlite_event_add,
+    .event_list_new = sqlite_event_list_new,
+    .event_set_fanned = sqlite_event_set_fanned,
+    .outbox_add = sqlite_outbox_add,
+    .outbox_set = sqlite_outbox_set,
+    .outbox_delete = sqlite_outbox_delete,
+    .outbox_list = sqlite_outbox_list,
+    .event_purge = sqlite_event_purge,
+    .notice_get = sqlite_notice_get,
+    .notice_set = sqlite_notice_set,
+    .audit_last = sqlite_audit_last,
+    .audit_add = sqlite_audit_add,
+    .audit_list = sqlite_audit_list,
+};

@@ -1,0 +1,138 @@
+/*
+ * What the sqlite*.c files share: a connection, and statements that are prepared once and run with
+ * typed arguments. A connection is one thread's; the writer's holds the lock file.
+ */
+#ifndef STORE_SQLITE_H
+#define STORE_SQLITE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/backend.h"
+
+enum { SQLITE_PAGE_BYTES = 8192, SQL_CACHE_SIZE = 128 };
+
+struct sql_cached {
+	uint64_t key; /* address of the text, or the shape of a built one */
+	sqlite3_stmt *statement;
+};
+
+struct sqlite_db {
+	struct db base; /* first */
+	sqlite3 *sql;
+	char *path, *directory;
+	int lock;      /* of PATH.lock; -1 in readers */
+	int wal_pages; /* after the last commit */
+	struct sql_cached cache[SQL_CACHE_SIZE];
+	size_t cached;
+};
+
+enum sql_kind { SQL_NULL, SQL_INT, SQL_TEXT, SQL_BLOB };
+struct sql_arg {
+	enum sql_kind kind;
+	int64_t number;
+	const void *data;
+	size_t len;
+};
+
+#define INT(n) ((struct sql_arg){.kind = SQL_INT, .number = (int64_t)(n)})
+/* 0 is written as NULL: for columns that are in a partial index. */
+#define INT_OR_NULL(n)                                                                             \
+	((struct sql_arg){.kind = (n) != 0 ? SQL_INT : SQL_NULL, .number = (int64_t)(n)})
+#define TEXT(s) ((struct sql_arg){.kind = (s) != NULL ? SQL_TEXT : SQL_NULL, .data = (s)})
+#define BLOB(p, n) ((struct sql_arg){.kind = SQL_BLOB, .data = (p), .len = (n)})
+#define ARGS(...)                                                                                  \
+	(const struct sql_arg[]){__VA_ARGS__},                                                     \
+	    sizeof((const struct sql_arg[]){__VA_ARGS__}) / sizeof(struct sql_arg)
+#define NO_ARGS NULL, 0
+
+/* The result for a code of SQLite's; keeps its text. */
+enum store_result sql_result(struct sqlite_db *db, int code);
+/* Runs a statement that answers no rows. `text` is a literal: its address is the key. */
+enum store_result sql_run(struct db *db, const char *text, const struct sql_arg *args, size_t n);
+/* Rows changed by the last sql_run(). */
+int sql_changes(struct db *db);
+/* For rows: start, step until it is not STORE_OK or `more` is false, end. */
+enum store_result sql_start(struct db *db, uint64_t key, const char *text,
+			    const struct sql_arg *args, size_t n, sqlite3_stmt **out);
+enum store_result sql_step(struct db *db, sqlite3_stmt *statement, bool *more);
+void sql_end(struct db *db, sqlite3_stmt *statement);
+/* The first column of the first row; STORE_MISSING without one. */
+enum store_result sql_number(struct db *db, const char *text, const struct sql_arg *args, size_t n,
+			     int64_t *out);
+/* Never NULL. */
+const char *sql_text(sqlite3_stmt *statement, int column);
+
+#define SQL_KEY(text) ((uint64_t)(uintptr_t)(text))
+
+/* sqlite_schema.c: brings a database to this program's schema. */
+bool sqlite_migrate(struct sqlite_db *db, struct buf *error);
+
+/* sqlite_mail.c */
+enum store_result sqlite_message_begin(struct db *db, uint64_t id);
+enum store_result sqlite_message_abandon(struct db *db, uint64_t id);
+enum store_result sqlite_message_delete(struct db *db, uint64_t id);
+enum store_result sqlite_message_add(struct db *db, const struct message *m, int64_t environment,
+				     bool begun);
+enum store_result sqlite_message_load(struct db *db, uint64_t id, struct message *m,
+				      uint32_t *chunk_count);
+enum store_result sqlite_chunk_add(struct db *db, uint64_t id, uint32_t number,
+				   const struct chunk *chunk);
+enum store_result sqlite_chunk_load(struct db *db, uint64_t id, uint32_t number,
+				    struct chunk **out);
+
+/* sqlite_delivery.c */
+enum store_result sqlite_delivery_add(struct db *db, const struct delivery_row *d);
+enum store_result sqlite_delivery_set(struct db *db, const struct delivery_row *d);
+enum store_result sqlite_delivery_delete(struct db *db, uint64_t id, uint32_t number);
+enum store_result sqlite_delivery_list(struct db *db, const struct delivery_query *q,
+				       delivery_row_fn *row, void *context);
+
+/* sqlite_batch.c */
+enum store_result sqlite_environment(struct db *db, const char *name, bool make, int64_t *out);
+enum store_result sqlite_count_add(struct db *db, int64_t environment, enum store_state state,
+				   int64_t n);
+enum store_result sqlite_count_list(struct db *db,
+				    bool (*row)(void *context, int64_t environment,
+						const char *name, enum store_state state,
+						uint64_t count),
+				    void *context);
+enum store_result sqlite_batch_add(struct db *db, struct batch_row *b);
+enum store_result sqlite_batch_set(struct db *db, const struct batch_row *b);
+enum store_result sqlite_batch_list(struct db *db, const struct batch_query *q,
+				    bool (*row)(void *context, const struct batch_row *b),
+				    void *context);
+enum store_result sqlite_hold_set(struct db *db, const struct store_hold *h);
+enum store_result sqlite_hold_delete(struct db *db, int scope, const char *name);
+enum store_result sqlite_hold_list(struct db *db,
+				   bool (*row)(void *context, const struct store_hold *h),
+				   void *context);
+
+/* sqlite_alert.c */
+enum store_result sqlite_event_add(struct db *db, const struct event_row *e);
+enum store_result sqlite_event_list_new(struct db *db, uint32_t limit,
+					bool (*row)(void *context, const struct event_row *e),
+					void *context);
+enum store_result sqlite_event_set_fanned(struct db *db, int64_t id);
+enum store_result sqlite_event_purge(struct db *db, int64_t before, uint32_t limit);
+enum store_result sqlite_outbox_add(struct db *db, int64_t event, const char *channel,
+				    int64_t due_at);
+enum store_result sqlite_outbox_set(struct db *db, const struct outbox_row *o);
+enum store_result sqlite_outbox_delete(struct db *db, int64_t row);
+enum store_result sqlite_outbox_list(struct db *db, const struct outbox_query *q,
+				     bool (*row)(void *context, const struct outbox_row *o),
+				     void *context);
+enum store_result sqlite_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
+				    int64_t *count);
+enum store_result sqlite_notice_set(struct db *db, enum notice_kind kind, uint64_t key, int64_t at,
+				    int64_t count);
+enum store_result sqlite_audit_last(struct db *db, int64_t *id,
+				    unsigned char hash[AUDIT_HASH_BYTES]);
+enum store_result sqlite_audit_add(struct db *db, const struct audit_row *a);
+enum store_result sqlite_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
+				    bool (*row)(void *context, const struct audit_row *a),
+				    void *context);
+
+#endif

@@ -1,0 +1,254 @@
+/*
+ * Events, the alert outbox, notices and the audit log in SQLite. Writer's thread, and views for
+ * the lists.
+ */
+#include <string.h>
+
+#include "store/sqlite.h"
+
+enum store_result
+sqlite_event_add(struct db *db, const struct event_row *e)
+{
+	return sql_run(
+	    db,
+	    "INSERT INTO event(at, event, environment, batch, n, who, reason, text, fanned)"
+	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)",
+	    ARGS(INT(e->at), TEXT(e->event), TEXT(e->environment), INT(e->batch), INT(e->count),
+		 TEXT(e->who), TEXT(e->reason), TEXT(e->text)));
+}
+
+/* Columns from `at` on: id, at, event, environment, batch, n, who, reason, text. */
+static struct event_row
+read_event(sqlite3_stmt *s, int at)
+{
+	return (struct event_row){
+	    .id = sqlite3_column_int64(s, at),
+	    .at = sqlite3_column_int64(s, at + 1),
+	    .event = sql_text(s, at + 2),
+	    .environment = sql_text(s, at + 3),
+	    .batch = sqlite3_column_int64(s, at + 4),
+	    .count = sqlite3_column_int64(s, at + 5),
+	    .who = sql_text(s, at + 6),
+	    .reason = sql_text(s, at + 7),
+	    .text = sql_text(s, at + 8),
+	};
+}
+
+enum store_result
+sqlite_event_list_new(struct db *db, uint32_t limit,
+		      bool (*row)(void *context, const struct event_row *e), void *context)
+{
+	static const char text[] =
+	    "SELECT id, at, event, environment, batch, n, who, reason, text"
+	    " FROM event INDEXED BY event_new WHERE fanned = 0 ORDER BY id LIMIT ?1";
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text, ARGS(INT(limit)), &s));
+	while (more) {
+		struct event_row e;
+
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		e = read_event(s, 0);
+		more = row(context, &e);
+	}
+	sql_end(db, s);
+	return r;
+}
+
+enum store_result
+sqlite_event_set_fanned(struct db *db, int64_t id)
+{
+	return sql_run(db, "UPDATE event SET fanned = 1 WHERE id = ?1", ARGS(INT(id)));
+}
+
+enum store_result
+sqlite_event_purge(struct db *db, int64_t before, uint32_t limit)
+{
+	/* Ids grow with time, so the search ends at the first younger one. */
+	TRY(sql_run(db,
+		    "DELETE FROM outbox WHERE state = 2 AND event IN"
+		    " (SELECT id FROM event WHERE at < ?1)",
+		    ARGS(INT(before))));
+	TRY(sql_run(
+	    db,
+	    "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE fanned = 1 AND at < ?1"
+	    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event = event.id)"
+	    " ORDER BY id LIMIT ?2)",
+	    ARGS(INT(before), INT(limit))));
+	return sql_run(db, "DELETE FROM notice WHERE at < ?1", ARGS(INT(before)));
+}
+
+/* ---- outbox ---- */
+
+enum store_result
+sqlite_outbox_add(struct db *db, int64_t event, const char *channel, int64_t due_at)
+{
+	return sql_run(db,
+		       "INSERT INTO outbox(event, channel, state, tries, due_at, first_tried_at,"
+		       " error) VALUES(?1, ?2, 0, 0, ?3, 0, '')",
+		       ARGS(INT(event), TEXT(channel), INT(due_at)));
+}
+
+enum store_result
+sqlite_outbox_set(struct db *db, const struct outbox_row *o)
+{
+	return sql_run(db,
+		       "UPDATE outbox SET state = ?2, tries = ?3, due_at = ?4, first_tried_at = ?5,"
+		       " error = ?6 WHERE id = ?1",
+		       ARGS(INT(o->row), INT(o->state), INT(o->tries), INT(o->due_at),
+			    INT(o->first_tried_at), TEXT(o->error)));
+}
+
+enum store_result
+sqlite_outbox_delete(struct db *db, int64_t row)
+{
+	return sql_run(db, "DELETE FROM outbox WHERE id = ?1", ARGS(INT(row)));
+}
+
+enum store_result
+sqlite_outbox_list(struct db *db, const struct outbox_query *q,
+		   bool (*row)(void *context, const struct outbox_row *o), void *context)
+{
+	/* A short table: what was delivered is not in it. LIMIT -1 is none. */
+	static const char text[] =
+	    "SELECT o.id, o.channel, o.state, o.tries, o.due_at, o.first_tried_at, o.error, e.id, "
+	    "e.at,"
+	    " e.event, e.environment, e.batch, e.n, e.who, e.reason, e.text"
+	    " FROM outbox o CROSS JOIN event e ON e.id = o.event"
+	    " WHERE (?1 = 0 OR o.id = ?1) AND (?2 = 0 OR ?2 >> o.state & 1)"
+	    " AND (?3 = 0 OR o.due_at <= ?3) ORDER BY o.due_at, o.id LIMIT ?4";
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text,
+		      ARGS(INT(q->row), INT(q->states), INT(q->due_before),
+			   INT(q->limit > 0 ? (int64_t)q->limit : -1)),
+		      &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		more = row(context, &(struct outbox_row){
+					.row = sqlite3_column_int64(s, 0),
+					.channel = sql_text(s, 1),
+					.state = (enum outbox_state)sqlite3_column_int(s, 2),
+					.tries = (uint32_t)sqlite3_column_int64(s, 3),
+					.due_at = sqlite3_column_int64(s, 4),
+					.first_tried_at = sqlite3_column_int64(s, 5),
+					.error = sql_text(s, 6),
+					.event = read_event(s, 7),
+				    });
+	}
+	sql_end(db, s);
+	return r;
+}
+
+/* ---- notices ---- */
+
+enum store_result
+sqlite_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at, int64_t *count)
+{
+	static const char text[] = "SELECT at, n FROM notice WHERE kind = ?1 AND key = ?2";
+	sqlite3_stmt *s;
+	enum store_result r;
+	bool more;
+
+	TRY(sql_start(db, SQL_KEY(text), text, ARGS(INT(kind), INT(key)), &s));
+	r = sql_step(db, s, &more);
+	if (r == STORE_OK && more) {
+		*at = sqlite3_column_int64(s, 0);
+		*count = sqlite3_column_int64(s, 1);
+	} else if (r == STORE_OK) {
+		r = STORE_MISSING;
+	}
+	sql_end(db, s);
+	return r;
+}
+
+enum store_result
+sqlite_notice_set(struct db *db, enum notice_kind kind, uint64_t key, int64_t at, int64_t count)
+{
+	return sql_run(db, "INSERT OR REPLACE INTO notice VALUES(?1, ?2, ?3, ?4)",
+		       ARGS(INT(kind), INT(key), INT(at), INT(count)));
+}
+
+/* ---- audit ---- */
+
+static void
+read_hash(sqlite3_stmt *s, int column, unsigned char hash[AUDIT_HASH_BYTES])
+{
+	const void *blob = sqlite3_column_blob(s, column);
+
+	memset(hash, 0, AUDIT_HASH_BYTES);
+	if (sqlite3_column_bytes(s, column) == AUDIT_HASH_BYTES)
+		memcpy(hash, blob, AUDIT_HASH_BYTES);
+}
+
+enum store_result
+sqlite_audit_last(struct db *db, int64_t *id, unsigned char hash[AUDIT_HASH_BYTES])
+{
+	static const char text[] = "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1";
+	sqlite3_stmt *s;
+	enum store_result r;
+	bool more;
+
+	*id = 0;
+	memset(hash, 0, AUDIT_HASH_BYTES);
+	TRY(sql_start(db, SQL_KEY(text), text, NO_ARGS, &s));
+	r = sql_step(db, s, &more);
+	if (r == STORE_OK && more) {
+		*id = sqlite3_column_int64(s, 0);
+		read_hash(s, 1, hash);
+	}
+	sql_end(db, s);
+	return r;
+}
+
+enum store_result
+sqlite_audit_add(struct db *db, const struct audit_row *a)
+{
+	return sql_run(db,
+		       "INSERT INTO audit(id, at, who, action, object, reason, detail, hash)"
+		       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		       ARGS(INT(a->id), INT(a->at), TEXT(a->who), TEXT(a->action), TEXT(a->object),
+			    TEXT(a->reason), TEXT(a->detail), BLOB(a->hash, AUDIT_HASH_BYTES)));
+}
+
+enum store_result
+sqlite_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
+		  bool (*row)(void *context, const struct audit_row *a), void *context)
+{
+	static const char text[] =
+	    "SELECT id, at, who, action, object, reason, detail, hash FROM audit WHERE id > max(?1,"
+	    " coalesce((SELECT max(id) FROM audit) - nullif(?2, 0), 0)) ORDER BY id LIMIT ?3";
+	struct audit_row a;
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text,
+		      ARGS(INT(after), INT(last), INT(limit > 0 ? (int64_t)limit : -1)), &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		a = (struct audit_row){
+		    .id = sqlite3_column_int64(s, 0),
+		    .at = sqlite3_column_int64(s, 1),
+		    .who = sql_text(s, 2),
+		    .action = sql_text(s, 3),
+		    .object = sql_text(s, 4),
+		    .reason = sql_text(s, 5),
+		    .detail = sql_text(s, 6),
+		};
+		read_hash(s, 7, a.hash);
+		more = row(context, &a);
+	}
+	sql_end(db, s);
+	return r;
+}

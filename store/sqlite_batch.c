@@ -1,0 +1,214 @@
+/*
+ * Environments, counts, batches and panic buttons in SQLite: small tables. Writer's thread, and
+ * views for the lists.
+ */
+#include "store/sqlite.h"
+
+enum store_result
+sqlite_environment(struct db *db, const char *name, bool make, int64_t *out)
+{
+	static const char find[] = "SELECT id FROM environment WHERE name = ?1";
+	enum store_result r = sql_number(db, find, ARGS(TEXT(name)), out);
+
+	if (r != STORE_MISSING || !make)
+		return r;
+	TRY(sql_run(db, "INSERT INTO environment(name) VALUES(?1)", ARGS(TEXT(name))));
+	return sql_number(db, find, ARGS(TEXT(name)), out);
+}
+
+enum store_result
+sqlite_count_add(struct db *db, int64_t environment, enum store_state state, int64_t n)
+{
+	return sql_run(db,
+		       "INSERT INTO tally VALUES(?1, ?2, ?3)"
+		       " ON CONFLICT(environment, state) DO UPDATE SET n = n + excluded.n",
+		       ARGS(INT(environment), INT(state), INT(n)));
+}
+
+enum store_result
+sqlite_count_list(struct db *db,
+		  bool (*row)(void *context, int64_t environment, const char *name,
+			      enum store_state state, uint64_t count),
+		  void *context)
+{
+	static const char text[] =
+	    "SELECT e.id, e.name, t.state, t.n FROM tally t"
+	    " JOIN environment e ON e.id = t.environment WHERE t.n > 0 ORDER BY e.name, t.state";
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text, NO_ARGS, &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		more = row(context, sqlite3_column_int64(s, 0), sql_text(s, 1),
+			   (enum store_state)sqlite3_column_int(s, 2),
+			   (uint64_t)sqlite3_column_int64(s, 3));
+	}
+	sql_end(db, s);
+	return r;
+}
+
+/* ---- batches ---- */
+
+enum store_result
+sqlite_batch_add(struct db *db, struct batch_row *row)
+{
+	struct store_batch *b = &row->b;
+
+	TRY(sql_run(
+	    db,
+	    "INSERT INTO batch(state, collecting, stream, tripped_at, opened_at, last_at,"
+	    " decided_at, environment, rule, key, source, sender, subject, max, window, messages,"
+	    " recipients, leaked, bytes, held, released, sent, failed, discarded, alerted, "
+	    "decided_by,"
+	    " decided_reason) VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
+	    "?14,"
+	    " 0, 0, ?15, 0, 0, 0, 0, 0, 0, 0, '', '')",
+	    ARGS(INT(b->state), INT(b->collecting), INT(b->stream_hash), INT(b->tripped_at),
+		 INT(b->opened_at), INT(b->last_at), TEXT(b->environment), TEXT(b->rule),
+		 TEXT(b->key), TEXT(b->source), TEXT(b->sender), TEXT(b->subject), INT(b->limit),
+		 INT(b->window), INT(b->leaked))));
+	b->id = sqlite3_last_insert_rowid(((struct sqlite_db *)db)->sql);
+	return STORE_OK;
+}
+
+enum store_result
+sqlite_batch_set(struct db *db, const struct batch_row *row)
+{
+	const struct store_batch *b = &row->b;
+
+	return sql_run(
+	    db,
+	    "UPDATE batch SET state = ?2, collecting = ?3, last_at = ?4, decided_at = ?5,"
+	    " messages = ?6, recipients = ?7, leaked = ?8, bytes = ?9, held = ?10, released = ?11,"
+	    " sent = ?12, failed = ?13, discarded = ?14, alerted = ?15, decided_by = ?16,"
+	    " decided_reason = ?17 WHERE id = ?1",
+	    ARGS(INT(b->id), INT(b->state), INT(b->collecting), INT(b->last_at), INT(b->decided_at),
+		 INT(b->messages), INT(b->recipients), INT(b->leaked), INT(b->bytes), INT(b->held),
+		 INT(b->released), INT(b->sent), INT(b->failed), INT(b->discarded),
+		 INT(row->alerted), TEXT(b->decided_by), TEXT(b->decided_reason)));
+}
+
+static void
+read_batch(sqlite3_stmt *s, struct batch_row *row)
+{
+	*row = (struct batch_row){
+	    .b =
+		{
+		    .id = sqlite3_column_int64(s, 0),
+		    .state = (enum store_batch_state)sqlite3_column_int(s, 1),
+		    .collecting = sqlite3_column_int(s, 2) != 0,
+		    .stream_hash = (uint64_t)sqlite3_column_int64(s, 3),
+		    .tripped_at = sqlite3_column_int64(s, 4),
+		    .opened_at = sqlite3_column_int64(s, 5),
+		    .last_at = sqlite3_column_int64(s, 6),
+		    .decided_at = sqlite3_column_int64(s, 7),
+		    .environment = sql_text(s, 8),
+		    .rule = sql_text(s, 9),
+		    .key = sql_text(s, 10),
+		    .source = sql_text(s, 11),
+		    .sender = sql_text(s, 12),
+		    .subject = sql_text(s, 13),
+		    .limit = (uint32_t)sqlite3_column_int64(s, 14),
+		    .window = sqlite3_column_int64(s, 15),
+		    .messages = (uint64_t)sqlite3_column_int64(s, 16),
+		    .recipients = (uint64_t)sqlite3_column_int64(s, 17),
+		    .leaked = (uint64_t)sqlite3_column_int64(s, 18),
+		    .bytes = (uint64_t)sqlite3_column_int64(s, 19),
+		    .held = (uint64_t)sqlite3_column_int64(s, 20),
+		    .released = (uint64_t)sqlite3_column_int64(s, 21),
+		    .sent = (uint64_t)sqlite3_column_int64(s, 22),
+		    .failed = (uint64_t)sqlite3_column_int64(s, 23),
+		    .discarded = (uint64_t)sqlite3_column_int64(s, 24),
+		    .decided_by = sql_text(s, 26),
+		    .decided_reason = sql_text(s, 27),
+		},
+	    .alerted = (uint64_t)sqlite3_column_int64(s, 25),
+	};
+}
+
+#define BATCH_COLUMNS                                                                              \
+	"SELECT id, state, collecting, stream, tripped_at, opened_at, last_at, decided_at,"        \
+	" environment, rule, key, source, sender, subject, max, window, messages, recipients,"     \
+	" leaked, bytes, held, released, sent, failed, discarded, alerted, decided_by,"            \
+	" decided_reason FROM batch"
+
+enum store_result
+sqlite_batch_list(struct db *db, const struct batch_query *q,
+		  bool (*row)(void *context, const struct batch_row *b), void *context)
+{
+	static const char by_id[] = BATCH_COLUMNS " WHERE id = ?1";
+	static const char by_stream[] = BATCH_COLUMNS
+	    " WHERE stream = ?2 AND (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
+	    " AND (?5 = 0 OR ?5 >> state & 1) ORDER BY id DESC";
+	static const char all[] =
+	    BATCH_COLUMNS " WHERE (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
+			  " AND (?5 = 0 OR ?5 >> state & 1) ORDER BY id DESC";
+	const char *text = q->id != 0 ? by_id : q->stream != 0 ? by_stream : all;
+	struct batch_row b;
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text,
+		      (const struct sql_arg[]){INT(q->id), INT(q->stream), INT(q->tripped_at),
+					       INT(q->collecting), INT(q->states)},
+		      q->id != 0 ? 1 : 5, &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		read_batch(s, &b);
+		more = row(context, &b);
+	}
+	sql_end(db, s);
+	return r;
+}
+
+/* ---- panic buttons ---- */
+
+enum store_result
+sqlite_hold_set(struct db *db, const struct store_hold *h)
+{
+	return sql_run(
+	    db,
+	    "INSERT OR REPLACE INTO hold(scope, name, reason, who, since)"
+	    " VALUES(?1, ?2, ?3, ?4, ?5)",
+	    ARGS(INT(h->scope), TEXT(h->name), TEXT(h->reason), TEXT(h->who), INT(h->since)));
+}
+
+enum store_result
+sqlite_hold_delete(struct db *db, int scope, const char *name)
+{
+	TRY(sql_run(db, "DELETE FROM hold WHERE scope = ?1 AND name = ?2",
+		    ARGS(INT(scope), TEXT(name))));
+	return sql_changes(db) > 0 ? STORE_OK : STORE_MISSING;
+}
+
+enum store_result
+sqlite_hold_list(struct db *db, bool (*row)(void *context, const struct store_hold *h),
+		 void *context)
+{
+	static const char text[] =
+	    "SELECT scope, name, reason, who, since FROM hold ORDER BY scope, name";
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text, NO_ARGS, &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		more = row(context, &(struct store_hold){.scope = sqlite3_column_int(s, 0),
+							 .name = sql_text(s, 1),
+							 .reason = sql_text(s, 2),
+							 .who = sql_text(s, 3),
+							 .since = sqlite3_column_int64(s, 4)});
+	}
+	sql_end(db, s);
+	return r;
+}

@@ -1,0 +1,221 @@
+/*
+ * Deliveries in SQLite. A list's SQL is built from the shape of its query, which of its conditions
+ * are set, and kept prepared under that shape; the index is named, so that no guess of the
+ * planner's can turn a look into a scan. Writer's, reader's and views' threads, each with its own
+ * connection.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "store/sqlite.h"
+
+enum store_result
+sqlite_delivery_add(struct db *db, const struct delivery_row *d)
+{
+	const char *final = strcmp(d->final, d->recipient) == 0 ? NULL : d->final;
+
+	return sql_run(
+	    db,
+	    "INSERT INTO delivery(message, number, state, environment, due_at, queued_at,"
+	    " changed_at, batch, stream, tries, counted, recipient, final, rule, reason, reply)"
+	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+	    ARGS(INT(d->id), INT(d->number), INT(d->state), INT(d->environment),
+		 INT_OR_NULL(d->due_at), INT(d->queued_at), INT(d->changed_at),
+		 INT_OR_NULL(d->batch), INT_OR_NULL(d->stream), INT(d->tries), INT(d->counted),
+		 TEXT(d->recipient), TEXT(final), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply)));
+}
+
+enum store_result
+sqlite_delivery_set(struct db *db, const struct delivery_row *d)
+{
+	return sql_run(db,
+		       "UPDATE delivery SET state = ?3, due_at = ?4, queued_at = ?5,"
+		       " changed_at = ?6, batch = ?7, tries = ?8, rule = coalesce(?9, rule),"
+		       " reason = coalesce(?10, reason), reply = coalesce(?11, reply)"
+		       " WHERE message = ?1 AND number = ?2",
+		       ARGS(INT(d->id), INT(d->number), INT(d->state), INT_OR_NULL(d->due_at),
+			    INT(d->queued_at), INT(d->changed_at), INT_OR_NULL(d->batch),
+			    INT(d->tries), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply)));
+}
+
+enum store_result
+sqlite_delivery_delete(struct db *db, uint64_t id, uint32_t number)
+{
+	return sql_run(db, "DELETE FROM delivery WHERE message = ?1 AND number = ?2",
+		       ARGS(INT(id), INT(number)));
+}
+
+/* ---- lists ---- */
+
+/* One more than there are conditions. */
+enum { ARGS_MAX = 16 };
+
+struct built {
+	struct buf text;
+	uint64_t shape;
+	struct sql_arg args[ARGS_MAX];
+	size_t n;
+};
+
+/* Adds `AND ...?` when it is set; bit `bit` of the shape says so. */
+static void
+term(struct built *b, int bit, bool is_set, const char *sql, struct sql_arg arg)
+{
+	if (!is_set)
+		return;
+	b->shape |= UINT64_C(1) << bit;
+	buf_printf(&b->text, " AND %s ?", sql);
+	b->args[b->n++] = arg;
+}
+
+static void
+literal(struct built *b, int bit, bool is_set, const char *sql)
+{
+	if (!is_set)
+		return;
+	b->shape |= UINT64_C(1) << bit;
+	buf_printf(&b->text, " AND %s", sql);
+}
+
+static void
+add_states(struct built *b, unsigned states)
+{
+	const char *comma = "";
+	int state;
+
+	if (states == 0)
+		return;
+	b->shape |= (uint64_t)states << 32;
+	buf_add_text(&b->text, " AND d.state IN (");
+	if ((states & (states - 1)) == 0) {
+		/* One state as an equality: only that proves a partial index. */
+		b->text.len -= sizeof("IN (") - 1;
+		buf_printf(&b->text, "= %d", __builtin_ctz(states));
+		return;
+	}
+	for (state = 0; state < STORE_STATE_COUNT; state++)
+		if (states >> state & 1) {
+			buf_printf(&b->text, "%s%d", comma, state);
+			comma = ", ";
+		}
+	buf_add_text(&b->text, ")");
+}
+
+static const char *
+choose_index(const struct delivery_query *q)
+{
+	if (q->message != 0 || q->id_from != 0)
+		return "";
+	if (q->stream != 0 && q->states == 1U << STORE_WAITING)
+		return " INDEXED BY delivery_waiting";
+	if (q->batch != 0)
+		return " INDEXED BY delivery_batch";
+	if (q->environment != 0 && (q->order_due || q->due_before != 0))
+		return " INDEXED BY delivery_due";
+	if (q->states != 0)
+		return " INDEXED BY delivery_state";
+	return "";
+}
+
+static void
+build(struct built *b, const struct delivery_query *q)
+{
+	bool by_key = q->message != 0 || q->id_from != 0;
+
+	buf_printf(&b->text,
+		   "SELECT d.message, d.number, d.state, d.environment, d.due_at, d.queued_at,"
+		   " d.changed_at, d.batch, d.stream, d.tries, d.counted, d.recipient,"
+		   " coalesce(d.final, d.recipient), d.rule, d.reason, d.reply, e.name, m.source, "
+		   "m.sender,"
+		   " m.subject, m.accepted_at, m.bytes FROM delivery d%s"
+		   " CROSS JOIN message m ON m.id = d.message"
+		   " CROSS JOIN environment e ON e.id = d.environment WHERE m.complete = 1",
+		   choose_index(q));
+	term(b, 0, q->message != 0, "d.message =", INT(q->message));
+	term(b, 1, q->number != 0, "d.number =", INT(q->number));
+	add_states(b, q->states);
+	/* A plus sign keeps a term out of the choice of an index. */
+	term(b, 2, q->batch != 0, by_key ? "+d.batch =" : "d.batch =", INT(q->batch));
+	term(b, 3, q->environment != 0,
+	     by_key ? "+d.environment =" : "d.environment =", INT(q->environment));
+	term(b, 4, q->stream != 0, "d.stream =", INT(q->stream));
+	term(b, 5, q->source != NULL, "m.source =", TEXT(q->source));
+	term(b, 6, q->due_before != 0, "d.due_at <=", INT(q->due_before));
+	term(b, 7, q->id_from != 0, "d.message >=", INT(q->id_from));
+	term(b, 8, q->id_before != 0, "d.message <", INT(q->id_before));
+	term(b, 9, q->changed_before != 0, "d.changed_at <", INT(q->changed_before));
+	term(b, 10, q->queued_before != 0, "d.queued_at <", INT(q->queued_before));
+	literal(b, 11, q->due == DUE_SET, "d.due_at IS NOT NULL");
+	literal(b, 12, q->due == DUE_TAKEN, "d.due_at IS NULL");
+	literal(b, 13, q->counted, "d.counted = 1");
+	if (q->after.id != 0) {
+		b->shape |= UINT64_C(1) << 14;
+		buf_add_text(&b->text, " AND (d.message, d.number) > (?, ?)");
+		b->args[b->n++] = INT(q->after.id);
+		b->args[b->n++] = INT(q->after.number);
+	}
+	if (q->order_due)
+		buf_add_text(&b->text, " ORDER BY d.due_at, d.message, d.number");
+	else if (!q->unordered)
+		buf_add_text(&b->text, " ORDER BY d.message, d.number");
+	b->shape |= (uint64_t)q->order_due << 15 | (uint64_t)q->unordered << 16;
+	if (q->limit > 0) {
+		b->shape |= UINT64_C(1) << 17;
+		buf_add_text(&b->text, " LIMIT ?");
+		b->args[b->n++] = INT(q->limit);
+	}
+}
+
+static void
+read_row(sqlite3_stmt *s, struct delivery_row *d)
+{
+	*d = (struct delivery_row){
+	    .id = (uint64_t)sqlite3_column_int64(s, 0),
+	    .number = (uint32_t)sqlite3_column_int64(s, 1),
+	    .state = (enum store_state)sqlite3_column_int(s, 2),
+	    .environment = sqlite3_column_int64(s, 3),
+	    .due_at = sqlite3_column_int64(s, 4),
+	    .queued_at = sqlite3_column_int64(s, 5),
+	    .changed_at = sqlite3_column_int64(s, 6),
+	    .batch = sqlite3_column_int64(s, 7),
+	    .stream = (uint64_t)sqlite3_column_int64(s, 8),
+	    .tries = (uint32_t)sqlite3_column_int64(s, 9),
+	    .counted = sqlite3_column_int(s, 10) != 0,
+	    .recipient = sql_text(s, 11),
+	    .final = sql_text(s, 12),
+	    .rule = sql_text(s, 13),
+	    .reason = sql_text(s, 14),
+	    .reply = sql_text(s, 15),
+	    .environment_name = sql_text(s, 16),
+	    .source = sql_text(s, 17),
+	    .sender = sql_text(s, 18),
+	    .subject = sql_text(s, 19),
+	    .accepted_at = sqlite3_column_int64(s, 20),
+	    .bytes = (uint64_t)sqlite3_column_int64(s, 21),
+	};
+}
+
+enum store_result
+sqlite_delivery_list(struct db *db, const struct delivery_query *q, delivery_row_fn *row,
+		     void *context)
+{
+	struct built b = {.shape = UINT64_C(1) << 63}; /* no address has that bit */
+	struct delivery_row d;
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	build(&b, q);
+	r = sql_start(db, b.shape, buf_text(&b.text), b.args, b.n, &s);
+	buf_free(&b.text);
+	TRY(r);
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		read_row(s, &d);
+		more = row(context, &d);
+	}
+	sql_end(db, s);
+	return r;
+}

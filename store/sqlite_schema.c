@@ -1,0 +1,133 @@
+/*
+ * The tables, as numbered steps: PRAGMA user_version says how many were taken. A step that was
+ * released is never edited; a change is a new step. Called by sqlite.c when the writer's connection
+ * opens.
+ *
+ * Keys grow with time, so rows are appended and no index is on random keys. The indexes:
+ *   delivery_state    per environment and state, oldest first: lists, counts' ages, purge
+ *   delivery_due      what is due; only queued and waiting rows that are not taken
+ *   delivery_batch    a batch's deliveries by state; only rows that stand in a batch
+ *   delivery_waiting  a stream's deliveries in their settle time
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "store/sqlite.h"
+
+/* "MFUS": whose file this is (file(1), and a check against another program's database). */
+#define APPLICATION_ID 1296455027
+
+static const char *const steps[] = {
+    "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE environment(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE tally(environment INTEGER NOT NULL REFERENCES environment(id),"
+    " state INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(environment, state)) WITHOUT ROWID;"
+    /* complete = 0 while a large body comes in; then everything else but the id is NULL. The
+     * two blobs come last, so that reading the rest touches no overflow page. */
+    "CREATE TABLE message(id INTEGER PRIMARY KEY, complete INTEGER NOT NULL, accepted_at INTEGER,"
+    " environment INTEGER REFERENCES environment(id), source TEXT, client TEXT, helo TEXT,"
+    " protocol TEXT, sender TEXT, eightbit INTEGER, subject TEXT, subject_key TEXT, campaign TEXT,"
+    " header_from TEXT, bytes INTEGER, body_bytes INTEGER, chunks INTEGER, header BLOB, body BLOB);"
+    "CREATE INDEX message_incomplete ON message(id) WHERE complete = 0;"
+    "CREATE TABLE chunk(message INTEGER NOT NULL REFERENCES message(id) ON DELETE CASCADE,"
+    " number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(message, number));"
+    "CREATE TABLE batch(id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL,"
+    " collecting INTEGER NOT NULL, stream INTEGER NOT NULL, tripped_at INTEGER NOT NULL,"
+    " opened_at INTEGER NOT NULL, last_at INTEGER NOT NULL, decided_at INTEGER NOT NULL,"
+    " environment TEXT NOT NULL, rule TEXT NOT NULL, key TEXT NOT NULL, source TEXT NOT NULL,"
+    " sender TEXT NOT NULL, subject TEXT NOT NULL, max INTEGER NOT NULL, window INTEGER NOT NULL,"
+    " messages INTEGER NOT NULL, recipients INTEGER NOT NULL, leaked INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, held INTEGER NOT NULL, released INTEGER NOT NULL,"
+    " sent INTEGER NOT NULL, failed INTEGER NOT NULL, discarded INTEGER NOT NULL,"
+    " alerted INTEGER NOT NULL, decided_by TEXT NOT NULL, decided_reason TEXT NOT NULL);"
+    "CREATE INDEX batch_stream ON batch(stream, tripped_at);"
+    /* final is NULL where it is the recipient; due_at where it is taken or never due. */
+    "CREATE TABLE delivery(message INTEGER NOT NULL REFERENCES message(id) ON DELETE CASCADE,"
+    " number INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " environment INTEGER NOT NULL REFERENCES environment(id), due_at INTEGER,"
+    " queued_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, batch INTEGER REFERENCES batch(id),"
+    " stream INTEGER, tries INTEGER NOT NULL, counted INTEGER NOT NULL, recipient TEXT NOT NULL,"
+    " final TEXT, rule TEXT NOT NULL, reason TEXT NOT NULL, reply TEXT NOT NULL,"
+    " PRIMARY KEY(message, number)) WITHOUT ROWID;"
+    "CREATE INDEX delivery_state ON delivery(state, environment);"
+    "CREATE INDEX delivery_due ON delivery(environment, due_at) WHERE due_at IS NOT NULL;"
+    "CREATE INDEX delivery_batch ON delivery(batch, state) WHERE batch IS NOT NULL;"
+    "CREATE INDEX delivery_waiting ON delivery(stream) WHERE state = 1;"
+    "CREATE TABLE hold(scope INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL,"
+    " who TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY(scope, name)) WITHOUT ROWID;"
+    "CREATE TABLE event(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
+    " event TEXT NOT NULL, environment TEXT NOT NULL, batch INTEGER NOT NULL, n INTEGER NOT NULL,"
+    " who TEXT NOT NULL, reason TEXT NOT NULL, text TEXT NOT NULL, fanned INTEGER NOT NULL);"
+    "CREATE INDEX event_new ON event(id) WHERE fanned = 0;"
+    "CREATE TABLE outbox(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " event INTEGER NOT NULL REFERENCES event(id), channel TEXT NOT NULL, state INTEGER NOT NULL,"
+    " tries INTEGER NOT NULL, due_at INTEGER NOT NULL, first_tried_at INTEGER NOT NULL,"
+    " error TEXT NOT NULL);"
+    "CREATE INDEX outbox_event ON outbox(event);"
+    "CREATE TABLE notice(kind INTEGER NOT NULL, key INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " n INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;"
+    "CREATE TABLE audit(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL,"
+    " action TEXT NOT NULL, object TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,"
+    " hash BLOB NOT NULL);",
+};
+
+enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };
+
+static bool
+take_step(struct sqlite_db *db, int number)
+{
+	char version[80];
+
+	sqlite3_snprintf(sizeof(version), version,
+			 "PRAGMA user_version = %d; PRAGMA application_id = %d", number,
+			 APPLICATION_ID);
+	if (sqlite3_exec(db->sql, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		return false;
+	if (sqlite3_exec(db->sql, steps[number - 1], NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_exec(db->sql, version, NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_exec(db->sql, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+		return true;
+	sql_result(db, sqlite3_extended_errcode(db->sql));
+	sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
+	return false;
+}
+
+bool
+sqlite_migrate(struct sqlite_db *db, struct buf *error)
+{
+	int64_t version = 0, application = 0, tables = 0;
+
+	if (sql_number(&db->base, "PRAGMA user_version", NO_ARGS, &version) != STORE_OK ||
+	    sql_number(&db->base, "PRAGMA application_id", NO_ARGS, &application) != STORE_OK ||
+	    sql_number(&db->base, "SELECT count(*) FROM sqlite_master", NO_ARGS, &tables) !=
+		STORE_OK) {
+		buf_printf(error,
+			   "%s is no mailfuse store, or is damaged (%s); move it away to start "
+			   "with an empty one, or put a backup in its place",
+			   db->path, db->base.error);
+		return false;
+	}
+	if (tables > 0 && application != APPLICATION_ID) {
+		buf_printf(error, "%s is another program's database; set `store` to another path",
+			   db->path);
+		return false;
+	}
+	if (version > STEP_COUNT) {
+		buf_printf(error,
+			   "%s was written by a newer mailfuse (schema %" PRId64 ", this one "
+			   "knows %d); run that version, or put a backup from before the upgrade "
+			   "in its place",
+			   db->path, version, (int)STEP_COUNT);
+		return false;
+	}
+	for (; version < STEP_COUNT; version++) {
+		if (take_step(db, (int)version + 1))
+			continue;
+		buf_printf(error,
+			   "cannot bring the store %s to schema %" PRId64 ": %s; see that its "
+			   "disk has space and is writable",
+			   db->path, version + 1, db->base.error);
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,246 @@
+/*
+ * Opening and closing the store, its names, and what others ask of it without a job. Main thread,
+ * but for store_has_room() and the names. The caller of store_open() closes it.
+ */
+#include "store/store.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/writer.h"
+
+static const char *const state_names[STORE_STATE_COUNT] = {
+    "queued", "waiting", "held", "dropped", "sent", "failed", "discarded"};
+static const char *const batch_state_names[STORE_BATCH_STATE_COUNT] = {
+    "held", "releasing", "paused", "released", "discarded"};
+
+const char *
+store_state_name(enum store_state s)
+{
+	return s >= 0 && s < STORE_STATE_COUNT ? state_names[s] : "unknown";
+}
+
+const char *
+store_batch_state_name(enum store_batch_state s)
+{
+	return s >= 0 && s < STORE_BATCH_STATE_COUNT ? batch_state_names[s] : "unknown";
+}
+
+static bool
+find_name(const char *const *names, int count, const char *text, int *out)
+{
+	for (*out = 0; *out < count; (*out)++)
+		if (strcmp(names[*out], text) == 0)
+			return true;
+	return false;
+}
+
+bool
+store_state_parse(const char *text, enum store_state *out)
+{
+	int i;
+
+	if (!find_name(state_names, STORE_STATE_COUNT, text, &i))
+		return false;
+	*out = (enum store_state)i;
+	return true;
+}
+
+bool
+store_batch_state_parse(const char *text, enum store_batch_state *out)
+{
+	int i;
+
+	if (!find_name(batch_state_names, STORE_BATCH_STATE_COUNT, text, &i))
+		return false;
+	*out = (enum store_batch_state)i;
+	return true;
+}
+
+bool
+store_batch_parse(const char *text, int64_t *id)
+{
+	int64_t n = 0;
+
+	if (*text != 'B' && *text != 'b')
+		return false;
+	for (text++; *text >= '0' && *text <= '9'; text++) {
+		if (n > (INT64_MAX - 9) / 10)
+			return false;
+		n = n * 10 + (*text - '0');
+	}
+	if (*text != '\0' || n == 0)
+		return false;
+	*id = n;
+	return true;
+}
+
+/* ---- opening ---- */
+
+/* The name is made once: 64 random bits (base/id.h). */
+static enum store_result
+name_store(struct store *s, uint64_t *name, uint64_t *highest)
+{
+	const struct backend *b = s->b;
+	int64_t value = 0;
+	enum store_result r = b->meta_get(s->work.db, "store_name", &value);
+
+	if (r == STORE_MISSING) {
+		while (value == 0)
+			if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
+				fatal("no random numbers from the system: %s", strerror(errno));
+		r = b->meta_set(s->work.db, "store_name", value);
+	}
+	TRY(r);
+	*name = (uint64_t)value;
+	value = 0;
+	r = b->meta_get(s->work.db, "last_id", &value);
+	*highest = (uint64_t)value;
+	return r == STORE_MISSING ? STORE_OK : r;
+}
+
+static enum store_result
+recover(struct store *s)
+{
+	uint64_t name = 0, highest = 0;
+	enum store_result r = s->b->begin(s->work.db, true);
+
+	TRY(r);
+	r = s->b->recover(s->work.db, clock_wall());
+	if (r == STORE_OK)
+		r = name_store(s, &name, &highest);
+	if (r == STORE_OK)
+		r = s->b->commit(s->work.db);
+	if (r != STORE_OK) {
+		s->b->rollback(s->work.db);
+		return r;
+	}
+	s->work.highest_id = s->work.highest_id_written = highest;
+	id_init(name, highest);
+	return STORE_OK;
+}
+
+static bool
+open_connections(struct store *s, const char *path, struct buf *error)
+{
+	s->work.db = s->b->open(path, error);
+	if (s->work.db == NULL)
+		return false;
+	if (recover(s) != STORE_OK) {
+		buf_printf(error,
+			   "cannot use the store %s: %s; see that its disk has space and works, "
+			   "or put a backup in its place",
+			   path, s->work.db->error);
+	} else {
+		s->reader = s->b->open_reader(s->work.db, error);
+		if (s->reader != NULL)
+			return true;
+	}
+	s->b->close(s->work.db);
+	return false;
+}
+
+struct store *
+store_open_backend(const struct backend *b, const struct store_options *options, struct buf *error)
+{
+	struct store *s = mem_zalloc(sizeof(*s));
+
+	s->b = s->work.b = b;
+	store_set_limits(s, options->size_limit, options->min_free_space);
+	if (!open_connections(s, options->path, error)) {
+		free(s);
+		return NULL;
+	}
+	writer_check_room(s);
+	writer_start(s);
+	return s;
+}
+
+struct store *
+store_open(const struct store_options *options, struct buf *error)
+{
+	bool memory = strcmp(options->path, "memory:") == 0;
+
+	return store_open_backend(memory ? &backend_memory : &backend_sqlite, options, error);
+}
+
+void
+store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	writer_stop(s);
+	work_free(&s->work);
+	s->b->close(s->reader);
+	s->b->close(s->work.db);
+	free(s);
+}
+
+/* ---- room ---- */
+
+bool
+store_has_room(const struct store *s, const char **why)
+{
+	static const char *const reasons[] = {
+	    [ROOM_OK] = "",
+	    [ROOM_OVER_LIMIT] = "the quarantine is full: release, discard or purge, or raise "
+				"quarantine_limit",
+	    [ROOM_DISK_LOW] = "the disk has less than min_free_space left: make room on it",
+	    [ROOM_DISK_FULL] = "the disk is full: make room on it",
+	    [ROOM_BROKEN] = "the store cannot be written: see the log and the disk",
+	};
+	int trouble = atomic_load_explicit(&s->trouble, memory_order_relaxed);
+	int room =
+	    trouble != ROOM_OK ? trouble : atomic_load_explicit(&s->room, memory_order_relaxed);
+
+	if (why != NULL)
+		*why = reasons[room];
+	return room == ROOM_OK;
+}
+
+void
+store_set_limits(struct store *s, uint64_t size_limit, uint64_t min_free_space)
+{
+	atomic_store(&s->size_limit, size_limit);
+	atomic_store(&s->min_free_space, min_free_space);
+}
+
+/* ---- freeing ---- */
+
+void
+store_due_free(struct store_due *due, size_t count)
+{
+	size_t i, k;
+
+	for (i = 0; i < count; i++) {
+		for (k = 0; k < due[i].count; k++)
+			free(due[i].deliveries[k].address);
+		free(due[i].deliveries);
+		free(due[i].environment);
+		free(due[i].source);
+	}
+	free(due);
+}
+
+void
+store_alerts_free(struct store_alert *alerts, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		free(alerts[i].event);
+		free(alerts[i].channel);
+		free(alerts[i].environment);
+		free(alerts[i].text);
+		free(alerts[i].who);
+		free(alerts[i].reason);
+	}
+	free(alerts);
+}

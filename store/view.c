@@ -1,0 +1,549 @@
+/*
+ * Reading for people: lists and sums over what the backend lists. Called by control/ and the
+ * daemon, each view on one thread with its own connection; nothing here writes. What a list needs
+ * in memory is freed before it returns.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/work_batch.h"
+#include "store/writer.h"
+
+struct store_view {
+	const struct backend *b;
+	struct db *db;
+	int depth; /* a callback may ask for more */
+};
+
+struct store_view *
+store_view_open(struct store *s, struct buf *error)
+{
+	struct store_view *v;
+	struct db *db = s->b->open_reader(s->work.db, error);
+
+	if (db == NULL)
+		return NULL;
+	v = mem_zalloc(sizeof(*v));
+	v->b = s->b;
+	v->db = db;
+	return v;
+}
+
+void
+store_view_close(struct store_view *v)
+{
+	if (v == NULL)
+		return;
+	v->b->close(v->db);
+	free(v);
+}
+
+/* All that one call reads is of one moment. */
+static enum store_result
+view_begin(struct store_view *v)
+{
+	enum store_result r = STORE_OK;
+
+	if (v->depth == 0)
+		r = v->b->begin(v->db, false);
+	if (r == STORE_OK)
+		v->depth++;
+	return r;
+}
+
+static enum store_result
+view_end(struct store_view *v, enum store_result r)
+{
+	if (--v->depth == 0)
+		v->b->rollback(v->db);
+	if (r != STORE_OK && r != STORE_MISSING)
+		log_warn("- store.read_failed error=%s", log_safe(v->db->error));
+	return r;
+}
+
+/* ---- batches ---- */
+
+struct batch_call {
+	bool (*row)(void *context, const struct store_batch *b);
+	void *context;
+	bool found;
+};
+
+static bool
+give_batch(void *context, const struct batch_row *b)
+{
+	struct batch_call *call = context;
+
+	call->found = true;
+	return call->row(call->context, &b->b);
+}
+
+enum store_result
+store_view_batches(struct store_view *v, int state, bool all,
+		   bool (*row)(void *context, const struct store_batch *b), void *context)
+{
+	struct batch_call call = {row, context, false};
+	struct batch_query q = {.states = 0};
+
+	if (state >= 0)
+		q.states = 1U << state;
+	else if (!all)
+		q.states =
+		    1U << STORE_BATCH_HELD | 1U << STORE_BATCH_RELEASING | 1U << STORE_BATCH_PAUSED;
+	TRY(view_begin(v));
+	return view_end(v, v->b->batch_list(v->db, &q, give_batch, &call));
+}
+
+enum store_result
+store_view_batch(struct store_view *v, int64_t id,
+		 bool (*row)(void *context, const struct store_batch *b), void *context)
+{
+	struct batch_call call = {row, context, false};
+	struct batch_query q = {.id = id};
+	enum store_result r;
+
+	if (id <= 0)
+		return STORE_MISSING;
+	TRY(view_begin(v));
+	r = view_end(v, v->b->batch_list(v->db, &q, give_batch, &call));
+	return r == STORE_OK && !call.found ? STORE_MISSING : r;
+}
+
+/* ---- deliveries ---- */
+
+struct delivery_call {
+	bool (*row)(void *context, const struct store_delivery *d);
+	void *context;
+};
+
+static bool
+give_delivery(void *context, const struct delivery_row *d)
+{
+	const struct delivery_call *call = context;
+	struct store_delivery out = {
+	    .id = d->id,
+	    .number = d->number,
+	    .state = d->state,
+	    .batch = d->batch,
+	    .environment = d->environment_name,
+	    .source = d->source,
+	    .sender = d->sender,
+	    .recipient = d->recipient,
+	    .final = d->final,
+	    .subject = d->subject,
+	    .rule = d->rule,
+	    .reason = d->reason,
+	    .reply = d->reply,
+	    .bytes = d->bytes,
+	    .accepted_at = d->accepted_at,
+	    .due_at = d->due_at,
+	    .changed_at = d->changed_at,
+	    .tries = d->tries,
+	};
+
+	return call->row(call->context, &out);
+}
+
+enum store_result
+store_view_deliveries(struct store_view *v, const struct store_filter *f,
+		      bool (*row)(void *context, const struct store_delivery *d), void *context)
+{
+	struct delivery_call call = {row, context};
+	struct delivery_query q = {.batch = f->batch,
+				   .message = f->message,
+				   .after = f->after,
+				   .limit = f->limit,
+				   .states = f->state >= 0 ? 1U << f->state : 0};
+	enum store_result r = STORE_OK;
+
+	TRY(view_begin(v));
+	if (f->environment != NULL)
+		r = v->b->environment(v->db, f->environment, false, &q.environment);
+	if (r == STORE_MISSING) /* no mail of it yet: an empty list */
+		return view_end(v, STORE_OK);
+	if (r == STORE_OK)
+		r = v->b->delivery_list(v->db, &q, give_delivery, &call);
+	return view_end(v, r);
+}
+
+enum store_result
+store_view_recent(struct store_view *v, int64_t since,
+		  bool (*row)(void *context, const struct store_delivery *d), void *context)
+{
+	struct delivery_call call = {row, context};
+	struct delivery_query q = {.id_from = work_id_at(since), .counted = true};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->delivery_list(v->db, &q, give_delivery, &call));
+}
+
+/* ---- sums over one batch ---- */
+
+struct tally {
+	UT_hash_handle hh;
+	uint64_t count;
+	int64_t at; /* arrivals: the key */
+	char value[];
+};
+
+struct tallying {
+	struct tally *table;
+	const char *what;
+	int64_t opened_at, step;
+};
+
+static struct tally *
+tally_text(struct tallying *t, const char *value)
+{
+	struct tally *one;
+	size_t len = strlen(value);
+
+	HASH_FIND(hh, t->table, value, len, one);
+	if (one == NULL) {
+		one = mem_zalloc(sizeof(*one) + len + 1);
+		memcpy(one->value, value, len);
+		HASH_ADD_KEYPTR(hh, t->table, one->value, len, one);
+	}
+	one->count++;
+	return one;
+}
+
+/* Addresses that differ in case only are one person; domains are the same in any case. */
+static bool
+tally_delivery(void *context, const struct delivery_row *d)
+{
+	struct tallying *t = context;
+	const char *at;
+	char *lower;
+
+	if (strcmp(t->what, "subject") == 0) {
+		tally_text(t, d->subject);
+		return true;
+	}
+	at = strcmp(t->what, "domain") == 0 ? strrchr(d->recipient, '@') : NULL;
+	lower = mem_strdup(at != NULL ? at + 1 : d->recipient);
+	text_lower(lower);
+	tally_text(t, lower);
+	free(lower);
+	return true;
+}
+
+static bool
+tally_arrival(void *context, const struct delivery_row *d)
+{
+	struct tallying *t = context;
+	int64_t since = d->accepted_at - t->opened_at, at;
+	struct tally *one;
+
+	at = since / t->step - (since % t->step < 0); /* what was pulled in came before */
+	HASH_FIND(hh, t->table, &at, sizeof(at), one);
+	if (one == NULL) {
+		one = mem_zalloc(sizeof(*one));
+		one->at = at;
+		HASH_ADD(hh, t->table, at, sizeof(at), one);
+	}
+	one->count++;
+	return true;
+}
+
+static void
+tally_free(struct tallying *t)
+{
+	struct tally *one, *next;
+
+	HASH_ITER(hh, t->table, one, next)
+	{
+		HASH_DEL(t->table, one);
+		free(one);
+	}
+}
+
+static int
+most_first(struct tally *a, struct tally *b)
+{
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	return strcmp(a->value, b->value);
+}
+
+static int
+earliest_first(struct tally *a, struct tally *b)
+{
+	return a->at < b->at ? -1 : a->at > b->at;
+}
+
+static enum store_result
+tally_batch(struct store_view *v, int64_t batch, delivery_row_fn *row, struct tallying *t)
+{
+	struct delivery_query q = {.batch = batch, .unordered = true};
+
+	return v->b->delivery_list(v->db, &q, row, t);
+}
+
+enum store_result
+store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out)
+{
+	struct tallying t = {.what = "recipient"};
+	enum store_result r;
+
+	TRY(view_begin(v));
+	r = view_end(v, tally_batch(v, batch, tally_delivery, &t));
+	*out = HASH_COUNT(t.table);
+	tally_free(&t);
+	return r;
+}
+
+enum store_result
+store_view_top(struct store_view *v, int64_t batch, const char *what, uint32_t limit,
+	       bool (*row)(void *context, const char *value, uint64_t count), void *context)
+{
+	struct tallying t = {.what = what};
+	struct tally *one;
+	enum store_result r;
+
+	TRY(view_begin(v));
+	r = view_end(v, tally_batch(v, batch, tally_delivery, &t));
+	HASH_SORT(t.table, most_first);
+	for (one = t.table; r == STORE_OK && one != NULL && limit > 0; one = one->hh.next, limit--)
+		if (!row(context, one->value, one->count))
+			break;
+	tally_free(&t);
+	return r;
+}
+
+static bool
+see_opened(void *context, const struct store_batch *b)
+{
+	*(int64_t *)context = b->opened_at;
+	return false;
+}
+
+enum store_result
+store_view_arrivals(struct store_view *v, int64_t batch, int64_t step,
+		    bool (*row)(void *context, int64_t at, uint64_t count), void *context)
+{
+	struct tallying t = {.step = step > 0 ? step : 1};
+	struct tally *one;
+	enum store_result r;
+
+	TRY(view_begin(v));
+	r = store_view_batch(v, batch, see_opened, &t.opened_at);
+	if (r == STORE_OK)
+		r = tally_batch(v, batch, tally_arrival, &t);
+	view_end(v, r);
+	HASH_SORT(t.table, earliest_first);
+	for (one = t.table; r == STORE_OK && one != NULL; one = one->hh.next)
+		if (!row(context, t.opened_at + one->at * t.step, one->count))
+			break;
+	tally_free(&t);
+	return r;
+}
+
+/* ---- the whole store ---- */
+
+struct count_row {
+	int64_t environment;
+	char *name;
+	enum store_state state;
+	uint64_t count;
+	int64_t oldest_at, next_due_at;
+};
+
+struct counting {
+	struct count_row *rows;
+	size_t count;
+};
+
+static bool
+keep_count(void *context, int64_t environment, const char *name, enum store_state state,
+	   uint64_t count)
+{
+	struct counting *c = context;
+
+	c->rows = mem_resize_array(c->rows, c->count + 1, sizeof(*c->rows));
+	c->rows[c->count++] = (struct count_row){
+	    .environment = environment, .name = mem_strdup(name), .state = state, .count = count};
+	return true;
+}
+
+static bool
+see_oldest(void *context, const struct delivery_row *d)
+{
+	((struct count_row *)context)->oldest_at = d->accepted_at;
+	return false;
+}
+
+static bool
+see_due(void *context, const struct delivery_row *d)
+{
+	((struct count_row *)context)->next_due_at = d->due_at;
+	return false;
+}
+
+static enum store_result
+fill_count(struct store_view *v, struct count_row *c)
+{
+	struct delivery_query q = {
+	    .environment = c->environment, .states = 1U << c->state, .limit = 1};
+
+	TRY(v->b->delivery_list(v->db, &q, see_oldest, c));
+	if (c->state != STORE_QUEUED && c->state != STORE_WAITING)
+		return STORE_OK;
+	q.due = DUE_SET;
+	q.order_due = true;
+	return v->b->delivery_list(v->db, &q, see_due, c);
+}
+
+enum store_result
+store_view_counts(struct store_view *v,
+		  bool (*row)(void *context, const char *environment, enum store_state state,
+			      uint64_t count, int64_t oldest_accepted_at, int64_t next_due_at),
+		  void *context)
+{
+	struct counting all = {.count = 0};
+	enum store_result r;
+	bool more = true;
+	size_t i;
+
+	TRY(view_begin(v));
+	r = v->b->count_list(v->db, keep_count, &all);
+	for (i = 0; i < all.count && r == STORE_OK; i++)
+		r = fill_count(v, &all.rows[i]);
+	view_end(v, r);
+	for (i = 0; i < all.count; i++) {
+		struct count_row *c = &all.rows[i];
+
+		if (r == STORE_OK && more)
+			more =
+			    row(context, c->name, c->state, c->count, c->oldest_at, c->next_due_at);
+		free(c->name);
+	}
+	free(all.rows);
+	return r;
+}
+
+static void
+add_upto(struct buf *out, const char *data, size_t len, size_t max, bool *cut)
+{
+	size_t room = max - out->len;
+
+	if (len > room)
+		*cut = true;
+	buf_add(out, data, len < room ? len : room);
+}
+
+enum store_result
+store_view_raw(struct store_view *v, uint64_t id, size_t max, struct buf *out, bool *cut)
+{
+	struct message *m = message_new();
+	struct chunk *chunk;
+	uint32_t i, n = 0;
+	enum store_result r = view_begin(v);
+
+	if (r != STORE_OK) {
+		message_free(m);
+		return r;
+	}
+	*cut = false;
+	max = out->len + max < max ? SIZE_MAX : out->len + max;
+	r = v->b->message_load(v->db, id, m, &n);
+	if (r == STORE_OK) {
+		add_upto(out, buf_text(&m->header), m->header.len, max, cut);
+		add_upto(out, "\r\n", 2, max, cut);
+		STAILQ_FOREACH (chunk, &m->body.list, next)
+			add_upto(out, chunk->data, chunk->len, max, cut);
+	}
+	for (i = 1; i < n && r == STORE_OK && !*cut; i++) {
+		r = v->b->chunk_load(v->db, id, i, &chunk);
+		if (r != STORE_OK)
+			break;
+		add_upto(out, chunk->data, chunk->len, max, cut);
+		chunk_unref(chunk);
+	}
+	message_free(m);
+	return view_end(v, r);
+}
+
+struct audit_call {
+	bool (*row)(void *context, const struct store_audit *a);
+	void *context;
+};
+
+static bool
+give_audit(void *context, const struct audit_row *a)
+{
+	static const char digits[] = "0123456789abcdef";
+	const struct audit_call *call = context;
+	char hex[2 * AUDIT_HASH_BYTES + 1] = "";
+	int i;
+
+	for (i = 0; i < AUDIT_HASH_BYTES; i++) {
+		hex[2 * i] = digits[a->hash[i] >> 4];
+		hex[2 * i + 1] = digits[a->hash[i] & 15];
+	}
+	return call->row(call->context, &(struct store_audit){.id = a->id,
+							      .at = a->at,
+							      .who = a->who,
+							      .action = a->action,
+							      .object = a->object,
+							      .reason = a->reason,
+							      .detail = a->detail,
+							      .hash = hex});
+}
+
+enum store_result
+store_view_audit(struct store_view *v, int64_t after, uint32_t last, uint32_t limit,
+		 bool (*row)(void *context, const struct store_audit *a), void *context)
+{
+	struct audit_call call = {row, context};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->audit_list(v->db, after, last, limit, give_audit, &call));
+}
+
+enum store_result
+store_view_holds(struct store_view *v, bool (*row)(void *context, const struct store_hold *h),
+		 void *context)
+{
+	TRY(view_begin(v));
+	return view_end(v, v->b->hold_list(v->db, row, context));
+}
+
+struct backlog {
+	uint64_t *pending, *failed;
+	int64_t *oldest_at;
+};
+
+static bool
+see_backlog(void *context, const struct outbox_row *o)
+{
+	struct backlog *b = context;
+
+	if (o->state == OUTBOX_FAILED) {
+		(*b->failed)++;
+		return true;
+	}
+	(*b->pending)++;
+	if (*b->oldest_at == 0 || o->event.at < *b->oldest_at)
+		*b->oldest_at = o->event.at;
+	return true;
+}
+
+enum store_result
+store_view_alert_backlog(struct store_view *v, uint64_t *pending, uint64_t *failed,
+			 int64_t *oldest_at)
+{
+	struct backlog b = {pending, failed, oldest_at};
+	struct outbox_query q = {.limit = 0};
+
+	*pending = *failed = 0;
+	*oldest_at = 0;
+	TRY(view_begin(v));
+	return view_end(v, v->b->outbox_list(v->db, &q, see_backlog, &b));
+}

@@ -1,0 +1,318 @@
+/*
+ * One transaction's memory, and the state machine of deliveries: every change of a state goes
+ * through work_add(), work_move() and work_delete(). Called by the job_*.c files and the writer, on
+ * the writer's thread; the writer frees it. Batches and holds are in work_batch.c.
+ */
+#include "store/work.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "store/work_batch.h"
+
+/* Which state may follow which (DESIGN 3). */
+static const unsigned delivery_moves[STORE_STATE_COUNT] = {
+    [STORE_QUEUED] = 1U << STORE_QUEUED | 1U << STORE_SENT | 1U << STORE_FAILED | 1U << STORE_HELD,
+    [STORE_WAITING] = 1U << STORE_QUEUED | 1U << STORE_HELD,
+    [STORE_HELD] = 1U << STORE_QUEUED | 1U << STORE_DISCARDED,
+    [STORE_DISCARDED] = 1U << STORE_HELD,
+};
+
+void
+work_drop_job(struct work *w)
+{
+	SLIST_INIT(&w->batches);
+	arena_free(&w->arena);
+	w->new_message = 0;
+}
+
+void
+work_forget(struct work *w)
+{
+	size_t i;
+
+	work_drop_job(w);
+	for (i = 0; i < w->environment_count; i++)
+		free(w->environments[i].name);
+	free(w->environments);
+	w->environments = NULL;
+	w->environment_count = 0;
+	w->highest_id = w->highest_id_written;
+	w->held = w->dropped = 0;
+	work_holds_changed(w);
+}
+
+void
+work_free(struct work *w)
+{
+	work_forget(w);
+}
+
+enum store_result
+work_flush(struct work *w)
+{
+	size_t i;
+	int state;
+
+	for (i = 0; i < w->environment_count; i++) {
+		struct work_environment *e = &w->environments[i];
+
+		for (state = 0; state < STORE_STATE_COUNT; state++) {
+			if (e->counts[state] == 0)
+				continue;
+			TRY(w->b->count_add(w->db, e->number, (enum store_state)state,
+					    e->counts[state]));
+			e->counts[state] = 0;
+		}
+	}
+	if (w->highest_id > w->highest_id_written)
+		TRY(w->b->meta_set(w->db, "last_id", (int64_t)w->highest_id));
+	return STORE_OK;
+}
+
+void
+work_committed(struct work *w)
+{
+	w->highest_id_written = w->highest_id;
+	metric_add(METRIC_RECIPIENTS_HELD, w->held);
+	metric_add(METRIC_RECIPIENTS_DROPPED, w->dropped);
+	w->held = w->dropped = 0;
+}
+
+static struct work_environment *
+environment_by_number(struct work *w, int64_t number)
+{
+	size_t i;
+
+	for (i = 0; i < w->environment_count; i++)
+		if (w->environments[i].number == number)
+			return &w->environments[i];
+	return NULL;
+}
+
+static struct work_environment *
+environment_add(struct work *w, int64_t number, const char *name)
+{
+	struct work_environment *e;
+
+	w->environments = mem_resize_array(w->environments, w->environment_count + 1, sizeof(*e));
+	e = &w->environments[w->environment_count++];
+	*e = (struct work_environment){.number = number, .name = mem_strdup(name)};
+	return e;
+}
+
+enum store_result
+work_environment(struct work *w, const char *name, bool make, struct work_environment **out)
+{
+	int64_t number;
+	size_t i;
+
+	for (i = 0; i < w->environment_count; i++) {
+		*out = &w->environments[i];
+		if (strcmp((*out)->name, name) == 0)
+			return STORE_OK;
+	}
+	TRY(w->b->environment(w->db, name, make, &number));
+	*out = environment_add(w, number, name);
+	return STORE_OK;
+}
+
+static void
+count(struct work *w, const struct delivery_row *d, enum store_state state, int n)
+{
+	struct work_environment *e = environment_by_number(w, d->environment);
+
+	if (e == NULL)
+		e = environment_add(w, d->environment, d->environment_name);
+	e->counts[state] += n;
+}
+
+const char *
+work_environment_name(struct work *w, int64_t number)
+{
+	struct work_environment *e = environment_by_number(w, number);
+
+	return e != NULL ? e->name : "";
+}
+
+static void
+count_metrics(struct work *w, enum store_state from, enum store_state to)
+{
+	if (to == STORE_HELD && from != STORE_DISCARDED && from != STORE_HELD)
+		w->held++;
+	if (to == STORE_DROPPED)
+		w->dropped++;
+}
+
+enum store_result
+work_add(struct work *w, const struct delivery_row *d)
+{
+	TRY(w->b->delivery_add(w->db, d));
+	count(w, d, d->state, 1);
+	count_metrics(w, STORE_STATE_COUNT, d->state);
+	if (d->batch != 0)
+		TRY(work_batch_enter(w, d));
+	return STORE_OK;
+}
+
+enum store_result
+work_move(struct work *w, const struct delivery_row *d, const struct delivery_row *next)
+{
+	char id[ID_DELIVERY_BYTES];
+
+	if ((delivery_moves[d->state] >> next->state & 1) == 0)
+		panic("delivery %s must not go from %s to %s",
+		      id_format_delivery(d->id, d->number, id), store_state_name(d->state),
+		      store_state_name(next->state));
+	if (next->batch != d->batch) {
+		/* Entered while the row is not there yet, left when it is gone: each looks
+		 * whether other deliveries of the message stand in the batch. */
+		if (next->batch != 0)
+			TRY(work_batch_enter(w, next));
+		TRY(w->b->delivery_set(w->db, next));
+		if (d->batch != 0)
+			TRY(work_batch_leave(w, d));
+	} else {
+		TRY(w->b->delivery_set(w->db, next));
+		if (d->batch != 0)
+			TRY(work_batch_change(w, d->batch, d->state, next->state));
+	}
+	if (d->state != next->state) {
+		count(w, d, d->state, -1);
+		count(w, d, next->state, 1);
+		count_metrics(w, d->state, next->state);
+		log_debug("%s delivery from=%s to=%s", id_format_delivery(d->id, d->number, id),
+			  store_state_name(d->state), store_state_name(next->state));
+	}
+	return STORE_OK;
+}
+
+enum store_result
+work_delete(struct work *w, const struct delivery_row *d)
+{
+	TRY(w->b->delivery_delete(w->db, d->id, d->number));
+	count(w, d, d->state, -1);
+	return STORE_OK;
+}
+
+/* ---- lists ---- */
+
+struct listing {
+	struct work *w;
+	struct delivery_row *rows;
+	size_t count, cap;
+	bool strings;
+};
+
+const char *
+work_copy(struct work *w, const char *text)
+{
+	return text == NULL || *text == '\0' ? "" : arena_strdup(&w->arena, text);
+}
+
+/* Neighbours mostly share these: one copy then. */
+static const char *
+copy_like(struct work *w, const char *text, const char *last)
+{
+	return last != NULL && strcmp(text, last) == 0 ? last : work_copy(w, text);
+}
+
+static bool
+take_row(void *context, const struct delivery_row *d)
+{
+	struct listing *l = context;
+	struct delivery_row *to, *last;
+
+	if (l->count == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 16;
+		l->rows = mem_resize_array(l->rows, l->cap, sizeof(*l->rows));
+	}
+	last = l->count > 0 ? &l->rows[l->count - 1] : NULL;
+	to = &l->rows[l->count++];
+	*to = *d;
+	to->environment_name =
+	    copy_like(l->w, d->environment_name, last ? last->environment_name : NULL);
+	to->source = copy_like(l->w, d->source, last ? last->source : NULL);
+	to->sender = copy_like(l->w, d->sender, last ? last->sender : NULL);
+	to->subject = copy_like(l->w, d->subject, last ? last->subject : NULL);
+	to->recipient = l->strings ? work_copy(l->w, d->recipient) : NULL;
+	to->final = l->strings ? work_copy(l->w, d->final) : NULL;
+	to->rule = to->reason = to->reply = NULL; /* unchanged, for delivery_set() */
+	return true;
+}
+
+enum store_result
+work_list(struct work *w, const struct delivery_query *q, bool strings, struct delivery_row **rows,
+	  size_t *count_out)
+{
+	struct listing l = {.w = w, .strings = strings};
+	enum store_result r = w->b->delivery_list(w->db, q, take_row, &l);
+
+	*rows = NULL;
+	*count_out = 0;
+	if (r == STORE_OK && l.count > 0) {
+		*rows = arena_alloc(&w->arena, l.count * sizeof(*l.rows));
+		memcpy(*rows, l.rows, l.count * sizeof(*l.rows));
+		*count_out = l.count;
+	}
+	free(l.rows);
+	return r;
+}
+
+/* ---- audit and alerts ---- */
+
+enum store_result
+work_audit(struct work *w, int64_t at, const char *who, const char *action, const char *object,
+	   const char *reason, const char *detail)
+{
+	unsigned char before[AUDIT_HASH_BYTES];
+	struct audit_row a = {
+	    .at = at,
+	    .who = who != NULL && *who != '\0' ? who : "gate",
+	    .action = action,
+	    .object = object != NULL ? object : "",
+	    .reason = reason != NULL ? reason : "",
+	    .detail = detail != NULL ? detail : "",
+	};
+
+	TRY(w->b->audit_last(w->db, &a.id, before));
+	a.id++;
+	audit_hash(before, &a);
+	return w->b->audit_add(w->db, &a);
+}
+
+static const char *
+one_line(struct work *w, const char *text)
+{
+	char *line, *p;
+
+	if (text == NULL || *text == '\0')
+		return "";
+	line = arena_strdup(&w->arena, text);
+	for (p = line; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	return line;
+}
+
+enum store_result
+work_alert(struct work *w, const struct event_row *e)
+{
+	struct event_row row = *e;
+
+	row.text = one_line(w, e->text);
+	row.who = e->who != NULL ? e->who : "";
+	row.reason = e->reason != NULL ? e->reason : "";
+	row.environment = e->environment != NULL ? e->environment : "";
+	return w->b->event_add(w->db, &row);
+}
+
+uint64_t
+work_id_at(int64_t wall)
+{
+	return wall > 0 ? (uint64_t)(wall / 1000) << 16 : 0;
+}

@@ -1,0 +1,93 @@
+/*
+ * What one transaction of the writer knows: its connection, the environments' numbers, the
+ * batches the job in progress has touched, and what is added up until the commit. Deliveries and
+ * batches change their state here and nowhere else. Writer thread only.
+ */
+#ifndef STORE_WORK_H
+#define STORE_WORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/arena.h"
+#include "store/backend.h"
+
+/* The numbers of enum gate_scope (filters/gate.h), which this room cannot include. */
+enum { HOLD_EVERYTHING, HOLD_ENVIRONMENT, HOLD_SOURCE };
+
+struct work_environment {
+	int64_t number;
+	char *name;
+	int64_t counts[STORE_STATE_COUNT]; /* changes since the last commit */
+};
+
+/* A batch in the hands of one job: read once, written once. In the job's arena. */
+struct work_batch {
+	SLIST_ENTRY(work_batch) next;
+	struct batch_row row;
+	uint64_t last_message; /* counted in already */
+	bool dirty;
+	bool opened; /* by this job: audit and alert are still to be written */
+	bool joined; /* deliveries came in: look whether it has grown tenfold */
+};
+
+struct work {
+	const struct backend *b;
+	struct db *db;
+	struct arena arena; /* of one job */
+	SLIST_HEAD(, work_batch) batches;
+	struct work_environment *environments;
+	size_t environment_count;
+	struct store_hold *holds; /* panic buttons; strings owned */
+	size_t hold_count;
+	bool holds_known;
+	uint64_t highest_id, highest_id_written;
+	uint64_t new_message;  /* of the ADD in progress: no batch can have counted it */
+	int64_t held, dropped; /* for the metrics, at commit */
+};
+
+void work_free(struct work *w);
+/* After a rollback: nothing that was remembered can be trusted. */
+void work_forget(struct work *w);
+/* The job is done: writes its batches with their audit and alert rows. */
+enum store_result work_end_job(struct work *w, int64_t now);
+/* The job has changed nothing, or its transaction was rolled back. */
+void work_drop_job(struct work *w);
+/* Before the commit: the counts and the highest id. */
+enum store_result work_flush(struct work *w);
+/* After the commit: metrics. */
+void work_committed(struct work *w);
+
+/* STORE_MISSING if it is not known and `make` is false. The struct is good until the next call. */
+enum store_result work_environment(struct work *w, const char *name, bool make,
+				   struct work_environment **out);
+const char *work_environment_name(struct work *w, int64_t number);
+
+/* A new delivery, in any state that STORE_ADD may give it. */
+enum store_result work_add(struct work *w, const struct delivery_row *d);
+/*
+ * The one place where a stored delivery changes its state: asserts that DESIGN 3 allows it, keeps
+ * the counts and its batches' counters. `next` is `d` with the changes made.
+ */
+enum store_result work_move(struct work *w, const struct delivery_row *d,
+			    const struct delivery_row *next);
+/* The row goes for good; a batch's counters stay, as history. */
+enum store_result work_delete(struct work *w, const struct delivery_row *d);
+/*
+ * The rows that match, copied into the job's arena; recipient and final only with `strings`; rule,
+ * reason and reply are NULL, which leaves them as they are in work_move().
+ */
+enum store_result work_list(struct work *w, const struct delivery_query *q, bool strings,
+			    struct delivery_row **rows, size_t *count);
+
+enum store_result work_audit(struct work *w, int64_t at, const char *who, const char *action,
+			     const char *object, const char *reason, const char *detail);
+/* One line for people; control characters in it become spaces. */
+enum store_result work_alert(struct work *w, const struct event_row *e);
+
+/* Message ids carry their time: the lowest id of that moment. */
+uint64_t work_id_at(int64_t wall);
+const char *work_copy(struct work *w, const char *text);
+
+#endif

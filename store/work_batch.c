@@ -1,0 +1,457 @@
+/*
+ * Batches within one transaction: opened or joined, counted, announced, closed; and the panic
+ * buttons, which hold into a batch of their own. Called by work.c and the job_*.c files on the
+ * writer's thread; everything lives in the job's arena, but the holds, which work.c forgets.
+ *
+ * A batch's counters: recipients = held + released + discarded; released = queued + sent + failed.
+ * Purged deliveries stay counted where they ended.
+ */
+#include "store/work_batch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "base/units.h"
+
+uint64_t
+work_batch_queued(const struct store_batch *b)
+{
+	return b->released - b->sent - b->failed;
+}
+
+/* Out of the counters alone, so that it cannot disagree with them. */
+static enum store_batch_state
+state_of(const struct store_batch *b)
+{
+	if (b->held > 0 || (b->collecting && b->recipients == 0))
+		return STORE_BATCH_HELD;
+	if (work_batch_queued(b) > 0)
+		return STORE_BATCH_RELEASING;
+	return b->discarded > 0 ? STORE_BATCH_DISCARDED : STORE_BATCH_RELEASED;
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	struct work *w;
+	struct work_batch *batch;
+};
+
+static bool
+read_batch(void *context, const struct batch_row *row)
+{
+	struct reading *r = context;
+	struct work_batch *wb = arena_zalloc(&r->w->arena, sizeof(*wb));
+	struct store_batch *b = &wb->row.b;
+
+	wb->row = *row;
+	b->environment = work_copy(r->w, row->b.environment);
+	b->rule = work_copy(r->w, row->b.rule);
+	b->key = work_copy(r->w, row->b.key);
+	b->source = work_copy(r->w, row->b.source);
+	b->sender = work_copy(r->w, row->b.sender);
+	b->subject = work_copy(r->w, row->b.subject);
+	b->decided_by = work_copy(r->w, row->b.decided_by);
+	b->decided_reason = work_copy(r->w, row->b.decided_reason);
+	r->batch = wb;
+	return false;
+}
+
+enum store_result
+work_batch(struct work *w, int64_t id, struct work_batch **out)
+{
+	struct batch_query q = {.id = id};
+	struct reading reading = {.w = w};
+
+	SLIST_FOREACH (*out, &w->batches, next)
+		if ((*out)->row.b.id == id)
+			return STORE_OK;
+	TRY(w->b->batch_list(w->db, &q, read_batch, &reading));
+	if (reading.batch == NULL)
+		return STORE_MISSING;
+	*out = reading.batch;
+	SLIST_INSERT_HEAD(&w->batches, *out, next);
+	return STORE_OK;
+}
+
+struct found {
+	int64_t ids[16]; /* one is the rule, two is a race; more cannot collect at once */
+	size_t count;
+};
+
+static bool
+find_batch(void *context, const struct batch_row *row)
+{
+	struct found *f = context;
+
+	f->ids[f->count++] = row->b.id;
+	return f->count < sizeof(f->ids) / sizeof(f->ids[0]);
+}
+
+enum store_result
+work_batch_close(struct work *w, uint64_t stream, int64_t but)
+{
+	struct batch_query q = {.stream = stream, .collecting = true};
+	struct found found = {.count = 0};
+	struct work_batch *wb;
+	size_t i;
+
+	TRY(w->b->batch_list(w->db, &q, find_batch, &found));
+	for (i = 0; i < found.count; i++) {
+		TRY(work_batch(w, found.ids[i], &wb));
+		if (but != 0 && wb->row.b.tripped_at == but)
+			continue;
+		wb->row.b.collecting = false;
+		wb->dirty = true;
+	}
+	return STORE_OK;
+}
+
+/* ---- counters ---- */
+
+static void
+count(struct store_batch *b, enum store_state state, int n)
+{
+	switch (state) {
+	case STORE_HELD:
+		b->held += (uint64_t)n;
+		break;
+	case STORE_SENT:
+		b->sent += (uint64_t)n;
+		b->released += (uint64_t)n;
+		break;
+	case STORE_FAILED:
+		b->failed += (uint64_t)n;
+		b->released += (uint64_t)n;
+		break;
+	case STORE_QUEUED:
+		b->released += (uint64_t)n;
+		break;
+	case STORE_DISCARDED:
+		b->discarded += (uint64_t)n;
+		break;
+	case STORE_WAITING:
+	case STORE_DROPPED:
+	case STORE_STATE_COUNT:
+		break;
+	}
+}
+
+static bool
+see_row(void *context, const struct delivery_row *d)
+{
+	(void)d;
+	*(bool *)context = true;
+	return false;
+}
+
+/* True if a delivery of the message stands in the batch as the table is now. */
+static enum store_result
+has_message(struct work *w, int64_t batch, uint64_t message, bool *out)
+{
+	struct delivery_query q = {
+	    .batch = batch, .message = message, .unordered = true, .limit = 1};
+
+	*out = false;
+	return w->b->delivery_list(w->db, &q, see_row, out);
+}
+
+enum store_result
+work_batch_enter(struct work *w, const struct delivery_row *d)
+{
+	struct work_batch *wb;
+	bool seen;
+
+	TRY(work_batch(w, d->batch, &wb));
+	if (wb->last_message != d->id) {
+		seen = false;
+		if (w->new_message != d->id)
+			TRY(has_message(w, d->batch, d->id, &seen));
+		if (!seen) {
+			wb->row.b.messages++;
+			wb->row.b.bytes += d->bytes;
+		}
+		wb->last_message = d->id;
+	}
+	wb->row.b.recipients++;
+	if (d->changed_at > wb->row.b.last_at)
+		wb->row.b.last_at = d->changed_at;
+	count(&wb->row.b, d->state, 1);
+	wb->dirty = wb->joined = true;
+	return STORE_OK;
+}
+
+enum store_result
+work_batch_change(struct work *w, int64_t id, enum store_state from, enum store_state to)
+{
+	struct work_batch *wb;
+
+	TRY(work_batch(w, id, &wb));
+	count(&wb->row.b, from, -1);
+	count(&wb->row.b, to, 1);
+	wb->dirty = true;
+	return STORE_OK;
+}
+
+enum store_result
+work_batch_leave(struct work *w, const struct delivery_row *d)
+{
+	struct work_batch *wb;
+	bool seen;
+
+	TRY(work_batch(w, d->batch, &wb));
+	TRY(has_message(w, d->batch, d->id, &seen));
+	if (!seen) {
+		wb->row.b.messages--;
+		wb->row.b.bytes -= d->bytes;
+		wb->last_message = 0;
+	}
+	wb->row.b.recipients--;
+	count(&wb->row.b, d->state, -1);
+	wb->dirty = true;
+	return STORE_OK;
+}
+
+/* ---- open or join ---- */
+
+/* What waits of the stream has not left: it is held too, and was no leak. */
+static enum store_result
+pull_in(struct work *w, struct work_batch *wb, const char *rule, int64_t now)
+{
+	struct delivery_query q = {.states = 1U << STORE_WAITING, .stream = wb->row.b.stream_hash};
+	struct delivery_row *rows, next;
+	size_t n, i;
+
+	TRY(work_list(w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++) {
+		next = rows[i];
+		next.state = STORE_HELD;
+		next.due_at = 0;
+		next.batch = wb->row.b.id;
+		next.rule = rule;
+		next.reason = "its stream tripped while it waited";
+		next.changed_at = now;
+		TRY(work_move(w, &rows[i], &next));
+	}
+	wb->row.b.leaked = wb->row.b.leaked > n ? wb->row.b.leaked - n : 0;
+	return STORE_OK;
+}
+
+static enum store_result
+open_batch(struct work *w, const struct verdict_stream *stream, const char *environment,
+	   const char *rule, int64_t now, struct work_batch **out)
+{
+	struct work_batch *wb = arena_zalloc(&w->arena, sizeof(*wb));
+	struct batch_query again = {.stream = stream->hash, .tripped_at = stream->tripped_at};
+	struct found found = {.count = 0};
+
+	/* Opened a second time under one trip (what was under way during a decision): the first
+	 * batch has told the leak. */
+	TRY(w->b->batch_list(w->db, &again, find_batch, &found));
+	wb->row.b = (struct store_batch){
+	    .state = STORE_BATCH_HELD,
+	    .collecting = true,
+	    .stream_hash = stream->hash,
+	    .tripped_at = stream->tripped_at,
+	    .opened_at = now,
+	    .last_at = now,
+	    .environment = work_copy(w, environment),
+	    .rule = work_copy(w, rule),
+	    .key = work_copy(w, stream->key),
+	    .source = work_copy(w, stream->source),
+	    .sender = work_copy(w, stream->sender),
+	    .subject = work_copy(w, stream->subject),
+	    .limit = stream->limit,
+	    .window = stream->window,
+	    .leaked = found.count > 0 ? 0 : stream->counted,
+	    .decided_by = "",
+	    .decided_reason = "",
+	};
+	TRY(w->b->batch_add(w->db, &wb->row));
+	wb->opened = wb->dirty = true;
+	SLIST_INSERT_HEAD(&w->batches, wb, next);
+	*out = wb;
+	return STORE_OK;
+}
+
+enum store_result
+work_batch_join(struct work *w, const struct verdict_stream *stream, const char *environment,
+		const char *rule, int64_t now, struct work_batch **out)
+{
+	struct batch_query q = {
+	    .stream = stream->hash, .tripped_at = stream->tripped_at, .collecting = true};
+	struct found found = {.count = 0};
+
+	SLIST_FOREACH (*out, &w->batches, next)
+		if ((*out)->row.b.stream_hash == stream->hash && (*out)->row.b.collecting &&
+		    (*out)->row.b.tripped_at == stream->tripped_at)
+			return STORE_OK;
+	TRY(w->b->batch_list(w->db, &q, find_batch, &found));
+	if (found.count > 0) {
+		TRY(work_batch(w, found.ids[0], out));
+	} else {
+		TRY(work_batch_close(w, stream->hash, stream->tripped_at));
+		TRY(open_batch(w, stream, environment, rule, now, out));
+	}
+	return pull_in(w, *out, (*out)->row.b.rule, now);
+}
+
+/* ---- the end of a job ---- */
+
+static const char *
+opened_text(struct work *w, const struct store_batch *b)
+{
+	const char *environment = *b->environment != '\0' ? b->environment : "mailfuse";
+	const char *from = *b->source != '\0' ? b->source : b->key;
+	char window[UNITS_BYTES];
+
+	if (b->limit == 0)
+		return arena_printf(&w->arena,
+				    "%s: %" PRIu64 " recipients by rule %s (%s): held as B%" PRId64,
+				    environment, b->recipients, b->rule, b->key, b->id);
+	return arena_printf(
+	    &w->arena, "%s: %" PRIu64 " recipients in %s from %s (limit %u): held as B%" PRId64,
+	    environment, b->recipients + b->leaked, units_format_duration(b->window, window), from,
+	    b->limit, b->id);
+}
+
+static enum store_result
+announce(struct work *w, struct work_batch *wb, int64_t now)
+{
+	const struct store_batch *b = &wb->row.b;
+	const char *object = arena_printf(&w->arena, "B%" PRId64, b->id);
+	struct event_row e = {.at = now,
+			      .batch = b->id,
+			      .count = (int64_t)b->recipients,
+			      .environment = b->environment,
+			      .who = "gate",
+			      .reason = b->rule};
+
+	if (wb->opened) {
+		e.event = "batch.opened";
+		e.text = opened_text(w, b);
+		TRY(work_audit(w, now, "gate", e.event, object, b->rule,
+			       arena_printf(&w->arena,
+					    "recipients=%" PRIu64 " leaked=%" PRIu64 " key=%s",
+					    b->recipients, b->leaked, b->key)));
+		log_info(
+		    "%s batch.opened environment=%s rule=%s recipients=%" PRIu64 " leaked=%" PRIu64,
+		    object, log_safe(b->environment), log_safe(b->rule), b->recipients, b->leaked);
+	} else if (b->recipients >= 10 * (wb->row.alerted > 0 ? wb->row.alerted : 1)) {
+		e.event = "batch.grown";
+		e.text = arena_printf(&w->arena,
+				      "%s: B%" PRId64 " has grown to %" PRIu64
+				      " recipients, and collects on",
+				      b->environment, b->id, b->recipients);
+	} else {
+		return STORE_OK;
+	}
+	wb->row.alerted = b->recipients;
+	wb->dirty = true;
+	return work_alert(w, &e);
+}
+
+enum store_result
+work_end_job(struct work *w, int64_t now)
+{
+	struct work_batch *wb;
+
+	SLIST_FOREACH (wb, &w->batches, next) {
+		if (wb->opened || wb->joined)
+			TRY(announce(w, wb, now));
+		if (!wb->dirty)
+			continue;
+		wb->row.b.state = state_of(&wb->row.b);
+		TRY(w->b->batch_set(w->db, &wb->row));
+	}
+	work_drop_job(w);
+	return STORE_OK;
+}
+
+/* ---- panic buttons ---- */
+
+void
+work_holds_changed(struct work *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->hold_count; i++) {
+		free((char *)w->holds[i].name);
+		free((char *)w->holds[i].reason);
+		free((char *)w->holds[i].who);
+	}
+	free(w->holds);
+	w->holds = NULL;
+	w->hold_count = 0;
+	w->holds_known = false;
+}
+
+static bool
+keep_hold(void *context, const struct store_hold *h)
+{
+	struct work *w = context;
+	struct store_hold *to;
+
+	w->holds = mem_resize_array(w->holds, w->hold_count + 1, sizeof(*to));
+	to = &w->holds[w->hold_count++];
+	*to = *h;
+	to->name = mem_strdup(h->name);
+	to->reason = mem_strdup(h->reason);
+	to->who = mem_strdup(h->who);
+	return true;
+}
+
+enum store_result
+work_hold_find(struct work *w, const char *environment, const char *source,
+	       const struct store_hold **out)
+{
+	size_t i;
+
+	*out = NULL;
+	if (!w->holds_known) {
+		TRY(w->b->hold_list(w->db, keep_hold, w));
+		w->holds_known = true;
+	}
+	for (i = 0; i < w->hold_count && *out == NULL; i++) {
+		const struct store_hold *h = &w->holds[i];
+
+		if (h->scope == HOLD_EVERYTHING ||
+		    (h->scope == HOLD_ENVIRONMENT && strcmp(h->name, environment) == 0) ||
+		    (h->scope == HOLD_SOURCE && strcmp(h->name, source) == 0))
+			*out = h;
+	}
+	return STORE_OK;
+}
+
+/* The same hash as filters/ gives the stream of a hold: both sides must change together. */
+static uint64_t
+hold_hash(const struct store_hold *h)
+{
+	int32_t scope = h->scope;
+	uint64_t hash = text_hash(TEXT_HASH_START, "panic", 6);
+
+	hash = text_hash(hash, &scope, sizeof(scope));
+	hash = text_hash(hash, h->name, strlen(h->name));
+	return hash != 0 ? hash : 1;
+}
+
+struct verdict_stream *
+work_hold_stream(struct work *w, const struct store_hold *h)
+{
+	struct verdict_stream *s = arena_zalloc(&w->arena, sizeof(*s));
+
+	s->hash = hold_hash(h);
+	s->tripped_at = h->since;
+	s->key =
+	    h->scope == HOLD_EVERYTHING
+		? "everything"
+		: arena_printf(&w->arena, "%s=%s",
+			       h->scope == HOLD_ENVIRONMENT ? "environment" : "source", h->name);
+	s->source = h->scope == HOLD_SOURCE ? work_copy(w, h->name) : "";
+	s->sender = s->subject = "";
+	return s;
+}

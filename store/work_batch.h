@@ -1,0 +1,41 @@
+/*
+ * Batches and panic buttons within one transaction: a batch is read once per job, its counters
+ * change in memory, and it is written once, with its audit and alert rows, when the job ends.
+ * Called by work.c and the job_*.c files; writer thread only.
+ */
+#ifndef STORE_WORK_BATCH_H
+#define STORE_WORK_BATCH_H
+
+#include "store/work.h"
+
+enum store_result work_batch(struct work *w, int64_t id, struct work_batch **out);
+/*
+ * The batch that collects this stream under this trip, opened if need be. What waits of the stream
+ * is pulled in. `rule` and `environment` are the delivery's that asks.
+ */
+enum store_result work_batch_join(struct work *w, const struct verdict_stream *stream,
+				  const char *environment, const char *rule, int64_t now,
+				  struct work_batch **out);
+/* A collecting batch of that stream stops doing so; another trip than `but` only, unless it is 0.
+ */
+enum store_result work_batch_close(struct work *w, uint64_t stream, int64_t but);
+
+/* The panic button that covers mail of this environment and source, or NULL in *out. */
+enum store_result work_hold_find(struct work *w, const char *environment, const char *source,
+				 const struct store_hold **out);
+/* The holds have changed. */
+void work_holds_changed(struct work *w);
+/* A hold as a stream, its strings in the job's arena. */
+struct verdict_stream *work_hold_stream(struct work *w, const struct store_hold *h);
+
+/* Released, and neither sent nor failed yet. */
+uint64_t work_batch_queued(const struct store_batch *b);
+
+/* For work.c: a delivery comes into a batch (before its row is written), changes in it, leaves it
+ * (after). */
+enum store_result work_batch_enter(struct work *w, const struct delivery_row *d);
+enum store_result work_batch_change(struct work *w, int64_t id, enum store_state from,
+				    enum store_state to);
+enum store_result work_batch_leave(struct work *w, const struct delivery_row *d);
+
+#endif

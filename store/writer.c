@@ -1,0 +1,389 @@
+/*
+ * The writer's and the reader's threads: queue, group commit, answers. Everything that writes the
+ * database is called from writer_run(). A job belongs to who submitted it, until done() and from
+ * then on; in between to the thread here.
+ *
+ * A group: begin, run every job, flush, commit, done() for each. If any job fails in the database
+ * or the commit does, the whole group is rolled back and each job is tried alone, so that one bad
+ * job fails by itself. STORE_REFUSED and STORE_MISSING are answers: such a job has written nothing.
+ */
+#include "store/writer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "store/jobs.h"
+
+enum { GROUP_MAX = 256, CHECK_SECONDS = 1 };
+
+typedef enum store_result job_fn(struct work *w, struct store_job *job);
+
+static job_fn *const job_table[] = {
+    [STORE_BEGIN] = job_begin,   [STORE_CHUNK] = job_chunk,     [STORE_ABANDON] = job_abandon,
+    [STORE_ADD] = job_add,       [STORE_RESULTS] = job_results, [STORE_CLAIM] = job_claim,
+    [STORE_EXPIRE] = job_expire, [STORE_DECIDE] = job_decide,   [STORE_HOLD] = job_hold,
+    [STORE_CLOSE] = job_close,   [STORE_FACT] = job_fact,       [STORE_ALERTS] = job_alerts,
+    [STORE_PURGE] = job_purge,
+};
+
+/* ---- the queue ---- */
+
+static void
+queue_init(struct queue *q)
+{
+	pthread_condattr_t attributes;
+
+	STAILQ_INIT(&q->jobs);
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	q->stop = false;
+}
+
+static void
+queue_add(struct queue *q, struct store_job *job)
+{
+	bool was_empty;
+
+	metric_add(METRIC_WRITER_BYTES_NOW, (int64_t)job->bytes);
+	pthread_mutex_lock(&q->lock);
+	was_empty = STAILQ_EMPTY(&q->jobs);
+	STAILQ_INSERT_TAIL(&q->jobs, job, next);
+	pthread_mutex_unlock(&q->lock);
+	if (was_empty)
+		pthread_cond_signal(&q->wake);
+}
+
+/* Up to `max` jobs; 0 after about a second without one. *end: stopped, and nothing is left. */
+static size_t
+queue_take(struct queue *q, struct store_job **jobs, size_t max, bool *end)
+{
+	struct timespec until;
+	size_t n = 0;
+	int late = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += CHECK_SECONDS;
+	pthread_mutex_lock(&q->lock);
+	while (STAILQ_EMPTY(&q->jobs) && !q->stop && late == 0)
+		late = pthread_cond_timedwait(&q->wake, &q->lock, &until);
+	while (n < max && !STAILQ_EMPTY(&q->jobs)) {
+		jobs[n++] = STAILQ_FIRST(&q->jobs);
+		STAILQ_REMOVE_HEAD(&q->jobs, next);
+	}
+	*end = q->stop && n == 0;
+	pthread_mutex_unlock(&q->lock);
+	return n;
+}
+
+static void
+queue_end(struct queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->stop = true;
+	pthread_mutex_unlock(&q->lock);
+	pthread_cond_signal(&q->wake);
+	pthread_join(q->thread, NULL);
+	pthread_cond_destroy(&q->wake);
+	pthread_mutex_destroy(&q->lock);
+}
+
+static void
+answer(struct store_job *job)
+{
+	metric_add(METRIC_WRITER_BYTES_NOW, -(int64_t)job->bytes);
+	job->done(job);
+}
+
+void
+writer_submit(struct store *s, struct store_job *job)
+{
+	queue_add(&s->writer_queue, job);
+}
+
+void
+reader_submit(struct store *s, struct store_job *job)
+{
+	queue_add(&s->reader_queue, job);
+}
+
+/* ---- room ---- */
+
+static bool
+disk_is_low(struct store *s, uint64_t least)
+{
+	const char *directory = s->b->directory(s->work.db);
+	struct statvfs fs;
+
+	return least > 0 && directory != NULL && statvfs(directory, &fs) == 0 &&
+	       (uint64_t)fs.f_bavail * fs.f_frsize < least;
+}
+
+void
+writer_check_room(struct store *s)
+{
+	uint64_t limit = atomic_load(&s->size_limit), used = 0;
+	int room = ROOM_OK, before = atomic_load(&s->room);
+
+	if (limit > 0 && s->b->used_bytes(s->work.db, &used) == STORE_OK && used >= limit)
+		room = ROOM_OVER_LIMIT;
+	else if (disk_is_low(s, atomic_load(&s->min_free_space)))
+		room = ROOM_DISK_LOW;
+	atomic_store(&s->room, room);
+	s->checked_at = clock_mono();
+	if (room == before)
+		return;
+	if (room == ROOM_OK)
+		log_info("- store.room now=yes");
+	else
+		log_warn("- store.room now=no why=%s",
+			 room == ROOM_OVER_LIMIT ? "quarantine_limit" : "min_free_space");
+}
+
+static void
+note_trouble(struct store *s, enum store_result r)
+{
+	int trouble = r == STORE_FULL ? ROOM_DISK_FULL : ROOM_BROKEN;
+
+	if (r != STORE_FULL && r != STORE_BROKEN)
+		return;
+	if (atomic_exchange(&s->trouble, trouble) != trouble)
+		log_warn("- store.write_failed error=%s", log_safe(s->work.db->error));
+}
+
+static void
+note_success(struct store *s)
+{
+	if (atomic_exchange(&s->trouble, ROOM_OK) != ROOM_OK)
+		log_info("- store.write_works");
+}
+
+/* ---- groups ---- */
+
+static bool
+is_failure(enum store_result r)
+{
+	return r == STORE_FULL || r == STORE_BUSY || r == STORE_BROKEN;
+}
+
+static bool
+is_new_mail(const struct store_job *job)
+{
+	return job->op == STORE_ADD || job->op == STORE_BEGIN || job->op == STORE_CHUNK;
+}
+
+static enum store_result
+run_job(struct store *s, struct store_job *job)
+{
+	enum store_result r;
+
+	job_start(job);
+	if (is_new_mail(job) && atomic_load(&s->room) != ROOM_OK)
+		return job_refuse(job, STORE_FULL, "the store is full");
+	if ((size_t)job->op >= sizeof(job_table) / sizeof(job_table[0]))
+		panic("store job %d is not for the writer", (int)job->op);
+	r = job_table[job->op](&s->work, job);
+	if (r == STORE_OK)
+		r = work_end_job(&s->work, job_now(job));
+	work_drop_job(&s->work);
+	return r;
+}
+
+static void
+explain_failure(struct store *s, struct store_job *job)
+{
+	if (job->error[0] != '\0')
+		return;
+	if (job->result == STORE_BUSY)
+		job_refuse(job, job->result, "the store is locked by another program; try again");
+	else
+		job_refuse(job, job->result, "the store cannot write: %s", s->work.db->error);
+}
+
+/* A job refused for want of room has touched nothing; any other failure spoils the transaction. */
+static bool
+spoils(const struct store_job *job, bool refused)
+{
+	return is_failure(job->result) && !refused;
+}
+
+/* Begins, runs, commits. False: rolled back, results of the jobs are not valid but for n == 1. */
+static enum store_result
+try_group(struct store *s, struct store_job **jobs, size_t n)
+{
+	struct work *w = &s->work;
+	enum store_result r = w->b->begin(w->db, true);
+	size_t i;
+
+	if (r != STORE_OK)
+		return r;
+	for (i = 0; i < n && r == STORE_OK; i++) {
+		bool full = is_new_mail(jobs[i]) && atomic_load(&s->room) != ROOM_OK;
+
+		jobs[i]->result = run_job(s, jobs[i]);
+		if (spoils(jobs[i], full))
+			r = jobs[i]->result;
+	}
+	if (r == STORE_OK)
+		r = work_flush(w);
+	if (r == STORE_OK)
+		r = w->b->commit(w->db);
+	if (r == STORE_OK) {
+		work_committed(w);
+		metric_add(METRIC_COMMITS, 1);
+		metric_add(METRIC_COMMITTED_JOBS, (int64_t)n);
+		return STORE_OK;
+	}
+	for (i = 0; i < n; i++)
+		job_reset(jobs[i]);
+	w->b->rollback(w->db);
+	work_forget(w);
+	return r;
+}
+
+static void
+fail_all(struct store *s, struct store_job **jobs, size_t n, enum store_result r)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		job_start(jobs[i]);
+		jobs[i]->result = r;
+		explain_failure(s, jobs[i]);
+	}
+	note_trouble(s, r);
+}
+
+static bool
+wrote(struct store_job **jobs, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (jobs[i]->result == STORE_OK && jobs[i]->op != STORE_CLAIM &&
+		    jobs[i]->op != STORE_EXPIRE && jobs[i]->op != STORE_CLOSE &&
+		    jobs[i]->op != STORE_ALERTS && jobs[i]->op != STORE_PURGE)
+			return true;
+	return false;
+}
+
+static void
+run_group(struct store *s, struct store_job **jobs, size_t n)
+{
+	enum store_result r = try_group(s, jobs, n);
+	size_t i;
+
+	if (r == STORE_OK) {
+		if (wrote(jobs, n))
+			note_success(s);
+	} else if (n == 1 || r == STORE_BUSY) {
+		/* Locked: each alone would wait the whole busy time again. */
+		fail_all(s, jobs, n, r);
+	} else {
+		for (i = 0; i < n; i++)
+			run_group(s, &jobs[i], 1);
+	}
+}
+
+/* Does a write work again? Only that ends the refusal of mail after one failed. */
+static void
+probe(struct store *s)
+{
+	struct work *w = &s->work;
+
+	if (atomic_load(&s->trouble) == ROOM_OK || w->b->begin(w->db, true) != STORE_OK)
+		return;
+	if (w->b->meta_set(w->db, "probed_at", clock_wall()) == STORE_OK &&
+	    w->b->commit(w->db) == STORE_OK)
+		note_success(s);
+	else
+		w->b->rollback(w->db);
+}
+
+static void *
+writer_run(void *arg)
+{
+	struct store *s = arg;
+	struct store_job *jobs[GROUP_MAX];
+	bool end = false;
+	size_t i, n;
+
+	while (!end) {
+		n = queue_take(&s->writer_queue, jobs, GROUP_MAX, &end);
+		if (clock_mono() - s->checked_at >= CHECK_SECONDS * CLOCK_SECOND) {
+			writer_check_room(s);
+			probe(s);
+			s->b->maintain(s->work.db);
+		}
+		if (n == 0)
+			continue;
+		run_group(s, jobs, n);
+		for (i = 0; i < n; i++)
+			answer(jobs[i]);
+		s->b->maintain(s->work.db);
+	}
+	return NULL;
+}
+
+static void
+read_one(struct store *s, struct store_job *job)
+{
+	job->error[0] = '\0';
+	job->u.load.message = NULL;
+	job->u.load.chunk = NULL;
+	job->result = s->b->begin(s->reader, false);
+	if (job->result == STORE_OK) {
+		job->result = job_load(s->b, s->reader, job);
+		s->b->rollback(s->reader); /* it has only read */
+	}
+	if (is_failure(job->result) && job->error[0] == '\0')
+		job_refuse(job, job->result, "the store cannot read: %s", s->reader->error);
+}
+
+static void *
+reader_run(void *arg)
+{
+	struct store *s = arg;
+	struct store_job *job;
+	bool end = false;
+
+	while (!end) {
+		if (queue_take(&s->reader_queue, &job, 1, &end) == 0)
+			continue;
+		read_one(s, job);
+		answer(job);
+	}
+	return NULL;
+}
+
+static void
+start(struct queue *q, void *(*run)(void *), struct store *s)
+{
+	int error;
+
+	queue_init(q);
+	error = pthread_create(&q->thread, NULL, run, s);
+	if (error != 0)
+		fatal("cannot start the store's thread: %s", strerror(error));
+}
+
+void
+writer_start(struct store *s)
+{
+	start(&s->writer_queue, writer_run, s);
+	start(&s->reader_queue, reader_run, s);
+}
+
+void
+writer_stop(struct store *s)
+{
+	queue_end(&s->reader_queue);
+	queue_end(&s->writer_queue);
+}

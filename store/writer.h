@@ -1,0 +1,45 @@
+/*
+ * The store's two threads. The writer takes whatever waits, up to a group, runs it in one
+ * transaction, commits once and answers. The reader runs loads one at a time. Both wait on a queue
+ * of jobs that any thread may append to.
+ */
+#ifndef STORE_WRITER_H
+#define STORE_WRITER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/backend.h"
+#include "store/work.h"
+
+struct queue {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	STAILQ_HEAD(, store_job) jobs;
+	bool stop;
+	pthread_t thread;
+};
+
+/* Why there is no room; ROOM_OK is 0. */
+enum room { ROOM_OK, ROOM_OVER_LIMIT, ROOM_DISK_LOW, ROOM_DISK_FULL, ROOM_BROKEN };
+
+struct store {
+	const struct backend *b;
+	struct work work; /* the writer's, with its connection */
+	struct db *reader;
+	struct queue writer_queue, reader_queue;
+	_Atomic uint64_t size_limit, min_free_space;
+	atomic_int room;    /* enum room: by size, set once a second */
+	atomic_int trouble; /* enum room: of the last write, until one succeeds */
+	int64_t checked_at; /* monotonic; the writer's */
+};
+
+/* Main thread. Both end what is queued before writer_stop() returns. */
+void writer_start(struct store *s);
+void writer_stop(struct store *s);
+/* Measures the space that is left. The writer's thread, or main before it starts. */
+void writer_check_room(struct store *s);
+
+#endif
