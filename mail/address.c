@@ -140,7 +140,7 @@ canonical_literal(const char *literal, size_t len, struct arena *arena)
 static const char *
 read_quoted(const char *p, struct arena *arena, char **local, const char **end)
 {
-	char *out = *local = arena_alloc(arena, ADDRESS_LOCAL_MAX + 1);
+	char *out = *local = arena_alloc(arena, TEXT_MAX + 1);
 	size_t n = 0;
 
 	for (p++; *p != '"'; p++) {
@@ -150,8 +150,8 @@ read_quoted(const char *p, struct arena *arena, char **local, const char **end)
 			return "has no closing quote";
 		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
 			return explain_byte(*p);
-		if (n == ADDRESS_LOCAL_MAX)
-			return "has more than 64 characters before the @";
+		if (n == TEXT_MAX)
+			return "has more than 254 characters";
 		out[n++] = *p;
 	}
 	if (n == 0)
@@ -211,8 +211,6 @@ read_mailbox(const char **text, const char *stop, bool ascii_only, struct arena 
 	if (*at != '@')
 		return "has no domain";
 	local_len = (size_t)(at - start);
-	if (local_len > ADDRESS_LOCAL_MAX)
-		return "has more than 64 characters before the @";
 	domain_len = strcspn(at + 1, stop);
 	end = at + 1 + domain_len;
 	if (*stop != '\0' && *end == '\0')

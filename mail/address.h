@@ -10,7 +10,10 @@
 
 #include "base/arena.h"
 
-/* RFC 5321 4.5.3.1: 64 octets of local part, 255 of domain, 256 of path. */
+/*
+ * RFC 5321 4.5.3.1: 64 octets of local part, 255 of domain, 256 of path. What we make keeps to all
+ * three; what clients send may have a longer local part, because VERP senders do.
+ */
 enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_DOMAIN_MAX = 255, ADDRESS_PATH_MAX = 256 };
 
 struct address {
