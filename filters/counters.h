@@ -9,7 +9,7 @@
 #include "filters/holds.h"
 
 enum {
-	/* Keys in all. One costs about 250 bytes while quiet and at most 2.3 KB, so 460 MB if every
+	/* Keys in all. One costs about 300 bytes while quiet and at most 2.3 KB, so 460 MB if every
 	 * one of them is busy in every slice. Beyond it new keys share one overflow key a rule,
 	 * which trips at the same limit. */
 	COUNTERS_KEYS_MAX = 200000

@@ -151,64 +151,63 @@ regex_match(const struct pattern *p, const char *text, size_t len)
 	return rc >= 0;
 }
 
-/* `@domain`, `@.domain`, `local@domain`, with or without wildcards; `at` is the last @ of `text`.
- */
+/* The domain of a pattern in the form that addresses have; NULL and *why, for free(), if it is
+ * none. */
+static char *
+domain_compile(const char *domain, struct arena *arena, char **why)
+{
+	const char *canonical = NULL, *c;
+	struct address address;
+
+	if (is_wild(domain)) {
+		for (c = domain; (unsigned char)*c >= ' ' && (unsigned char)*c < 0x80;)
+			c++;
+		if (*c == '\0')
+			return mem_strdup(domain);
+		*why = mem_strdup(
+		    "a domain with wildcards must be ASCII; write its labels as xn--...");
+		return NULL;
+	}
+	if (*domain != '[')
+		canonical = address_canonical_domain(domain, arena);
+	else if (address_parse(arena_printf(arena, "x@%s", domain), arena, &address) == NULL)
+		canonical = address.domain; /* [192.0.2.1] */
+	if (canonical != NULL)
+		return mem_strdup(canonical);
+	*why = mem_printf("\"%s\" is no domain name", domain);
+	return NULL;
+}
+
+/* `@domain`, `@.domain`, `local@domain`, with wildcards or without; `at` is the last @. */
 static struct pattern *
 address_compile(struct pattern *p, const char *text, const char *at, char **error)
 {
 	struct arena arena = {0};
-	const char *domain = at + 1, *why;
+	const char *domain = at + 1, *reason;
 	struct address address;
-	char *canonical;
+	char *why = NULL;
 
-	if (at == text && *domain == '.' && !is_wild(domain)) {
-		p->kind = PATTERN_SUBDOMAINS;
-		domain++;
-	} else if (is_wild(text)) {
-		p->kind = PATTERN_GLOB;
-	} else if (at == text) {
-		p->kind = PATTERN_DOMAIN;
-	} else {
+	if (at > text && !is_wild(text)) {
 		p->kind = PATTERN_LITERAL;
-	}
-	if (p->kind == PATTERN_LITERAL) {
-		why = address_parse(text, &arena, &address);
-		if (why != NULL) {
-			p = pattern_refuse(p, error, mem_printf("as an address it %s", why));
+		reason = address_parse(text, &arena, &address);
+		if (reason != NULL) {
+			why = mem_printf("as an address it %s", reason);
 			goto out;
 		}
 		p->local = mem_strdup(address.local);
 		p->domain = mem_strdup(address.domain);
 		goto out;
 	}
+	p->kind = is_wild(text) ? PATTERN_GLOB : PATTERN_DOMAIN;
+	if (p->kind == PATTERN_DOMAIN && *domain == '.') {
+		p->kind = PATTERN_SUBDOMAINS;
+		domain++;
+	}
 	p->local = at == text ? mem_strdup("*") : mem_strndup(text, (size_t)(at - text));
-	if (is_wild(domain)) {
-		for (const char *c = domain; *c != '\0'; c++) {
-			if ((unsigned char)*c >= 0x80) {
-				p = pattern_refuse(
-				    p, error,
-				    mem_strdup("a domain with wildcards must be ASCII; write its "
-					       "labels as xn--..."));
-				goto out;
-			}
-		}
-		p->domain = mem_strdup(domain);
-		goto out;
-	}
-	if (*domain == '[') { /* a literal such as [192.0.2.1], which has no canonical domain */
-		canonical = arena_printf(&arena, "x@%s", domain);
-		why = address_parse(canonical, &arena, &address);
-		canonical = why == NULL ? address.domain : NULL;
-	} else {
-		canonical = address_canonical_domain(domain, &arena);
-	}
-	if (canonical == NULL)
-		p = pattern_refuse(p, error, mem_printf("\"%s\" is no domain name", domain));
-	else
-		p->domain = mem_strdup(canonical);
+	p->domain = domain_compile(domain, &arena, &why);
 out:
 	arena_free(&arena);
-	return p;
+	return why == NULL ? p : pattern_refuse(p, error, why);
 }
 
 /* What no kind of pattern may be; NULL if it is fine. */

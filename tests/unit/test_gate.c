@@ -145,35 +145,31 @@ struct hold_row {
 	const char *key;
 };
 
+static const struct hold_row hold_rows[] = {
+    {"everything",
+     {.scope = GATE_SCOPE_EVERYTHING, .name = TEXT("")},
+     true,
+     true,
+     true,
+     "everything"},
+    {"an environment",
+     {.scope = GATE_SCOPE_ENVIRONMENT, .name = TEXT("staging")},
+     true,
+     false,
+     true,
+     "environment=staging"},
+    {"a source",
+     {.scope = GATE_SCOPE_SOURCE, .name = TEXT("10.2.0.7")},
+     true,
+     true,
+     false,
+     "source=10.2.0.7"},
+    {"another source", {.scope = GATE_SCOPE_SOURCE, .name = TEXT("shop")}, false, false, false, ""},
+};
+
 static void
 holds(void **state)
 {
-	const struct hold_row hold_rows[] = {
-	    {"everything",
-	     {.scope = GATE_SCOPE_EVERYTHING, .name = TEXT("")},
-	     true,
-	     true,
-	     true,
-	     "everything"},
-	    {"an environment",
-	     {.scope = GATE_SCOPE_ENVIRONMENT, .name = TEXT("staging")},
-	     true,
-	     false,
-	     true,
-	     "environment=staging"},
-	    {"a source",
-	     {.scope = GATE_SCOPE_SOURCE, .name = TEXT("10.2.0.7")},
-	     true,
-	     true,
-	     false,
-	     "source=10.2.0.7"},
-	    {"another source",
-	     {.scope = GATE_SCOPE_SOURCE, .name = TEXT("shop")},
-	     false,
-	     false,
-	     false,
-	     ""},
-	};
 	struct config config = fixture_config(environments(), 5);
 	struct policy *p = fixture_policy(&config);
 	size_t i;

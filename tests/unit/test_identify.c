@@ -51,24 +51,25 @@ static const struct row rows[] = {
     {"no address at all", "apps", "10.1.7", "", "", "unknown", "no match"},
 };
 
+static struct config_environment environments[] = {
+    {NAMED("production"), .production = true,
+     MATCHES({.networks = LIST(TEXT("10.1.0.0/16"), TEXT("2001:db8::/32"))},
+	     {.users = LIST(TEXT("shop-*"))},
+	     {.networks = LIST(TEXT("10.9.0.0/16")), .users = LIST(TEXT("both"))},
+	     {.users = LIST(TEXT("*-live"), TEXT("demo-eu-*"))})},
+    {NAMED("staging"),
+     MATCHES({.networks = LIST(TEXT("10.0.0.0/8"), TEXT("10.1.2.3"), TEXT("172.16.0.0/12"))},
+	     {.users = LIST(TEXT("shop-test"))}, {.users = LIST(TEXT("demo-*"))})},
+    {NAMED("dev"), MATCHES({.listeners = LIST(TEXT("dev"))},
+			   {.tls_names = LIST(TEXT("*.dev.example.com"))}, {.networks = NOBODY})},
+    {NAMED("other"), .production = true, MATCHES({.networks = LIST(TEXT("0.0.0.0/0"))})},
+    {NAMED("unknown"), .others = CONFIG_OTHERS_HOLD},
+};
+
 static void
 identifies(void **state)
 {
-	struct config_environment *list = ENVIRONMENTS(
-	    {NAMED("production"), .production = true,
-	     MATCHES({.networks = LIST(TEXT("10.1.0.0/16"), TEXT("2001:db8::/32"))},
-		     {.users = LIST(TEXT("shop-*"))},
-		     {.networks = LIST(TEXT("10.9.0.0/16")), .users = LIST(TEXT("both"))},
-		     {.users = LIST(TEXT("*-live"), TEXT("demo-eu-*"))})},
-	    {NAMED("staging"),
-	     MATCHES(
-		 {.networks = LIST(TEXT("10.0.0.0/8"), TEXT("10.1.2.3"), TEXT("172.16.0.0/12"))},
-		 {.users = LIST(TEXT("shop-test"))}, {.users = LIST(TEXT("demo-*"))})},
-	    {NAMED("dev"),
-	     MATCHES({.listeners = LIST(TEXT("dev"))},
-		     {.tls_names = LIST(TEXT("*.dev.example.com"))}, {.networks = NOBODY})},
-	    {NAMED("other"), .production = true, MATCHES({.networks = LIST(TEXT("0.0.0.0/0"))})});
-	struct config config = fixture_config(list, 5);
+	struct config config = fixture_config(environments, 5);
 	struct policy *p = fixture_policy(&config);
 	size_t i;
 
@@ -92,69 +93,70 @@ struct refusal {
 	const char *wanted; /* NULL = accepted */
 };
 
+static const struct refusal refusals[] = {
+    {"two environments, two networks",
+     {.networks = LIST(TEXT("10.1.0.0/16"))},
+     {.networks = LIST(TEXT("10.0.0.0/8"))},
+     NULL},
+    {"the same network twice",
+     {.networks = LIST(TEXT("10.1.0.0/16"))},
+     {.networks = LIST(TEXT("10.9.0.0/16"), TEXT("10.1.0.0/16"))},
+     "environment \"b\": network 10.1.0.0/16 is also matched by environment \"a\"; keep it "
+     "in one of them\n"},
+    {"the same network, written as IPv6",
+     {.networks = LIST(TEXT("10.1.0.0/16"))},
+     {.networks = LIST(TEXT("::ffff:10.1.0.0/112"))},
+     "environment \"b\": network 10.1.0.0/16 is also matched by environment \"a\"; keep it "
+     "in one of them\n"},
+    {"the same user twice",
+     {.users = LIST(TEXT("shop"))},
+     {.users = LIST(TEXT("SHOP"))},
+     "environment \"b\": user shop is also matched by environment \"a\"; keep it in one of "
+     "them\n"},
+    {"one of them has one key more",
+     {.users = LIST(TEXT("shop"))},
+     {.users = LIST(TEXT("shop")), .networks = LIST(TEXT("10.1.0.0/16"))},
+     NULL},
+    {"the same user from different networks",
+     {.users = LIST(TEXT("shop")), .networks = LIST(TEXT("10.2.0.0/16"))},
+     {.users = LIST(TEXT("shop")), .networks = LIST(TEXT("10.1.0.0/16"))},
+     NULL},
+    {"no key",
+     {.users = LIST(TEXT("shop"))},
+     {.users = NULL},
+     "environment \"b\": a match without a key would take everybody; write match { network "
+     "= {\"10.2.0.0/16\"} }, or user, tls_name, listener\n"},
+    {"no network",
+     {.users = LIST(TEXT("shop"))},
+     {.networks = LIST(TEXT("ten"))},
+     "environment \"b\": network \"ten\" is no network; write 10.2.0.0/16 or "
+     "2001:db8::/32\n"},
+    {"too long a prefix",
+     {.users = LIST(TEXT("shop"))},
+     {.networks = LIST(TEXT("10.0.0.0/33"))},
+     "environment \"b\": network \"10.0.0.0/33\" has no valid prefix length; write a "
+     "number "
+     "up to 32 after the slash\n"},
+    {"a prefix that is no number",
+     {.users = LIST(TEXT("shop"))},
+     {.networks = LIST(TEXT("10.0.0.0/-1"))},
+     "environment \"b\": network \"10.0.0.0/-1\" has no valid prefix length; write a "
+     "number "
+     "up to 32 after the slash\n"},
+    {"bits behind the prefix",
+     {.users = LIST(TEXT("shop"))},
+     {.networks = LIST(TEXT("10.1.2.3/16"))},
+     "environment \"b\": network \"10.1.2.3/16\" has bits set behind its prefix; write "
+     "10.1.0.0/16 if you mean the network\n"},
+    {"an empty name",
+     {.users = LIST(TEXT("shop"))},
+     {.users = LIST(TEXT(""))},
+     "environment \"b\": an empty user matches nobody; remove it or write a name\n"},
+};
+
 static void
 refuses(void **state)
 {
-	const struct refusal refusals[] = {
-	    {"two environments, two networks",
-	     {.networks = LIST(TEXT("10.1.0.0/16"))},
-	     {.networks = LIST(TEXT("10.0.0.0/8"))},
-	     NULL},
-	    {"the same network twice",
-	     {.networks = LIST(TEXT("10.1.0.0/16"))},
-	     {.networks = LIST(TEXT("10.9.0.0/16"), TEXT("10.1.0.0/16"))},
-	     "environment \"b\": network 10.1.0.0/16 is also matched by environment \"a\"; keep it "
-	     "in one of them\n"},
-	    {"the same network, written as IPv6",
-	     {.networks = LIST(TEXT("10.1.0.0/16"))},
-	     {.networks = LIST(TEXT("::ffff:10.1.0.0/112"))},
-	     "environment \"b\": network 10.1.0.0/16 is also matched by environment \"a\"; keep it "
-	     "in one of them\n"},
-	    {"the same user twice",
-	     {.users = LIST(TEXT("shop"))},
-	     {.users = LIST(TEXT("SHOP"))},
-	     "environment \"b\": user shop is also matched by environment \"a\"; keep it in one of "
-	     "them\n"},
-	    {"one of them has one key more",
-	     {.users = LIST(TEXT("shop"))},
-	     {.users = LIST(TEXT("shop")), .networks = LIST(TEXT("10.1.0.0/16"))},
-	     NULL},
-	    {"the same user from different networks",
-	     {.users = LIST(TEXT("shop")), .networks = LIST(TEXT("10.2.0.0/16"))},
-	     {.users = LIST(TEXT("shop")), .networks = LIST(TEXT("10.1.0.0/16"))},
-	     NULL},
-	    {"no key",
-	     {.users = LIST(TEXT("shop"))},
-	     {.users = NULL},
-	     "environment \"b\": a match without a key would take everybody; write match { network "
-	     "= {\"10.2.0.0/16\"} }, or user, tls_name, listener\n"},
-	    {"no network",
-	     {.users = LIST(TEXT("shop"))},
-	     {.networks = LIST(TEXT("ten"))},
-	     "environment \"b\": network \"ten\" is no network; write 10.2.0.0/16 or "
-	     "2001:db8::/32\n"},
-	    {"too long a prefix",
-	     {.users = LIST(TEXT("shop"))},
-	     {.networks = LIST(TEXT("10.0.0.0/33"))},
-	     "environment \"b\": network \"10.0.0.0/33\" has no valid prefix length; write a "
-	     "number "
-	     "up to 32 after the slash\n"},
-	    {"a prefix that is no number",
-	     {.users = LIST(TEXT("shop"))},
-	     {.networks = LIST(TEXT("10.0.0.0/-1"))},
-	     "environment \"b\": network \"10.0.0.0/-1\" has no valid prefix length; write a "
-	     "number "
-	     "up to 32 after the slash\n"},
-	    {"bits behind the prefix",
-	     {.users = LIST(TEXT("shop"))},
-	     {.networks = LIST(TEXT("10.1.2.3/16"))},
-	     "environment \"b\": network \"10.1.2.3/16\" has bits set behind its prefix; write "
-	     "10.1.0.0/16 if you mean the network\n"},
-	    {"an empty name",
-	     {.users = LIST(TEXT("shop"))},
-	     {.users = LIST(TEXT(""))},
-	     "environment \"b\": an empty user matches nobody; remove it or write a name\n"},
-	};
 	size_t i;
 
 	(void)state;
