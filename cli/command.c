@@ -171,9 +171,19 @@ void
 command_print_json(const json_t *value)
 {
 	size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
+	bool terminal = screen_is_terminal();
+	char *text = json_dumps(value, flags | (terminal ? JSON_ENSURE_ASCII : 0));
+	const char *p;
 
-	json_dumpf(value, stdout, flags | (screen_is_terminal() ? JSON_ENSURE_ASCII : 0));
-	fputc('\n', stdout);
+	for (p = text; p != NULL && *p != '\0'; p++) {
+		/* The one control character that JSON leaves as it is. */
+		if (terminal && *p == 0x7f)
+			fputs("\\u007f", stdout);
+		else
+			putchar(*p);
+	}
+	putchar('\n');
+	free(text);
 }
 
 char *
