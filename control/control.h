@@ -46,9 +46,8 @@ struct control;
 struct control *control_new(const struct control_deps *deps, const char *path, struct buf *error);
 /*
  * Ends the calls that wait for the store, at most 10 s, then the socket. On the main thread, its
- * loop stopped, before store_close(); of the daemon it only needs the store, the view and the
- * counters any more.
- * SIGPIPE has to be ignored: clients may be gone.
+ * loop stopped, before store_close(). Of the daemon it needs only the store, the view and the
+ * counters any more, and that SIGPIPE is ignored: clients may be gone.
  */
 void control_free(struct control *c);
 
