@@ -56,7 +56,7 @@ audit_log_list(struct request *r)
 	result = store_view_audit(r->deps->view, rows.highest, last, limit, add_row, &rows);
 	if (result != STORE_OK) {
 		json_decref(rows.items);
-		request_fail_store(r, result, "the audit log", "");
+		request_fail_store(r, result, "audit log", "");
 		return;
 	}
 	request_reply(r, json_make_list(rows.items, json_integer(rows.highest)));

@@ -107,7 +107,7 @@ batches_list(struct request *r)
 	if (result != STORE_OK) {
 		json_decref(page.items);
 		json_decref(next);
-		request_fail_store(r, result, "the batches", "");
+		request_fail_store(r, result, "batch", "");
 		return;
 	}
 	request_reply(r, json_make_list(page.items, next));

@@ -131,30 +131,24 @@ step_name(const struct decision *d, char *out, size_t size)
 	if (d->batch_at < d->batch_count)
 		snprintf(out, size, "batch %s", json_batch_id(d->batches[d->batch_at], id));
 	else
-		snprintf(out, size, "such delivery");
+		snprintf(out, size, "single ids");
 	return out;
 }
 
 static void
 decision_failed(struct decision *d)
 {
-	const char *error = d->job.error;
-	char what[64], text[512];
+	const char *error = d->job.error[0] != '\0' ? d->job.error : "the store said no";
+	char what[64], text[400];
 
 	step_name(d, what, sizeof(what));
 	if (d->steps > 0 && !d->dry_run) {
 		snprintf(text, sizeof(text),
 			 "%s (before that, the %s of %" PRIu64 " recipients was done and stands)",
-			 error[0] != '\0' ? error : "it is not there", decision_name(d->what),
-			 d->recipients);
-		request_fail(d->request,
-			     d->job.result == STORE_MISSING   ? 404
-			     : d->job.result == STORE_REFUSED ? 409
-							      : 503,
-			     "%s: %s", what, text);
-	} else {
-		request_fail_store(d->request, d->job.result, what, error);
+			 error, decision_name(d->what), d->recipients);
+		error = text;
 	}
+	request_fail_store(d->request, d->job.result, what, error);
 	decision_free(d);
 }
 

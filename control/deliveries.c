@@ -87,7 +87,7 @@ deliveries_list(struct request *r)
 	result = store_view_deliveries(r->deps->view, &filter, add_row, &page);
 	if (result != STORE_OK) {
 		json_decref(page.items);
-		request_fail_store(r, result, "such delivery", "");
+		request_fail_store(r, result, "delivery", "");
 		return;
 	}
 	if (page.more)

@@ -122,7 +122,7 @@ messages_get(struct request *r)
 	if (result != STORE_OK) {
 		json_decref(answer);
 		buf_free(&raw);
-		request_fail_store(r, result, "such message", "");
+		request_fail_store(r, result, "message", "");
 		return;
 	}
 	put_content(answer, &raw, cut);

@@ -132,7 +132,7 @@ queue_get(struct request *r)
 		result = store_view_deliveries(r->deps->view, &filter, add_delivery, deliveries);
 	if (result != STORE_OK) {
 		json_decref(answer);
-		request_fail_store(r, result, "the queue", "");
+		request_fail_store(r, result, "queue", "");
 		return;
 	}
 	request_reply(r, answer);

@@ -142,18 +142,16 @@ request_fail_store(struct request *r, enum store_result result, const char *what
 {
 	const char *because = error[0] != '\0' ? error : "the log of mailfused says more";
 
-	if (result == STORE_MISSING)
+	if (result == STORE_MISSING && error[0] == '\0')
 		request_fail(r, 404, "there is no %s", what);
-	else if (result == STORE_REFUSED)
-		request_fail(r, 409, "%s: %s", what, because);
+	else if (result == STORE_MISSING || result == STORE_REFUSED)
+		request_fail(r, result == STORE_MISSING ? 404 : 409, "%s", because);
 	else if (result == STORE_BUSY)
-		request_fail(r, 503, "%s: the store is busy; try again in a moment (%s)", what,
-			     because);
+		request_fail(r, 503, "the store is busy; try again in a moment (%s)", because);
 	else if (result == STORE_FULL)
-		request_fail(r, 503, "%s: the store is full; make room on its disk (%s)", what,
-			     because);
+		request_fail(r, 503, "the store is full; make room on its disk (%s)", because);
 	else
-		request_fail(r, 503, "%s: the store cannot answer: %s", what, because);
+		request_fail(r, 503, "the store cannot answer: %s", because);
 }
 
 /* ---- reading a call */

@@ -41,7 +41,8 @@ void request_reply_bytes(struct request *r, const char *type, struct buf *bytes)
 /* An RFC 9457 problem. The text says in plain English what was wrong and what to do. */
 void request_fail(struct request *r, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same for a result of the store that is not STORE_OK; `what` is `batch B17`, `the log`. */
+/* The same for a result of the store that is not STORE_OK, in its own words; without any, what is
+ * missing is `what`: "batch B17". */
 void request_fail_store(struct request *r, enum store_result result, const char *what,
 			const char *error);
 /* The configuration in force, for the length of the call. */

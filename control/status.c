@@ -209,7 +209,7 @@ status_get(struct request *r)
 	result = put_stored(answer, r->deps->view);
 	if (result != STORE_OK) {
 		json_decref(answer);
-		request_fail_store(r, result, "the status", "");
+		request_fail_store(r, result, "status", "");
 		return;
 	}
 	warnings_add(answer, r->deps, config);
