@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 
-/* Slack shows up to 4,000 characters of a text well; more is cut there without notice. */
+/* Bytes of one piece. Slack shows some 4,000 characters of a text well and cuts more of it unsaid. */
 enum { SLACK_TEXT_MAX = 3000 };
 
 static void
@@ -134,9 +134,11 @@ payload_json(const struct store_alert *alert, const struct store_batch *batch, u
 static void
 add_slack_text(struct buf *out, const char *text)
 {
+	size_t end = out->len + SLACK_TEXT_MAX;
+
 	for (; *text != '\0'; text++) {
 		/* Cut between characters, not inside of one: not on a UTF-8 continuation byte. */
-		if (out->len >= SLACK_TEXT_MAX && ((unsigned char)*text & 0xc0) != 0x80) {
+		if (out->len >= end && ((unsigned char)*text & 0xc0) != 0x80) {
 			buf_add_text(out, " ...");
 			return;
 		}
