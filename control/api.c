@@ -22,10 +22,10 @@
 #include "base/mem.h"
 #include "control/audit_log.h"
 #include "control/batches.h"
+#include "control/button.h"
 #include "control/decisions.h"
 #include "control/deliveries.h"
 #include "control/explain.h"
-#include "control/button.h"
 #include "control/json.h"
 #include "control/messages.h"
 #include "control/queue.h"
@@ -187,7 +187,7 @@ request_closed(struct evhttp_connection *c, void *context)
 	struct request *r = context;
 
 	(void)c;
-	log_debug("- control_client_gone path=%s who=%s", log_safe(r->path), log_safe(r->who));
+	log_debug("- control.client-gone path=%s who=%s", log_safe(r->path), log_safe(r->who));
 	r->http = NULL;
 	r->path = "(gone)";
 }

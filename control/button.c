@@ -121,7 +121,7 @@ button_read(struct button *b)
 	struct hold_list now = {0};
 
 	if (store_view_holds(b->deps->view, add_row, &now) != STORE_OK) {
-		log_warn("- control_holds_unreadable in_force=%zu", b->stored.count);
+		log_warn("- control.holds-unreadable in_force=%zu", b->stored.count);
 		list_clear(&now);
 		return false;
 	}
@@ -209,7 +209,7 @@ hold_stored(struct loop_post *post)
 		hold_job_free(j);
 		return;
 	}
-	log_info("- control_%s who=%s scope=%s name=%s stored=%d", on ? "hold" : "unhold",
+	log_info("- control.%s who=%s scope=%s name=%s stored=%d", on ? "hold" : "unhold",
 		 log_safe(j->who), button_scope_name(j->job.u.hold.scope), log_safe(j->name),
 		 j->job.result == STORE_OK);
 	if (j->job.result != STORE_OK) {

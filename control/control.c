@@ -109,7 +109,7 @@ remove_stale(const struct sockaddr_un *address, struct buf *error)
 			   strerror(errno));
 		return false;
 	}
-	log_info("- control_stale_socket_removed path=%s", log_safe(path));
+	log_info("- control.stale-socket-removed path=%s", log_safe(path));
 	return true;
 }
 
@@ -192,7 +192,7 @@ control_new(const struct control_deps *deps, const char *path, struct buf *error
 	}
 	c->button = button_new(&c->deps);
 	c->api = api_new(&c->deps, c->button, fd);
-	log_info("- control_listening path=%s", log_safe(path));
+	log_info("- control.listening path=%s", log_safe(path));
 	return c;
 }
 

@@ -114,7 +114,7 @@ decision_finish(struct decision *d)
 	json_put_count(answer, "messages", d->messages);
 	json_put_count(answer, "recipients", d->recipients);
 	json_put_count(answer, "left", d->left);
-	for (size_t i = 0; i < d->batch_count; i++)
+	for (size_t i = 0; i < d->batch_at; i++) /* `first` may have ended it early */
 		json_append(batches, json_string(json_batch_id(d->batches[i], id)));
 	json_put(answer, "batches", batches);
 	json_put_bool(answer, "dry_run", d->dry_run);
@@ -131,21 +131,22 @@ step_name(const struct decision *d, char *out, size_t size)
 	if (d->batch_at < d->batch_count)
 		snprintf(out, size, "batch %s", json_batch_id(d->batches[d->batch_at], id));
 	else
-		snprintf(out, size, "single ids");
+		snprintf(out, size, "delivery");
 	return out;
 }
 
 static void
 decision_failed(struct decision *d)
 {
-	const char *error = d->job.error[0] != '\0' ? d->job.error : "the store said no";
+	const char *error = d->job.error;
 	char what[64], text[400];
 
 	step_name(d, what, sizeof(what));
 	if (d->steps > 0 && !d->dry_run) {
 		snprintf(text, sizeof(text),
 			 "%s (before that, the %s of %" PRIu64 " recipients was done and stands)",
-			 error, decision_name(d->what), d->recipients);
+			 error[0] != '\0' ? error : "the next one failed", decision_name(d->what),
+			 d->recipients);
 		error = text;
 	}
 	request_fail_store(d->request, d->job.result, what, error);
@@ -157,12 +158,13 @@ static void
 decision_spread(struct decision *d)
 {
 	const struct control_deps *deps = d->request->deps;
-	char what[64];
+	int64_t batch = d->job.u.decide.selector.batch;
+	char id[JSON_BATCH_BYTES];
 
 	if (d->dry_run)
 		return;
-	log_info("- control_%s what=%s who=%s recipients=%" PRIu64 " left=%" PRIu64,
-		 decision_name(d->what), log_safe(step_name(d, what, sizeof(what))),
+	log_info("%s control.%s who=%s recipients=%" PRIu64 " left=%" PRIu64,
+		 batch != 0 ? json_batch_id(batch, id) : "-", decision_name(d->what),
 		 log_safe(d->request->who), d->job.u.decide.recipients, d->job.u.decide.left);
 	if (d->job.u.decide.closed && d->job.u.decide.stream_hash != 0)
 		counters_forget(deps->counters, d->job.u.decide.stream_hash);

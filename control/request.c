@@ -76,7 +76,7 @@ request_send(struct request *r, int status, const char *type, char *bytes, size_
 	struct evkeyvalq *headers;
 	struct evbuffer *body;
 
-	log_debug("- control_answer path=%s who=%s status=%d", log_safe(r->path), log_safe(r->who),
+	log_debug("- control.answer path=%s who=%s status=%d", log_safe(r->path), log_safe(r->who),
 		  status);
 	request_free(r);
 	if (http == NULL) { /* nobody is left to tell */
