@@ -13,19 +13,32 @@
 
 enum { LAST = 20, LAST_MAX = 1000, POLL_SECONDS = 1 };
 
+/* Rows come one by one with --follow: columns are as wide as most of them need. */
+enum { WHO_COLUMNS = 14, ACTION_COLUMNS = 15 };
+
+/* A column, and two spaces behind it. */
+static void
+print_padded(const char *text, enum screen_style style, size_t columns)
+{
+	size_t width = screen_width(text);
+
+	printf("%s%s%s%*s", screen_on(style), text, screen_off(style),
+	       2 + (width < columns ? (int)(columns - width) : 0), "");
+}
+
 /* "2026-11-21 12:04:11  uid:0(root)  batch.released  B17  checked with the team  (10 of ...)" */
 static void
 print_row(const json_t *row)
 {
-	const char *reason = field_text(row, "reason"), *who = field_show(row, "who");
+	const char *reason = field_text(row, "reason");
 	const json_t *detail = json_object_get(row, "detail");
 	char *object = json_is_object(detail) ? json_dumps(detail, JSON_COMPACT) : NULL;
 	const char *more = object != NULL ? object : field_text(row, "detail");
-	size_t width = screen_width(who);
 
-	printf("%s  %s%*s  %s%s%s  %s", screen_time(field_text(row, "at")), who,
-	       width < 14 ? (int)(14 - width) : 0, "", screen_on(SCREEN_BOLD),
-	       field_show(row, "action"), screen_off(SCREEN_BOLD), field_show(row, "object"));
+	printf("%s  ", screen_time(field_text(row, "at")));
+	print_padded(field_show(row, "who"), SCREEN_PLAIN, WHO_COLUMNS);
+	print_padded(field_show(row, "action"), SCREEN_BOLD, ACTION_COLUMNS);
+	fputs(field_show(row, "object"), stdout);
 	if (*reason != '\0')
 		printf("  \"%s\"", screen_text(reason));
 	if (*more != '\0')

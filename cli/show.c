@@ -24,14 +24,14 @@ print_title(const char *title)
 	printf("\n%s%s%s\n", screen_on(SCREEN_BOLD), title, screen_off(SCREEN_BOLD));
 }
 
-/* "rule volume (50 recipients in 10 min)"; a rule without a limit is named only. */
+/* "burst volume (more than 50 recipients in 10 min)"; a rule without a limit is named only. */
 static void
 print_rule(const json_t *b)
 {
 	int64_t window = field_count(b, "window");
 	char unit[UNITS_BYTES];
 
-	printf("Stopped by   rule %s", field_show(b, "rule"));
+	printf("Stopped by   %s", field_show(b, "rule"));
 	if (json_is_string(json_object_get(b, "limit")))
 		printf(" (%s)", field_show(b, "limit"));
 	else if (field_count(b, "limit") > 0 && window > 0 && window < INT32_MAX)
@@ -56,8 +56,9 @@ print_facts(const json_t *b)
 							   : "?",
 	       screen_counted(field_count(b, "recipients"), "recipient", "recipients"));
 	print_rule(b);
-	printf("From         source %s, sender %s\n", field_show(b, "source"),
-	       *sender == '\0' ? "<>" : screen_text(sender));
+	/* A batch that is not per sender has none. */
+	printf("From         %s%s%s\n", field_show(b, "source"), *sender == '\0' ? "" : ", sender ",
+	       screen_text(sender));
 	printf("Subject      %s\n", field_show(b, "subject"));
 	printf("Opened       %s, last mail %s%s\n", screen_time(field_text(b, "opened_at")),
 	       screen_time(field_text(b, "last_at")),

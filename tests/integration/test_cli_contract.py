@@ -165,7 +165,7 @@ def fake():
 
 def batch(**more):
     return {
-        "id": "B17", "state": "held", "environment": "staging", "rule": "volume",
+        "id": "B17", "state": "held", "environment": "staging", "rule": "burst volume",
         "key": "environment=staging", "source": "shop-7", "sender": "app@example.com",
         "subject": "Your order", "opened_at": "2026-11-21T10:04:11.123Z",
         "last_at": "2026-11-21T10:05:31.000Z", "messages": 5000, "recipients": 5000,
@@ -639,12 +639,12 @@ def test_batches_table(fake):
                        state="released", source="")])
     done = fake.run("batches", "--all")
     assert done.out == (
-        "BATCH  STATE     ENVIRONMENT  RULE    RECIPIENTS   HELD  LEAKED  OPENED               "
-        "SOURCE  SUBJECT\n"
-        "B17    held      staging      volume       5,000  4,990      10  2026-11-21 12:04:11  "
-        "shop-7  Your order\n"
-        "B9     released  staging      volume           7      0       0  2026-11-21 12:04:11  "
-        "-       \u4e2d\u6587 order\n")
+        "BATCH  STATE     ENVIRONMENT  RULE          RECIPIENTS   HELD  LEAKED  "
+        "OPENED               SOURCE  SUBJECT\n"
+        "B17    held      staging      burst volume       5,000  4,990      10  "
+        "2026-11-21 12:04:11  shop-7  Your order\n"
+        "B9     released  staging      burst volume           7      0       0  "
+        "2026-11-21 12:04:11  -       \u4e2d\u6587 order\n")
 
 
 def test_batches_json(fake):
@@ -666,9 +666,9 @@ def test_show(fake):
     assert fake.run("show", "B17").out == f"""\
 Batch B17  held: 4,990 held of 5,000 recipients
 
-Stopped by   rule volume (more than 50 recipients in 10 min) in environment staging
+Stopped by   burst volume (more than 50 recipients in 10 min) in environment staging
 Counted per  environment=staging
-From         source shop-7, sender app@example.com
+From         shop-7, sender app@example.com
 Subject      Your order
 Opened       2026-11-21 12:04:11, last mail 2026-11-21 12:05:31; mail that follows joins it
 Size         5,000 messages to 4,800 different recipients, 12.4 MB in all
@@ -989,7 +989,7 @@ qa+1@example.com  451 4.3.0 later
 def test_log(fake):
     can(fake)
     assert fake.run("log").out == (
-        '2026-11-21 12:06:00  uid:0(root)     batch.released  B17  "checked"  10\n')
+        '2026-11-21 12:06:00  uid:0(root)     batch.released   B17  "checked"  10\n')
 
 
 def row(n):
