@@ -470,7 +470,7 @@ def test_version(fake):
 
 # what stands in place of the daemon, exit code, what stderr says
 def socket_path_too_long(fake):
-    return "/tmp/" + "x" * 120
+    return "/nowhere/" + "x" * 120
 
 
 def socket_missing(fake):
