@@ -1,7 +1,8 @@
 /*
  * Encoded words, and what all of mime_*.c share. Called by message.c on the relay loops and by
- * control/ for display. GMime guards its own caches with locks; the options made by mime_init() are
- * only read afterwards. What GMime allocates is freed here, results are the arena's.
+ * control/ for display. GMime guards its table of charset names with a lock and keeps no other
+ * state; the options made by mime_init() are only read afterwards. What GMime allocates is freed
+ * here, results are the arena's.
  */
 #include "mail/mime.h"
 
@@ -34,6 +35,9 @@ static const char *const charsets[] = {
     "shift-jis",      "cp932",        "iso-2022-jp",  "euc-kr",
     "ks_c_5601-1987", "iso-2022-kr",  "euc-tw"};
 
+/* One for each of them, never closed. */
+static iconv_t converters[G_N_ELEMENTS(charsets)];
+
 bool
 mime_knows_charset(const char *name, size_t len)
 {
@@ -51,6 +55,7 @@ mime_init(void)
 {
 	/* What undeclared 8-bit text is read as, in this order, whatever the locale says. */
 	const char *fallback[] = {"utf-8", "windows-1252", NULL};
+	size_t i;
 
 	if (mime_options != NULL)
 		return;
@@ -58,6 +63,16 @@ mime_init(void)
 	mime_options = g_mime_parser_options_new();
 	g_mime_parser_options_set_allow_addresses_without_domain(mime_options, TRUE);
 	g_mime_parser_options_set_fallback_charsets(mime_options, fallback);
+	/*
+	 * Now GMime knows every name it will be asked for, and threads only read its table. Open
+	 * converters keep the C library from loading and unloading them for each encoded word.
+	 */
+	for (i = 0; i < G_N_ELEMENTS(charsets); i++)
+		converters[i] = g_mime_iconv_open("UTF-8", charsets[i]);
+	/* Classes are made on first use; here no other thread is there to see one half made. */
+	g_type_class_ref(INTERNET_ADDRESS_LIST_TYPE);
+	g_type_class_ref(INTERNET_ADDRESS_TYPE_MAILBOX);
+	g_type_class_ref(INTERNET_ADDRESS_TYPE_GROUP);
 }
 
 /* The value with every unknown charset of an encoded word, and every language tag, made "utf-8". */

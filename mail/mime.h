@@ -1,7 +1,7 @@
 /*
  * What needs GMime: encoded words, address lists, decoded text for display (RFC 2047, 5322, 2045).
- * mime.c has the encoded words, mime_subject.c, mime_address.c and mime_text.c the rest; they are the
- * only users of <gmime/gmime.h>. Any thread after mime_init().
+ * mime.c has the encoded words, mime_subject.c, mime_address.c and mime_text.c the rest; they are
+ * the only users of <gmime/gmime.h>. Any thread after mime_init().
  */
 #ifndef MAIL_MIME_H
 #define MAIL_MIME_H
@@ -31,16 +31,16 @@ const char *mime_skip_replies(const char *subject);
 
 /*
  * The normal form in which subjects are compared (DESIGN 2), from decoded UTF-8: reply prefixes
- * (re, fw, fwd, aw, wg, sv, antw, any number, with [2]) and bracketed environment prefixes at the start
- * removed, case folded (Unicode), runs of digits, hexadecimal tokens of 6 or more with a digit in
- * them, and UUIDs replaced by '#', white space collapsed. Never NULL.
+ * (re, fw, fwd, aw, wg, sv, antw, any number, with [2]) and bracketed environment prefixes at the
+ * start removed, case folded (Unicode), runs of digits, hexadecimal tokens of 6 or more with a
+ * digit in them, and UUIDs replaced by '#', white space collapsed. Never NULL.
  */
 char *mime_normal_subject(const char *utf8, struct arena *arena);
 
 /*
  * Rewrites an address-list value (To, Cc, Reply-To, Resent-*): each mailbox's address goes through
- * `map`, which returns it unchanged (the same pointer) or another. Display names and groups are kept.
- * The result is written anew by GMime, folded lines joined; what GMime cannot read as an
+ * `map`, which returns it unchanged (the same pointer) or another. Display names and groups are
+ * kept. The result is written anew by GMime, folded lines joined; what GMime cannot read as an
  * address does not survive, so nothing slips through unread; nor does a display name with an '@'
  * in it. Returns NULL if every address was kept and no other '@' stands in the value (leave the
  * field as it is), "" if nothing is left.

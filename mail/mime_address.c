@@ -51,44 +51,98 @@ literal_length(const char *p)
 	return p[n] == ']' ? n + 1 : 0;
 }
 
+/* Length of the quoted string at p, 0 if there is none that ends. */
+static size_t
+quoted_length(const char *p)
+{
+	size_t i;
+
+	for (i = 1; p[0] == '"' && p[i] != '\0'; i++) {
+		if (((unsigned char)p[i] < ' ' && p[i] != '\t') || p[i] == 127)
+			return 0;
+		if (p[i] == '\\' && (unsigned char)p[i + 1] >= ' ')
+			i++;
+		else if (p[i] == '"')
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Length of the comment at p (RFC 5322 3.2.2), 0 if there is none that ends. */
+static size_t
+comment_length(const char *p)
+{
+	size_t depth = 0, i;
+
+	for (i = 0; p[i] != '\0'; i++) {
+		if (p[i] == '\\' && p[i + 1] != '\0')
+			i++;
+		else if (p[i] == '(')
+			depth++;
+		else if (p[i] == ')' && --depth == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Where list_tame() is. */
+struct list_scan {
+	const char *end; /* of the quoted string or comment it is in or was in last */
+	bool unended;    /* one did not end; no more is looked for, so that all costs O(length) */
+};
+
 /*
- * An address list that is safe to give to GMime. It takes quotes, backslashes and comments away
- * before it looks for encoded words, so every '?' outside a whole one becomes '_' and no charset is
- * hidden. It loses memory on an address literal that is none, so such a '[' becomes '_' too. True
- * if anything was replaced.
+ * How many bytes at p GMime may see as they are: it takes quotes, backslashes and comments away
+ * before it looks for encoded words, and it loses memory on some broken address literals, quoted
+ * strings and comments. 0: not even one.
+ */
+static size_t
+tame_length(struct list_scan *scan, const char *p)
+{
+	bool inside = scan->end != NULL && p < scan->end;
+	size_t len;
+
+	if (*p == '?' || ((unsigned char)*p < ' ' && *p != '\t'))
+		return 0;
+	if (inside)
+		return *p == '\\' && (unsigned char)p[1] >= ' ' && p[1] != '?' ? 2 : 1;
+	if (*p == '[')
+		return literal_length(p);
+	if (*p == '"' || *p == '(') {
+		len = scan->unended ? 0 : *p == '"' ? quoted_length(p) : comment_length(p);
+		scan->end = p + len;
+		scan->unended = len == 0;
+		return len > 0;
+	}
+	return 1;
+}
+
+/*
+ * An address list that is safe to give to GMime: encoded words have a charset that we know, and
+ * what tame_length() says becomes '_'. True if anything did.
  */
 static bool
 list_tame(struct buf *out, const char *value)
 {
-	bool changed = false, quoted = false;
+	struct list_scan scan = {0};
+	bool changed = false;
 	size_t name, rest, len;
 
-	for (; *value != '\0'; value += len) {
-		char c = *value;
-
-		len = 1;
-		if (c == '=' && (len = word_length(value, &name, &rest)) > 0) {
+	while (*value != '\0') {
+		if ((len = word_length(value, &name, &rest)) > 0) {
 			bool known = mime_knows_charset(value + 2, name);
 
 			buf_add_text(out, "=?");
 			buf_add(out, known ? value + 2 : "utf-8", known ? name : 5);
 			buf_add(out, value + rest, len - rest);
-			continue;
-		}
-		len = 1;
-		if (c == '\\' && quoted && value[1] != '\0' && value[1] != '?') {
-			len = 2;
-		} else if (c == '"') {
-			quoted = !quoted;
-		} else if (c == '[' && !quoted && literal_length(value) > 0) {
-			len = literal_length(value);
-		} else if (c == '?' || (c == '[' && !quoted) ||
-			   ((unsigned char)c < ' ' && c != '\t')) {
-			changed = true;
+		} else if ((len = tame_length(&scan, value)) > 0) {
+			buf_add(out, value, len);
+		} else {
 			buf_add_char(out, '_');
-			continue;
+			changed = true;
+			len = 1;
 		}
-		buf_add(out, value, len);
+		value += len;
 	}
 	return changed;
 }
@@ -109,23 +163,6 @@ count_char(const char *text, char c)
 	for (; *text != '\0'; text++)
 		n += *text == c;
 	return n;
-}
-
-/* Length of a quoted local part at the start of an address; 0 if it has none that ends. */
-static size_t
-quoted_length(const char *p)
-{
-	size_t i;
-
-	for (i = 1; p[0] == '"' && p[i] != '\0'; i++) {
-		if ((unsigned char)p[i] < ' ' || p[i] == 127)
-			return 0;
-		if (p[i] == '\\' && (unsigned char)p[i + 1] >= ' ')
-			i++;
-		else if (p[i] == '"')
-			return i + 1;
-	}
-	return 0;
 }
 
 /*

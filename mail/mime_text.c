@@ -1,6 +1,6 @@
 /*
- * The readable text of a message, for operators. Called by control/, any thread. Parses a copy of bounded size; GMime's objects live for one
- * call.
+ * The readable text of a message, for operators. Called by control/, any thread. Parses a copy of
+ * bounded size; GMime's objects live for one call.
  */
 #include <string.h>
 #include <strings.h>
