@@ -122,6 +122,9 @@ loop_run(struct loop *l)
 	l->thread = pthread_self();
 	atomic_store(&l->running, true);
 	event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	pthread_mutex_lock(&l->lock);
+	l->stopping = false; /* it may run again */
+	pthread_mutex_unlock(&l->lock);
 }
 
 void

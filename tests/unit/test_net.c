@@ -1,0 +1,353 @@
+/*
+ * net/: posts arrive once, in order, on the loop's thread; timers; connections over loopback:
+ * input in pieces, pause and resume, output without a copy, timeouts, refusal, the last word.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "net/loop.h"
+
+enum { POSTS = 1000, POSTERS = 4 };
+
+struct counted_post {
+	struct loop_post post;
+	int poster, number;
+};
+
+static int next_number[POSTERS];
+static int posts_run;
+static struct loop *the_loop;
+
+static void
+count_post(struct loop_post *post)
+{
+	struct counted_post *p = (struct counted_post *)post;
+
+	assert_int_equal(p->number, next_number[p->poster]++);
+	posts_run++;
+	loop_assert(the_loop);
+	free(p);
+}
+
+static void *
+poster(void *context)
+{
+	int i;
+
+	for (i = 0; i < POSTS; i++) {
+		struct counted_post *p = mem_zalloc(sizeof(*p));
+
+		p->post.run = count_post;
+		p->poster = (int)(intptr_t)context;
+		p->number = i;
+		loop_post(the_loop, &p->post);
+	}
+	return NULL;
+}
+
+static void
+test_posts(void **state)
+{
+	pthread_t threads[POSTERS];
+	intptr_t i;
+
+	(void)state;
+	posts_run = 0;
+	memset(next_number, 0, sizeof(next_number));
+	the_loop = loop_new("test");
+	loop_start(the_loop);
+	for (i = 0; i < POSTERS; i++)
+		pthread_create(&threads[i], NULL, poster, (void *)i);
+	for (i = 0; i < POSTERS; i++)
+		pthread_join(threads[i], NULL);
+	loop_stop(the_loop); /* what came before is run first */
+	loop_join(the_loop);
+	loop_drain(the_loop);
+	assert_int_equal(posts_run, POSTS * POSTERS);
+	loop_free(the_loop);
+}
+
+/* ---- a pair of connections on one loop ---- */
+
+struct end {
+	struct conn *conn;
+	struct buf got;
+	size_t take;     /* how many bytes one input() uses at most; 0 = all */
+	size_t at_least; /* uses nothing until so many are there */
+	int connected, drained, closed;
+	enum conn_end how;
+	bool finish_at_end;
+	size_t stop_at; /* stops the loop when so many bytes have come */
+};
+
+static struct loop *loop;
+static struct end server, client;
+static int released;
+
+static void
+stop_when_done(void *context)
+{
+	(void)context;
+	loop_stop(loop);
+}
+
+static size_t
+end_input(void *context, const char *data, size_t len)
+{
+	struct end *e = context;
+
+	if (len < e->at_least)
+		return 0;
+	if (e->take > 0 && len > e->take)
+		len = e->take;
+	buf_add(&e->got, data, len);
+	if (e->stop_at > 0 && e->got.len >= e->stop_at)
+		loop_stop(loop);
+	return len;
+}
+
+static void
+end_connected(void *context)
+{
+	((struct end *)context)->connected++;
+}
+
+static void
+end_drained(void *context)
+{
+	((struct end *)context)->drained++;
+}
+
+static void
+end_closed(void *context, enum conn_end how, const char *why)
+{
+	struct end *e = context;
+
+	assert_non_null(why);
+	e->closed++;
+	e->how = how;
+	if (e->finish_at_end) {
+		conn_write(e->conn, "bye", 3);
+		conn_finish(e->conn, CLOCK_SECOND);
+	} else {
+		conn_free(e->conn);
+	}
+	e->conn = NULL;
+	if (e == &client)
+		loop_stop(loop);
+}
+
+static const struct conn_owner end_owner = {
+    .connected = end_connected, .input = end_input, .drained = end_drained, .closed = end_closed};
+
+static void
+serve(void *context, size_t loop_index, int fd, const char *name)
+{
+	(void)context;
+	assert_int_equal(loop_index, 0);
+	assert_string_equal(name, "127.0.0.1");
+	server.conn = conn_accepted(loop, fd, &end_owner, &server);
+}
+
+static struct listener *
+listen_here(uint16_t *port)
+{
+	struct buf error = {0};
+	struct listener *l = listener_new("test", "127.0.0.1", 0, &loop, 1, serve, NULL, &error);
+
+	assert_non_null(l);
+	*port = (uint16_t)strtoul(strrchr(listener_address(l), ':') + 1, NULL, 10);
+	listener_resume(l);
+	buf_free(&error);
+	return l;
+}
+
+static void
+setup(void)
+{
+	memset(&server, 0, sizeof(server));
+	memset(&client, 0, sizeof(client));
+	loop = loop_new("test");
+	released = 0;
+}
+
+static void
+finish(struct listener *l)
+{
+	if (server.conn != NULL)
+		conn_free(server.conn);
+	if (client.conn != NULL)
+		conn_free(client.conn);
+	buf_free(&server.got);
+	buf_free(&client.got);
+	listener_free(l);
+	loop_free(loop);
+}
+
+static void
+run_for(int64_t us)
+{
+	struct loop_timer *t = loop_timer_new(loop, stop_when_done, NULL);
+
+	loop_timer_set(t, us);
+	loop_run(loop);
+	loop_timer_free(t);
+}
+
+static void
+release_bytes(void *arg)
+{
+	free(arg);
+	released++;
+}
+
+static void
+test_echo(void **state)
+{
+	struct listener *l;
+	char *big = mem_alloc(200000);
+	uint16_t port;
+
+	(void)state;
+	setup();
+	l = listen_here(&port);
+	memset(big, 'x', 200000);
+	server.take = 7;
+	client.conn = conn_connect(loop, "localhost", port, 5 * CLOCK_SECOND, &end_owner, &client);
+	conn_write(client.conn, "hello ", 6);
+	conn_write_ref(client.conn, big, 200000, release_bytes, big);
+	client.finish_at_end = false;
+	conn_finish(client.conn, 0); /* not open yet: ends at once, nothing is sent */
+	client.conn = NULL;
+	run_for(50000);
+	assert_int_equal(released, 1);
+	assert_int_equal(client.connected, 0);
+
+	big = mem_alloc(200000);
+	memset(big, 'x', 200000);
+	client.conn = conn_connect(loop, "127.0.0.1", port, 5 * CLOCK_SECOND, &end_owner, &client);
+	conn_write(client.conn, "hello ", 6);
+	conn_write_ref(client.conn, big, 200000, release_bytes, big);
+	server.stop_at = 200006;
+	run_for(20 * CLOCK_SECOND);
+	assert_int_equal(client.connected, 1);
+	assert_true(client.drained >= 1);
+	assert_int_equal(released, 2);
+	assert_int_equal(server.got.len, 200006);
+	assert_memory_equal(server.got.data, "hello xxx", 9);
+	finish(l);
+}
+
+static void
+test_pause(void **state)
+{
+	struct listener *l;
+	uint16_t port;
+
+	(void)state;
+	setup();
+	l = listen_here(&port);
+	client.conn = conn_connect(loop, "127.0.0.1", port, 5 * CLOCK_SECOND, &end_owner, &client);
+	conn_write(client.conn, "one", 3);
+	run_for(100000);
+	assert_string_equal(buf_text(&server.got), "one");
+	conn_pause(server.conn);
+	conn_write(client.conn, "two", 3);
+	run_for(100000);
+	assert_string_equal(buf_text(&server.got), "one");
+	server.at_least = 5; /* and then not before enough is there */
+	conn_resume(server.conn);
+	run_for(100000);
+	assert_string_equal(buf_text(&server.got), "one");
+	conn_write(client.conn, "six", 3);
+	run_for(100000);
+	assert_string_equal(buf_text(&server.got), "onetwosix");
+	finish(l);
+}
+
+static void
+test_timeout_has_a_last_word(void **state)
+{
+	struct listener *l;
+	uint16_t port;
+
+	(void)state;
+	setup();
+	l = listen_here(&port);
+	client.conn = conn_connect(loop, "127.0.0.1", port, 5 * CLOCK_SECOND, &end_owner, &client);
+	run_for(50000);
+	assert_non_null(server.conn);
+	server.finish_at_end = true;
+	conn_set_timeouts(server.conn, 20000, 0);
+	run_for(5 * CLOCK_SECOND); /* the client's end stops the loop */
+	assert_int_equal(server.closed, 1);
+	assert_int_equal(server.how, CONN_TIMEOUT);
+	assert_string_equal(buf_text(&client.got), "bye");
+	assert_int_equal(client.closed, 1);
+	assert_int_equal(client.how, CONN_EOF);
+	finish(l);
+}
+
+static void
+test_refused(void **state)
+{
+	struct listener *l;
+	uint16_t port;
+
+	(void)state;
+	setup();
+	l = listen_here(&port);
+	listener_free(l);
+	l = listen_here(&(uint16_t){0});
+	client.conn = conn_connect(loop, "127.0.0.1", port, 5 * CLOCK_SECOND, &end_owner, &client);
+	assert_int_equal(client.closed, 0); /* never within the call */
+	run_for(5 * CLOCK_SECOND);
+	assert_int_equal(client.closed, 1);
+	assert_int_equal(client.connected, 0);
+	assert_int_equal(client.how, CONN_ERROR);
+	finish(l);
+}
+
+static void
+test_no_such_address(void **state)
+{
+	struct buf error = {0};
+
+	(void)state;
+	setup();
+	assert_null(listener_new("apps", "192.0.2.1", 0, &loop, 1, serve, NULL, &error));
+	assert_non_null(strstr(buf_text(&error), "listener \"apps\" cannot listen on 192.0.2.1"));
+	buf_clear(&error);
+	assert_null(listener_new("apps", "no name", 0, &loop, 1, serve, NULL, &error));
+	assert_non_null(strstr(buf_text(&error), "\"apps\""));
+	buf_free(&error);
+	loop_free(loop);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_posts),   cmocka_unit_test(test_echo),
+	    cmocka_unit_test(test_pause),   cmocka_unit_test(test_timeout_has_a_last_word),
+	    cmocka_unit_test(test_refused), cmocka_unit_test(test_no_such_address),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
