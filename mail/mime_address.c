@@ -196,16 +196,18 @@ name_clean(struct map_walk *walk, InternetAddress *ia)
 {
 	bool group = INTERNET_ADDRESS_IS_GROUP(ia);
 	const char *name = internet_address_get_name(ia);
-	char *encoded;
+	char *text;
 
 	if (name == NULL || text_is_blank(name) || strchr(name, '@') != NULL) {
 		internet_address_set_name(ia, group ? "group" : NULL);
 		return;
 	}
-	encoded = strpbrk(name, "\"\\") != NULL ? mime_encode_words(name, walk->arena)
-						: mime_encode_text(name, walk->arena);
-	if (strcmp(encoded, name) != 0)
-		internet_address_set_name(ia, encoded);
+	text = arena_strdup(walk->arena, name);
+	mime_blank_controls(text, false);
+	text = strpbrk(text, "\"\\") != NULL ? mime_encode_words(text, walk->arena)
+					     : mime_encode_text(text, walk->arena);
+	if (strcmp(text, name) != 0)
+		internet_address_set_name(ia, text);
 }
 
 /* False if the mailbox has to go. */
