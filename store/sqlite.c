@@ -494,3 +494,9 @@ const struct backend backend_sqlite = {
     .audit_add = sqlite_audit_add,
     .audit_list = sqlite_audit_list,
 };
+
+const char *
+store_library_version(void)
+{
+	return sqlite3_libversion();
+}

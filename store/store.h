@@ -269,6 +269,9 @@ bool store_has_room(const struct store *s, const char **why);
 /* Limits of a new configuration. Any thread. */
 void store_set_limits(struct store *s, uint64_t size_limit, uint64_t min_free_space);
 
+/* SQLite's, for `mailfused -V`. */
+const char *store_library_version(void);
+
 void store_due_free(struct store_due *due, size_t count);
 void store_alerts_free(struct store_alert *alerts, size_t count);
 
