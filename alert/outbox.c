@@ -30,7 +30,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 
-enum { FLIGHTS_MAX = 8, CHANNEL_WAITING_MAX = 16, TAKE_LIMIT = 64 };
+enum { FLIGHTS_MAX = 8, CHANNEL_WAITING_MAX = 64, TAKE_LIMIT = 64 };
 #define TICK CLOCK_SECOND
 #define BACKOFF_FIRST CLOCK_SECOND
 #define BACKOFF_MAX (5 * CLOCK_MINUTE)
@@ -482,7 +482,7 @@ note_arrived(struct alert *a, const struct store_alert *row)
 	} else if (quiet > 0) {
 		note_hand_back(n, quiet, "an earlier alert of this channel failed");
 	} else if (n->channel->waiting >= CHANNEL_WAITING_MAX) {
-		note_hand_back(n, TICK, "the channel has others to send first");
+		note_hand_back(n, 2 * TICK, "the channel has others to send first");
 	} else {
 		TAILQ_INSERT_TAIL(&a->waiting, n, next);
 		n->channel->waiting++;

@@ -23,6 +23,10 @@
 #include "config/load.h"
 #include "config/options.h"
 
+#ifndef LOCALSTATEDIR
+#define LOCALSTATEDIR "/var"
+#endif
+
 #define UP "upstream \"u\" { address = \"mx.example.com:25\" }\n"
 #define HERE "match { network = {\"10.0.0.0/8\"} }\n"
 
@@ -133,7 +137,8 @@ static const struct good_row good_rows[] = {
      "listener default 127.0.0.1 port 2525 size=25000000 recipients=1000 "
      "connections=10000 idle=300 bare=0\n"},
     {"nothing: top level", "hostname = \"h.example\"",
-     "hostname=h.example store=/var/lib/mailfuse/mailfuse.db control=/run/mailfuse/control.sock "
+     "hostname=h.example store=" LOCALSTATEDIR
+     "/lib/mailfuse/mailfuse.db control=/run/mailfuse/control.sock "
      "log=0 loops=0 keep=604800,2592000,86400 limit=20000000000 free=1000000000 "
      "memory=512000000\n"},
     {"nothing: unknown holds", "",
@@ -565,6 +570,7 @@ static void
 add_manual_item(const struct option *row, struct buf *out)
 {
 	const char *section = row->section[0] == '\0' ? "top" : row->section;
+	bool local = strncmp(row->def, LOCALSTATEDIR "/", strlen(LOCALSTATEDIR "/")) == 0;
 
 	if (row->type == OPTION_SECTION)
 		buf_printf(out, ".Ss %s %s\n", row->name,
@@ -574,8 +580,9 @@ add_manual_item(const struct option *row, struct buf *out)
 	else if (row->def[0] == '\0')
 		buf_printf(out, ".\\\" %s\n.It Ic %s\n", section, row->name);
 	else
-		buf_printf(out, ".\\\" %s\n.It Ic %s Pq default Ql %s\n", section, row->name,
-			   row->def);
+		/* The page shows where --prefix=/usr puts it. */
+		buf_printf(out, ".\\\" %s\n.It Ic %s Pq default Ql %s%s\n", section, row->name,
+			   local ? "/var" : "", row->def + (local ? strlen(LOCALSTATEDIR) : 0));
 }
 
 /* The manual page has each row of the table: name, default, and the same words. */
