@@ -1,7 +1,8 @@
 /*
  * What stands in the way of a release, told before anything moves: an environment without upstream,
- * or one that captures, or is gone, or the panic button. Mail released against these would wait
- * unseen, or be stopped again. Called by decision_call.c; main loop.
+ * or one that captures, or is gone, or the panic button, or that all of it was discarded. Mail
+ * released against these would wait unseen, or be stopped again. Called by decision_call.c; main
+ * loop.
  */
 #include "control/obstacle.h"
 
@@ -53,16 +54,24 @@ release_obstacle(struct request *r, const char *environment, const char *source)
 struct obstacle {
 	struct request *request;
 	bool found;
+	bool mixed; /* a batch of the panic button: its mail is of several environments */
 	char *text;
+	char *environment, *source; /* of the last delivery, which had no obstacle */
 };
 
 static bool
 check_batch(void *context, const struct store_batch *b)
 {
 	struct obstacle *o = context;
+	char id[JSON_BATCH_BYTES];
 
 	o->found = true;
-	o->text = release_obstacle(o->request, b->environment, b->source);
+	o->mixed = b->environment[0] == '\0';
+	if (b->held == 0 && b->discarded > 0)
+		o->text = mem_printf("it was discarded by %s; `mailfuse restore %s` brings it back",
+				     b->decided_by, json_batch_id(b->id, id));
+	else if (!o->mixed)
+		o->text = release_obstacle(o->request, b->environment, b->source);
 	return true;
 }
 
@@ -72,50 +81,78 @@ check_delivery(void *context, const struct store_delivery *d)
 	struct obstacle *o = context;
 
 	o->found = true;
+	if (o->environment != NULL && strcmp(o->environment, d->environment) == 0 &&
+	    strcmp(o->source, d->source) == 0)
+		return true;
+	free(o->environment);
+	free(o->source);
+	o->environment = mem_strdup(d->environment);
+	o->source = mem_strdup(d->source);
 	o->text = release_obstacle(o->request, d->environment, d->source);
-	return false;
+	return o->text == NULL;
 }
 
 /* Answers and returns false where the store failed, there is no such thing, or it may not leave. */
 static bool
 judge_obstacle(struct request *r, enum store_result result, struct obstacle *o, const char *what)
 {
+	bool free_to_go = result == STORE_OK && o->found && o->text == NULL;
+
 	if (result == STORE_OK && !o->found)
 		result = STORE_MISSING;
 	if (result != STORE_OK)
 		request_fail_store(r, result, what, "");
+	else if (o->text != NULL && o->environment != NULL && o->mixed)
+		request_fail(r, 409,
+			     "%s cannot be released: it holds mail of environment %s, and %s. Or "
+			     "discard that part by its ids (`mailfuse messages` lists them), then "
+			     "release the rest",
+			     what, log_safe(o->environment), o->text);
 	else if (o->text != NULL)
 		request_fail(r, 409, "%s cannot be released: %s", what, o->text);
-	else
-		return true;
 	free(o->text);
-	return false;
+	free(o->environment);
+	free(o->source);
+	return free_to_go;
+}
+
+static bool
+check_one_batch(struct request *r, int64_t batch)
+{
+	const struct store_filter held = {.batch = batch, .state = STORE_HELD, .limit = UINT32_MAX};
+	struct obstacle o = {.request = r};
+	char what[64], id[JSON_BATCH_BYTES];
+	enum store_result result;
+
+	snprintf(what, sizeof(what), "batch %s", json_batch_id(batch, id));
+	result = store_view_batch(r->deps->view, batch, check_batch, &o);
+	if (result == STORE_OK && o.mixed && o.text == NULL)
+		result = store_view_deliveries(r->deps->view, &held, check_delivery, &o);
+	return judge_obstacle(r, result, &o, what);
+}
+
+static bool
+check_one_message(struct request *r, uint64_t message)
+{
+	const struct store_filter any = {.message = message, .state = -1, .limit = 1};
+	struct obstacle o = {.request = r};
+	char what[64], id[ID_TEXT_BYTES];
+
+	snprintf(what, sizeof(what), "message %s", id_format(message, id));
+	return judge_obstacle(r, store_view_deliveries(r->deps->view, &any, check_delivery, &o), &o,
+			      what);
 }
 
 bool
 obstacle_check(struct request *r, const struct decision *d)
 {
-	char what[64], id[ID_TEXT_BYTES];
-	enum store_result result;
-
-	for (size_t i = 0; i < d->batch_count; i++) {
-		struct obstacle o = {.request = r};
-
-		result = store_view_batch(r->deps->view, d->batches[i], check_batch, &o);
-		snprintf(what, sizeof(what), "batch %s", json_batch_id(d->batches[i], id));
-		if (!judge_obstacle(r, result, &o, what))
+	for (size_t i = 0; i < d->batch_count; i++)
+		if (!check_one_batch(r, d->batches[i]))
 			return false;
-	}
 	for (size_t i = 0; i < d->id_count; i++) {
-		const struct store_filter filter = {
-		    .message = d->ids[i].id, .state = -1, .limit = 1};
-		struct obstacle o = {.request = r};
-
 		if (i > 0 && d->ids[i].id == d->ids[i - 1].id)
 			continue; /* another delivery of the same message */
-		result = store_view_deliveries(r->deps->view, &filter, check_delivery, &o);
-		snprintf(what, sizeof(what), "message %s", id_format(d->ids[i].id, id));
-		if (!judge_obstacle(r, result, &o, what))
+		if (!check_one_message(r, d->ids[i].id))
 			return false;
 	}
 	return true;

@@ -116,9 +116,10 @@ submit_and_wait(struct store_job *job)
 	assert_int_equal(job->result, STORE_OK);
 }
 
-/* One held message: r1@a.example.com, r2@b.example.com, r3@a.example.com ... of one stream. */
+/* One message: r1@a.example.com, r2@b.example.com, r3@a.example.com ... of one stream. */
 static void
-add_held(const char *environment, const char *source, const char *subject, unsigned recipients)
+add_message(const char *environment, const char *source, const char *subject, unsigned recipients,
+	    enum verdict_action action)
 {
 	struct message *m = message_new();
 	struct verdict_stream *stream = arena_zalloc(&m->arena, sizeof(*stream));
@@ -157,16 +158,23 @@ add_held(const char *environment, const char *source, const char *subject, unsig
 		assert_null(address_parse(text, &m->arena, &address));
 		r = message_add_recipient(m, &address);
 		r->final = r->address.text;
-		r->verdict = (struct verdict){.action = VERDICT_HOLD,
-					      .rule = "burst small",
-					      .reason = "6 of 5",
-					      .stream = stream};
+		if (action == VERDICT_HOLD)
+			r->verdict = (struct verdict){.action = VERDICT_HOLD,
+						      .rule = "burst small",
+						      .reason = "6 of 5",
+						      .stream = stream};
 	}
 	job.u.add.message = m;
 	submit_and_wait(&job);
 	if (gate.message[0] == '\0')
 		id_format(m->id, gate.message);
 	message_free(m);
+}
+
+void
+gate_add_queued(const char *environment, const char *source)
+{
+	add_message(environment, source, "Queued", 1, VERDICT_PASS);
 }
 
 static void
@@ -226,11 +234,11 @@ gate_start(void)
 	if (gate.control == NULL)
 		fail_msg("%s", buf_text(&error));
 	buf_free(&error);
-	add_held("staging", "10.2.0.7", "Order \xff 1", 4);
-	add_held("staging", "10.2.0.7", "Order 2", 4);
-	add_held("box", "10.3.0.1", "Captured", 1);
-	add_held("unknown", "10.9.0.1", "Who", 1);
-	add_held("gone", "10.8.0.1", "Old", 1);
+	add_message("staging", "10.2.0.7", "Order \xff 1", 4, VERDICT_HOLD);
+	add_message("staging", "10.2.0.7", "Order 2", 4, VERDICT_HOLD);
+	add_message("box", "10.3.0.1", "Captured", 1, VERDICT_HOLD);
+	add_message("unknown", "10.9.0.1", "Who", 1, VERDICT_HOLD);
+	add_message("gone", "10.8.0.1", "Old", 1, VERDICT_HOLD);
 	loop_start(gate.loop);
 }
 

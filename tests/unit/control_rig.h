@@ -29,6 +29,8 @@ extern struct gate gate;
 void gate_start(void);
 void gate_stop(void);
 struct control_deps gate_deps(void);
+/* One more delivery, to be sent. */
+void gate_add_queued(const char *environment, const char *source);
 
 int client_connect(void);
 void client_send(int fd, const char *data, size_t len);

@@ -319,6 +319,38 @@ test_button(void **state)
 	gate_stop();
 }
 
+/* A batch of the panic button has no environment of its own: what it holds decides. */
+static void
+test_mixed_batch(void **state)
+{
+	static const char everything[] = "{\"scope\":\"everything\",\"reason\":\"r\"}";
+	static const struct row one[] = {
+	    {"pressed", "POST", "/v1/hold", everything, 200, "\"stopped\":1}", NULL},
+	    {"let go", "POST", "/v1/unhold", everything, 200, "true", NULL},
+	    {"may leave", "POST", "/v1/release", "{\"ids\":[\"B5\"],\"reason\":\"r\"}", 200,
+	     "\"recipients\":1,\"left\":0", NULL}};
+	static const struct row two[] = {
+	    {"pressed", "POST", "/v1/hold", everything, 200, "\"stopped\":2}", NULL},
+	    {"let go", "POST", "/v1/unhold", everything, 200, "true", NULL},
+	    {"a part may not leave", "POST", "/v1/release", "{\"ids\":[\"B6\"],\"reason\":\"r\"}",
+	     409,
+	     "batch B6 cannot be released: it holds mail of environment box, and environment box "
+	     "captures",
+	     NULL},
+	    {"discarded", "POST", "/v1/discard", "{\"ids\":[\"B6\"],\"reason\":\"r\"}", 200,
+	     "\"recipients\":2", NULL},
+	    {"release after that", "POST", "/v1/release", "{\"ids\":[\"B6\"],\"reason\":\"r\"}",
+	     409, "`mailfuse restore B6` brings it back", NULL}};
+
+	(void)state;
+	gate_start();
+	gate_add_queued("staging", "10.2.0.7");
+	CHECK_ROWS(one);
+	gate_add_queued("box", "10.3.0.1");
+	CHECK_ROWS(two);
+	gate_stop();
+}
+
 /* ---- explaining */
 
 static void
@@ -437,8 +469,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_reads),         cmocka_unit_test(test_bad_reads),
 	    cmocka_unit_test(test_bad_decisions), cmocka_unit_test(test_decisions),
-	    cmocka_unit_test(test_button),        cmocka_unit_test(test_explain),
-	    cmocka_unit_test(test_json_text)};
+	    cmocka_unit_test(test_button),        cmocka_unit_test(test_mixed_batch),
+	    cmocka_unit_test(test_explain),       cmocka_unit_test(test_json_text)};
 
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();
