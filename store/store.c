@@ -190,8 +190,7 @@ store_has_room(const struct store *s, const char **why)
 {
 	static const char *const reasons[] = {
 	    [ROOM_OK] = "",
-	    [ROOM_OVER_LIMIT] = "the quarantine is full: release, discard or purge, or raise "
-				"quarantine_limit",
+	    [ROOM_OVER_LIMIT] = "the store is full: discard and purge, or raise quarantine_limit",
 	    [ROOM_DISK_LOW] = "the disk has less than min_free_space left: make room on it",
 	    [ROOM_DISK_FULL] = "the disk is full: make room on it",
 	    [ROOM_BROKEN] = "the store cannot be written: see the log and the disk",

@@ -1,0 +1,447 @@
+/*
+ * Helpers of the store's tests. Each test is one thread; jobs are answered on the store's threads.
+ */
+#include "tests/unit/store_help.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "base/mem.h"
+
+const struct verdict_stream test_stream = {.hash = 0x1234,
+					   .key = "environment=staging",
+					   .source = "10.2.0.7",
+					   .sender = "",
+					   .subject = "",
+					   .tripped_at = TEST_NOW - CLOCK_SECOND,
+					   .counted = 7,
+					   .limit = 50,
+					   .window = 10 * CLOCK_MINUTE};
+
+/* ---- the store ---- */
+
+void
+fixture_open(struct fixture *f, const struct backend *b)
+{
+	memset(f, 0, sizeof(*f));
+	f->b = b;
+	snprintf(f->dir, sizeof(f->dir), "%s", "/tmp/mailfuse-test-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/store.db", f->dir);
+	fixture_reopen(f);
+}
+
+static void
+shut(struct fixture *f)
+{
+	if (f->v != NULL)
+		store_view_close(f->v);
+	if (f->s != NULL)
+		store_close(f->s);
+	f->v = NULL;
+	f->s = NULL;
+}
+
+void
+fixture_reopen(struct fixture *f)
+{
+	struct store_options options = {.path = f->path};
+	struct buf error = {0};
+
+	shut(f);
+	f->s = store_open_backend(f->b, &options, &error);
+	if (f->s == NULL)
+		fail_msg("%s", buf_text(&error));
+	f->v = store_view_open(f->s, &error);
+	assert_non_null(f->v);
+}
+
+void
+fixture_close(struct fixture *f)
+{
+	static const char *const endings[] = {"", "-wal", "-shm", ".lock"};
+	char path[128];
+	size_t i;
+
+	shut(f);
+	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", f->path, endings[i]);
+		unlink(path);
+	}
+	rmdir(f->dir);
+}
+
+int
+setup(void **state)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+
+	fixture_open(f, *state);
+	*state = f;
+	return 0;
+}
+
+int
+teardown(void **state)
+{
+	fixture_close(*state);
+	free(*state);
+	return 0;
+}
+
+/* ---- jobs ---- */
+
+struct waiting {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	size_t left;
+};
+
+static void
+job_done(struct store_job *job)
+{
+	struct waiting *w = job->context;
+
+	pthread_mutex_lock(&w->lock);
+	w->left--;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void
+run_jobs(struct fixture *f, struct store_job *jobs, size_t n)
+{
+	struct waiting w = {.left = n};
+	size_t i;
+
+	pthread_mutex_init(&w.lock, NULL);
+	pthread_cond_init(&w.wake, NULL);
+	for (i = 0; i < n; i++) {
+		jobs[i].done = job_done;
+		jobs[i].context = &w;
+		if (jobs[i].op == STORE_LOAD || jobs[i].op == STORE_LOAD_CHUNK)
+			reader_submit(f->s, &jobs[i]);
+		else
+			writer_submit(f->s, &jobs[i]);
+	}
+	pthread_mutex_lock(&w.lock);
+	while (w.left > 0)
+		pthread_cond_wait(&w.wake, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	pthread_cond_destroy(&w.wake);
+	pthread_mutex_destroy(&w.lock);
+}
+
+enum store_result
+run_job(struct fixture *f, struct store_job *job)
+{
+	run_jobs(f, job, 1);
+	return job->result;
+}
+
+struct message *
+make_message(const char *environment, const char *subject, unsigned recipients,
+	     enum verdict_action action, const char *rule, const struct verdict_stream *stream)
+{
+	static const char body[] = "Dear customer,\r\nthe content.\r\n";
+	struct message *m = message_new();
+	struct address a;
+	unsigned i;
+
+	m->id = id_next();
+	m->accepted_at = TEST_NOW;
+	m->environment = environment;
+	m->source = "10.2.0.7";
+	m->client = "10.2.0.7";
+	m->helo = "app";
+	m->protocol = "ESMTP";
+	m->subject = m->subject_key = arena_strdup(&m->arena, subject);
+	m->campaign = m->header_from = "";
+	a.local = arena_strdup(&m->arena, "x");
+	a.domain = arena_strdup(&m->arena, "example.net");
+	a.text = arena_strdup(&m->arena, "app@example.com");
+	message_set_sender(m, &a);
+	buf_printf(&m->header, "Subject: %s\r\n", subject);
+	chunks_add(&m->body, body, sizeof(body) - 1);
+	m->body_bytes = sizeof(body) - 1;
+	for (i = 0; i < recipients; i++) {
+		struct recipient *r;
+
+		a.text = arena_printf(&m->arena, "r%u@example.net", i + 1);
+		r = message_add_recipient(m, &a);
+		r->final = r->address.text;
+		r->verdict = (struct verdict){
+		    .action = action, .rule = rule, .stream = stream, .settle = 5 * CLOCK_SECOND};
+	}
+	return m;
+}
+
+uint64_t
+add_message(struct fixture *f, struct message *m)
+{
+	struct store_job job = {.op = STORE_ADD, .u.add.message = m};
+	uint64_t id = m->id;
+
+	if (run_job(f, &job) != STORE_OK)
+		fail_msg("STORE_ADD: %d %s", job.result, job.error);
+	message_free(m);
+	return id;
+}
+
+uint64_t
+add_passing(struct fixture *f, const char *environment, unsigned recipients)
+{
+	return add_message(
+	    f, make_message(environment, "hello", recipients, VERDICT_PASS, NULL, NULL));
+}
+
+uint64_t
+add_held(struct fixture *f, const struct verdict_stream *stream, unsigned recipients)
+{
+	return add_message(
+	    f, make_message("staging", "hello", recipients, VERDICT_HOLD, "burst volume", stream));
+}
+
+void
+decide_job(struct store_job *job, enum store_decision decision, int64_t batch)
+{
+	*job = (struct store_job){.op = STORE_DECIDE};
+	job->u.decide.decision = decision;
+	job->u.decide.selector.batch = batch;
+	job->u.decide.who = "uid:1000(kim)";
+	job->u.decide.reason = "looked at it";
+	job->u.decide.now = TEST_NOW + CLOCK_MINUTE;
+}
+
+enum store_result
+decide(struct fixture *f, enum store_decision decision, int64_t batch)
+{
+	struct store_job job;
+
+	decide_job(&job, decision, batch);
+	return run_job(f, &job);
+}
+
+uint64_t
+claim(struct fixture *f, const char *environment, int64_t now)
+{
+	struct store_job job = {.op = STORE_CLAIM};
+	uint64_t n = 0;
+	size_t i;
+
+	job.u.claim.environments = &environment;
+	job.u.claim.environment_count = 1;
+	job.u.claim.now = now;
+	job.u.claim.limit = 10000;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	for (i = 0; i < job.u.claim.due_count; i++)
+		n += job.u.claim.due[i].count;
+	store_due_free(job.u.claim.due, job.u.claim.due_count);
+	return n;
+}
+
+enum store_result
+report(struct fixture *f, uint64_t id, uint32_t number, enum store_state state, int64_t due_at)
+{
+	struct store_delivery_result result = {.id = id,
+					       .number = number,
+					       .state = state,
+					       .due_at = due_at,
+					       .tried = true,
+					       .reply =
+						   state == STORE_SENT ? "250 ok" : "450 later"};
+	struct store_job job = {.op = STORE_RESULTS, .u.results = {&result, 1}};
+
+	return run_job(f, &job);
+}
+
+enum store_result
+press(struct fixture *f, bool on, int scope, const char *name, int64_t now)
+{
+	struct store_job job = {.op = STORE_HOLD};
+
+	job.u.hold.on = on;
+	job.u.hold.scope = scope;
+	job.u.hold.name = name;
+	job.u.hold.reason = "stop";
+	job.u.hold.who = "uid:0(root)";
+	job.u.hold.now = now;
+	return run_job(f, &job);
+}
+
+/* ---- looking ---- */
+
+static bool
+see_batch(void *context, const struct store_batch *b)
+{
+	*(struct batch_numbers *)context = (struct batch_numbers){
+	    b->id,    b->state, b->collecting, b->messages, b->recipients, b->leaked,
+	    b->bytes, b->held,  b->released,   b->sent,     b->failed,     b->discarded};
+	return true;
+}
+
+bool
+get_batch(struct fixture *f, int64_t id, struct batch_numbers *out)
+{
+	memset(out, 0, sizeof(*out));
+	return store_view_batch(f->v, id, see_batch, out) == STORE_OK;
+}
+
+static bool
+see_delivery(void *context, const struct store_delivery *d)
+{
+	(void)d;
+	++*(uint64_t *)context;
+	return true;
+}
+
+uint64_t
+count_deliveries(struct fixture *f, int64_t batch, int state)
+{
+	struct store_filter filter = {.batch = batch, .state = state};
+	uint64_t n = 0;
+
+	assert_int_equal(store_view_deliveries(f->v, &filter, see_delivery, &n), STORE_OK);
+	return n;
+}
+
+struct audit_count {
+	const char *action;
+	uint64_t n;
+};
+
+static bool
+see_audit(void *context, const struct store_audit *a)
+{
+	struct audit_count *c = context;
+
+	c->n += strcmp(a->action, c->action) == 0;
+	return true;
+}
+
+uint64_t
+count_audit(struct fixture *f, const char *action)
+{
+	struct audit_count c = {action, 0};
+
+	assert_int_equal(store_view_audit(f->v, 0, 0, 0, see_audit, &c), STORE_OK);
+	return c.n;
+}
+
+uint64_t
+take_alerts(struct fixture *f, const char *event)
+{
+	static char everything[] = "*";
+	static char *globs[] = {everything, NULL};
+	static const struct store_channel channel = {"ops", globs};
+	struct store_job job = {.op = STORE_ALERTS}, done = {.op = STORE_ALERTS};
+	uint64_t n = 0;
+	size_t i;
+
+	job.u.alerts.step = STORE_ALERT_FAN_OUT;
+	job.u.alerts.channels = &channel;
+	job.u.alerts.channel_count = 1;
+	job.u.alerts.now = clock_wall();
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	job.u.alerts.step = STORE_ALERT_TAKE;
+	job.u.alerts.limit = 1000;
+	job.u.alerts.now = clock_wall();
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	for (i = 0; i < job.u.alerts.alert_count; i++) {
+		n += strcmp(job.u.alerts.alerts[i].event, event) == 0;
+		done.u.alerts.step = STORE_ALERT_DONE;
+		done.u.alerts.row = job.u.alerts.alerts[i].row;
+		assert_int_equal(run_job(f, &done), STORE_OK);
+	}
+	store_alerts_free(job.u.alerts.alerts, job.u.alerts.alert_count);
+	return n;
+}
+
+/* ---- invariants ---- */
+
+struct all_batches {
+	struct batch_numbers rows[256];
+	size_t n;
+};
+
+static bool
+keep_batch(void *context, const struct store_batch *b)
+{
+	struct all_batches *all = context;
+
+	see_batch(&all->rows[all->n++], b);
+	return all->n < 256;
+}
+
+struct summed {
+	uint64_t last, messages, bytes, deliveries;
+};
+
+static bool
+sum_delivery(void *context, const struct store_delivery *d)
+{
+	struct summed *s = context;
+
+	s->deliveries++;
+	if (s->last == d->id)
+		return true;
+	s->last = d->id;
+	s->messages++;
+	s->bytes += d->bytes;
+	return true;
+}
+
+struct env_counts {
+	struct fixture *f;
+	uint64_t total;
+};
+
+static bool
+check_environment(void *context, const char *environment, enum store_state state, uint64_t count,
+		  int64_t oldest, int64_t next)
+{
+	struct env_counts *c = context;
+	struct store_filter filter = {.environment = environment, .state = (int)state};
+	uint64_t n = 0;
+
+	(void)next;
+	assert_int_equal(store_view_deliveries(c->f->v, &filter, see_delivery, &n), STORE_OK);
+	assert_int_equal(n, count);
+	assert_true(oldest > 0);
+	c->total += count;
+	return true;
+}
+
+void
+check_counts(struct fixture *f)
+{
+	struct all_batches *all = mem_zalloc(sizeof(*all));
+	struct env_counts counts = {.f = f};
+	size_t i;
+
+	assert_int_equal(store_view_batches(f->v, -1, true, keep_batch, all), STORE_OK);
+	for (i = 0; i < all->n; i++) {
+		const struct batch_numbers *b = &all->rows[i];
+		struct store_filter filter = {.batch = b->id, .state = -1};
+		struct summed sum = {.last = 0};
+
+		assert_int_equal(store_view_deliveries(f->v, &filter, sum_delivery, &sum),
+				 STORE_OK);
+		assert_int_equal(b->recipients, sum.deliveries);
+		assert_int_equal(b->messages, sum.messages);
+		assert_int_equal(b->bytes, sum.bytes);
+		assert_int_equal(b->held, count_deliveries(f, b->id, STORE_HELD));
+		assert_int_equal(b->sent, count_deliveries(f, b->id, STORE_SENT));
+		assert_int_equal(b->failed, count_deliveries(f, b->id, STORE_FAILED));
+		assert_int_equal(b->discarded, count_deliveries(f, b->id, STORE_DISCARDED));
+		assert_int_equal(b->released,
+				 b->sent + b->failed + count_deliveries(f, b->id, STORE_QUEUED));
+	}
+	free(all);
+	assert_int_equal(store_view_counts(f->v, check_environment, &counts), STORE_OK);
+	assert_int_equal(counts.total, count_deliveries(f, 0, -1));
+}
