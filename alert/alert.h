@@ -1,6 +1,7 @@
 /*
  * Alerts: empties the store's outbox into the configured channels, with retries. An alert is a row
- * that was written with the fact it tells of; nothing here can lose one. All on the main loop; nothing blocks.
+ * that was written with the fact it tells of; nothing here can lose one. All on the main loop;
+ * nothing blocks.
  */
 #ifndef ALERT_ALERT_H
 #define ALERT_ALERT_H
@@ -12,7 +13,7 @@
 struct alert;
 /* Keeps a reference to the config. `view` is the main thread's. */
 struct alert *alert_new(struct loop *loop, struct store *store, struct store_view *view,
-    struct config *config);
+			struct config *config);
 /* A reload: channels that went away give up what is pending for them (with an audit row). */
 void alert_set_config(struct alert *a, struct config *config);
 /* Something may be waiting: look soon. It also looks by itself once a second. */

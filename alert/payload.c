@@ -14,7 +14,8 @@
 #include "base/log.h"
 #include "base/text.h"
 
-/* Bytes of one piece. Slack shows some 4,000 characters of a text well and cuts more of it unsaid. */
+/* Bytes of one piece. Slack shows some 4,000 characters of a text well and cuts more of it unsaid.
+ */
 enum { SLACK_TEXT_MAX = 3000 };
 
 static void

@@ -76,7 +76,8 @@ struct config_environment {
 	size_t match_count;
 	char *upstream; /* name; "" = capture (`none`); NULL = none defined, everything is held */
 	char *subject_prefix;
-	/* Never NULL; an empty list is nobody. Not in the file: everybody in production, else nobody. */
+	/* Never NULL; an empty list is nobody. Not in the file: everybody in production, else
+	 * nobody. */
 	char **allow;
 	enum config_others others;
 	char *rewrite_to;
