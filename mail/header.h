@@ -12,10 +12,10 @@
 #include "base/buf.h"
 
 struct header_field {
-	const char *name;  /* as written, NUL-terminated, without the colon */
-	const char *raw;   /* the whole field, folding and final CRLF included; raw_len bytes */
+	const char *name; /* as written, NUL-terminated, without the colon */
+	const char *raw;  /* the whole field, folding and final CRLF included; raw_len bytes */
 	size_t raw_len;
-	size_t value_at;   /* offset in raw of what follows the colon */
+	size_t value_at; /* offset in raw of what follows the colon */
 	bool removed;
 };
 
