@@ -223,7 +223,7 @@ extern const struct backend backend_sqlite, backend_memory;
 struct store *store_open_backend(const struct backend *b, const struct store_options *options,
 				 struct buf *error);
 
-/* A chunk of just that size, with one reference: what loads hand out. */
+/* A chunk of just that size, with one reference, filled in unless data is NULL. */
 struct chunk *backend_chunk(const void *data, size_t len);
 /* The hash chain: fills a->hash from the row before and this row's fields. */
 void audit_hash(const unsigned char before[AUDIT_HASH_BYTES], struct audit_row *a);

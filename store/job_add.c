@@ -29,20 +29,39 @@ job_begin(struct work *w, struct store_job *job)
 	return w->b->message_begin(w->db, job->u.body.id);
 }
 
+/* The job's bytes as one chunk, however many pieces they came in; NULL if they are one already. */
+static struct chunk *
+join_chunks(const struct chunks *c)
+{
+	const struct chunk *piece;
+	struct chunk *whole;
+	size_t at = 0;
+
+	if (!STAILQ_EMPTY(&c->list) && STAILQ_NEXT(STAILQ_FIRST(&c->list), next) == NULL)
+		return NULL;
+	STAILQ_FOREACH (piece, &c->list, next)
+		at += piece->len;
+	whole = backend_chunk(NULL, at);
+	at = 0;
+	STAILQ_FOREACH (piece, &c->list, next) {
+		memcpy(whole->data + at, piece->data, piece->len);
+		at += piece->len;
+	}
+	return whole;
+}
+
 enum store_result
 job_chunk(struct work *w, struct store_job *job)
 {
-	uint32_t number = job->u.body.number;
-	struct chunk *chunk;
+	struct chunk *whole = join_chunks(&job->u.body.chunks);
+	const struct chunk *chunk = whole != NULL ? whole : STAILQ_FIRST(&job->u.body.chunks.list);
+	enum store_result r = w->b->chunk_add(w->db, job->u.body.id, job->u.body.number, chunk);
 
-	STAILQ_FOREACH (chunk, &job->u.body.chunks.list, next) {
-		enum store_result r = w->b->chunk_add(w->db, job->u.body.id, number++, chunk);
-
-		if (r == STORE_MISSING)
-			return job_refuse(job, r, "the message was not begun, or was abandoned");
-		TRY(r);
-	}
-	return STORE_OK;
+	if (whole != NULL)
+		chunk_unref(whole);
+	if (r == STORE_MISSING)
+		return job_refuse(job, r, "the message was not begun, or was abandoned");
+	return r;
 }
 
 enum store_result

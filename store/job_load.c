@@ -97,7 +97,7 @@ backend_chunk(const void *data, size_t len)
 
 	atomic_init(&c->refs, 1);
 	c->len = c->cap = len;
-	if (len > 0)
+	if (data != NULL && len > 0)
 		memcpy(c->data, data, len);
 	metric_add(METRIC_BODY_BYTES_NOW, (int64_t)len); /* chunk_unref() takes it off again */
 	return c;

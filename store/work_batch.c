@@ -343,10 +343,10 @@ announce(struct work *w, struct work_batch *wb, int64_t now)
 		    object, log_safe(b->environment), log_safe(b->rule), b->recipients, b->leaked);
 	} else if (b->recipients >= 10 * (wb->row.alerted > 0 ? wb->row.alerted : 1)) {
 		e.event = "batch.grown";
-		e.text = arena_printf(&w->arena,
-				      "%s: B%" PRId64 " has grown to %" PRIu64
-				      " recipients, and collects on",
-				      b->environment, b->id, b->recipients);
+		e.text = arena_printf(
+		    &w->arena,
+		    "%s: B%" PRId64 " has grown to %" PRIu64 " recipients, and collects on",
+		    *b->environment != '\0' ? b->environment : "mailfuse", b->id, b->recipients);
 	} else {
 		return STORE_OK;
 	}

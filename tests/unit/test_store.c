@@ -238,6 +238,16 @@ raw_is_cut_at_its_limit(void **state)
 	buf_free(&raw);
 }
 
+static void
+add_piece(struct chunks *c, const char *text, size_t len)
+{
+	struct chunk *piece = backend_chunk(text, len);
+
+	STAILQ_INSERT_TAIL(&c->list, piece, next);
+	c->bytes += len;
+}
+
+/* In two pieces: one job is one chunk all the same. */
 static enum store_result
 send_chunk(struct fixture *f, uint64_t id, uint32_t number, const char *text)
 {
@@ -247,7 +257,8 @@ send_chunk(struct fixture *f, uint64_t id, uint32_t number, const char *text)
 	job.u.body.id = id;
 	job.u.body.number = number;
 	chunks_init(&job.u.body.chunks);
-	chunks_add(&job.u.body.chunks, text, strlen(text));
+	add_piece(&job.u.body.chunks, text, 1);
+	add_piece(&job.u.body.chunks, text + 1, strlen(text) - 1);
 	r = run_job(f, &job);
 	chunks_clear(&job.u.body.chunks);
 	return r;
