@@ -7,11 +7,12 @@
  * action, object, reason, detail, each as 8 bytes of length and its bytes. Numbers are
  * little-endian.
  */
+#include "store/audit.h"
+
 #include <openssl/evp.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "store/backend.h"
 
 static void
 add_bytes(EVP_MD_CTX *md, const void *data, size_t len)

@@ -225,8 +225,6 @@ struct store *store_open_backend(const struct backend *b, const struct store_opt
 
 /* A chunk of just that size, with one reference, filled in unless data is NULL. */
 struct chunk *backend_chunk(const void *data, size_t len);
-/* The hash chain: fills a->hash from the row before and this row's fields. */
-void audit_hash(const unsigned char before[AUDIT_HASH_BYTES], struct audit_row *a);
 
 /* Hands a failure to the caller. */
 #define TRY(call)                                                                                  \

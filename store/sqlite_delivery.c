@@ -78,7 +78,7 @@ literal(struct built *b, int bit, bool is_set, const char *sql)
 }
 
 static void
-add_states(struct built *b, unsigned states)
+add_states(struct built *b, unsigned states, bool by_key)
 {
 	const char *comma = "";
 	int state;
@@ -86,7 +86,7 @@ add_states(struct built *b, unsigned states)
 	if (states == 0)
 		return;
 	b->shape |= (uint64_t)states << 32;
-	buf_add_text(&b->text, " AND d.state IN (");
+	buf_add_text(&b->text, by_key ? " AND +d.state IN (" : " AND d.state IN (");
 	if ((states & (states - 1)) == 0) {
 		/* One state as an equality: only that proves a partial index. */
 		b->text.len -= sizeof("IN (") - 1;
@@ -133,7 +133,7 @@ build(struct built *b, const struct delivery_query *q)
 		   choose_index(q));
 	term(b, 0, q->message != 0, "d.message =", INT(q->message));
 	term(b, 1, q->number != 0, "d.number =", INT(q->number));
-	add_states(b, q->states);
+	add_states(b, q->states, by_key);
 	/* A plus sign keeps a term out of the choice of an index. */
 	term(b, 2, q->batch != 0, by_key ? "+d.batch =" : "d.batch =", INT(q->batch));
 	term(b, 3, q->environment != 0,

@@ -354,7 +354,8 @@ struct store_hold {
 };
 enum store_result store_view_holds(struct store_view *v,
     bool (*row)(void *context, const struct store_hold *h), void *context);
-/* For the counters after a start: deliveries accepted since, that were counted (not dropped, nor rejected by `recipients`, `unknown`, `panic`), oldest first. */
+/* For the counters after a start: deliveries accepted since, that were counted (not dropped, nor rejected by `recipients`, `unknown`, `panic`), oldest first.
+ * Without those whose batch was decided as a whole: that decision made the counters forget them. */
 enum store_result store_view_recent(struct store_view *v, int64_t since,
     bool (*row)(void *context, const struct store_delivery *d), void *context);
 /* Alerts that are not delivered yet, and given up ones, for status. */

@@ -172,15 +172,50 @@ store_view_deliveries(struct store_view *v, const struct store_filter *f,
 	return view_end(v, r);
 }
 
+struct recent_call {
+	struct delivery_call call; /* first: give_delivery() reads it */
+	struct store_view *v;
+	int64_t batch;   /* looked up last */
+	uint64_t stream; /* whose counts its decision has ended; 0 = none */
+};
+
+static bool
+see_decided(void *context, const struct batch_row *b)
+{
+	struct recent_call *r = context;
+
+	if (!b->b.collecting && b->b.decided_at != 0)
+		r->stream = b->b.stream_hash;
+	return false;
+}
+
+/* A decision on a whole batch made the counters forget its stream: a restart must not recall it. */
+static bool
+give_recent(void *context, const struct delivery_row *d)
+{
+	struct recent_call *r = context;
+	struct batch_query q = {.id = d->batch};
+
+	if (d->batch != r->batch) {
+		r->batch = d->batch;
+		r->stream = 0;
+		if (d->batch != 0 && r->v->b->batch_list(r->v->db, &q, see_decided, r) != STORE_OK)
+			return false;
+	}
+	if (r->stream != 0 && r->stream == d->stream)
+		return true;
+	return give_delivery(&r->call, d);
+}
+
 enum store_result
 store_view_recent(struct store_view *v, int64_t since,
 		  bool (*row)(void *context, const struct store_delivery *d), void *context)
 {
-	struct delivery_call call = {row, context};
+	struct recent_call r = {.call = {row, context}, .v = v};
 	struct delivery_query q = {.id_from = work_id_at(since), .counted = true};
 
 	TRY(view_begin(v));
-	return view_end(v, v->b->delivery_list(v->db, &q, give_delivery, &call));
+	return view_end(v, v->b->delivery_list(v->db, &q, give_recent, &r));
 }
 
 /* ---- sums over one batch ---- */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "store/audit.h"
 #include "store/work_batch.h"
 
 /* Which state may follow which (DESIGN 3). */

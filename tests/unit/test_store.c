@@ -8,6 +8,7 @@
 
 #include "base/id.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "tests/unit/store_help.h"
 
@@ -167,6 +168,26 @@ observing_is_told_once_a_trip(void **state)
 	}
 	assert_int_equal(take_alerts(f, "batch.observed"), 2);
 	assert_int_equal(count_deliveries(f, 0, STORE_QUEUED), 12);
+}
+
+static void
+metrics_follow(void **state)
+{
+	int64_t held = metric_get(METRIC_RECIPIENTS_HELD), commits = metric_get(METRIC_COMMITS);
+	int64_t dropped = metric_get(METRIC_RECIPIENTS_DROPPED);
+	struct fixture *f = *state;
+	struct store_job job = {.op = STORE_ADD, .bytes = 1000};
+
+	add_held(f, &test_stream, 3);
+	decide(f, STORE_DISCARD, 1);
+	decide(f, STORE_RESTORE, 1); /* held before, not held anew */
+	job.u.add.message = make_message("staging", "d", 2, VERDICT_DROP, "recipients", NULL);
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	message_free(job.u.add.message);
+	assert_int_equal(metric_get(METRIC_RECIPIENTS_HELD), held + 3);
+	assert_int_equal(metric_get(METRIC_RECIPIENTS_DROPPED), dropped + 2);
+	assert_int_equal(metric_get(METRIC_COMMITS), commits + 4);
+	assert_int_equal(metric_get(METRIC_WRITER_BYTES_NOW), 0);
 }
 
 /* ---- bodies ---- */
@@ -412,6 +433,7 @@ main(void)
 	    BOTH(join_by_hash_and_trip),
 	    BOTH(growth_is_told_tenfold),
 	    BOTH(observing_is_told_once_a_trip),
+	    BOTH(metrics_follow),
 	    BOTH(bodies_come_back),
 	    BOTH(raw_is_cut_at_its_limit),
 	    BOTH(large_bodies_come_in_pieces),

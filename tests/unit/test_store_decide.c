@@ -485,13 +485,23 @@ static void
 recent_is_what_the_counters_saw(void **state)
 {
 	struct fixture *f = *state;
+	struct verdict_stream decided = test_stream;
 	struct paging p = {.n = 0};
 
+	decided.hash = 77;
 	add_passing(f, "staging", 2);
 	add_held(f, &test_stream, 3);
 	add_message(f, make_message("staging", "d", 1, VERDICT_DROP, "recipients", NULL));
 	add_message(f, make_message("unknown", "u", 1, VERDICT_HOLD, "unknown", &test_stream));
 	press(f, true, 0, "", TEST_NOW + 1); /* counted before it was stopped */
+	assert_int_equal(store_view_recent(f->v, clock_wall() - CLOCK_HOUR, see_page, &p),
+			 STORE_OK);
+	assert_int_equal(p.n, 5);
+	/* a decision on the whole batch ends its count */
+	assert_int_equal(press(f, false, 0, "", TEST_NOW + 2), STORE_OK);
+	add_held(f, &decided, 4);
+	assert_int_equal(decide(f, STORE_DISCARD, 3), STORE_OK);
+	p = (struct paging){.n = 0};
 	assert_int_equal(store_view_recent(f->v, clock_wall() - CLOCK_HOUR, see_page, &p),
 			 STORE_OK);
 	assert_int_equal(p.n, 5);

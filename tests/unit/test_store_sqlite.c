@@ -11,6 +11,7 @@
 
 #include "base/id.h"
 #include "base/mem.h"
+#include "store/audit.h"
 #include "store/sqlite.h"
 #include "tests/unit/store_help.h"
 
