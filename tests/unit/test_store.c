@@ -2,6 +2,7 @@
  * The store's contract, run over both twins: mail comes in, is claimed, sent, expired. Every test
  * opens a fresh store of each kind.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -423,6 +424,79 @@ old_mail_expires(void **state)
 	check_counts(f);
 }
 
+/* ---- threads ---- */
+
+enum { THREADS = 4, EACH = 40 };
+
+struct worker {
+	pthread_t thread;
+	struct fixture f; /* the same store, a view of its own */
+	bool good;
+};
+
+static bool
+count_delivery(void *context, const struct store_delivery *d)
+{
+	(void)d;
+	++*(int *)context;
+	return true;
+}
+
+/* No assertions here: cmocka's are for the test's own thread. */
+static void *
+work(void *arg)
+{
+	struct worker *w = arg;
+	struct store_filter all = {.state = -1};
+	int i, seen = 0;
+
+	w->good = true;
+	for (i = 0; i < EACH && w->good; i++) {
+		struct store_job add = {.op = STORE_ADD}, load = {.op = STORE_LOAD};
+		struct message *m =
+		    make_message("staging", "x", 2, VERDICT_HOLD, "burst volume", &test_stream);
+		int now = 0;
+
+		add.u.add.message = m;
+		load.u.load.id = m->id;
+		w->good = run_job(&w->f, &add) == STORE_OK && run_job(&w->f, &load) == STORE_OK &&
+			  store_view_deliveries(w->f.v, &all, count_delivery, &now) == STORE_OK &&
+			  now % 2 == 0 && now >= seen + 2; /* whole messages, its own among them */
+		seen = now;
+		message_free(m);
+		if (load.result == STORE_OK)
+			message_free(load.u.load.message);
+	}
+	return NULL;
+}
+
+static void
+threads_share_the_store(void **state)
+{
+	struct fixture *f = *state;
+	struct worker workers[THREADS];
+	struct buf error = {0};
+	struct batch_numbers b;
+	int i;
+
+	for (i = 0; i < THREADS; i++) {
+		workers[i].f = *f;
+		workers[i].f.v = store_view_open(f->s, &error);
+		assert_non_null(workers[i].f.v);
+	}
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(workers[i].thread, NULL);
+		store_view_close(workers[i].f.v);
+		assert_true(workers[i].good);
+	}
+	assert_true(get_batch(f, 1, &b));
+	assert_int_equal(b.held, THREADS * EACH * 2);
+	assert_int_equal(b.messages, THREADS * EACH);
+	check_counts(f);
+}
+
 int
 main(void)
 {
@@ -441,6 +515,7 @@ main(void)
 	    BOTH(results_move_deliveries),
 	    BOTH(failures_are_told_once_in_ten_minutes),
 	    BOTH(old_mail_expires),
+	    BOTH(threads_share_the_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
