@@ -77,8 +77,12 @@ units_parse_size(const char *text, uint64_t *bytes)
 	static const struct {
 		const char *name;
 		uint64_t factor;
-	} units[] = {{"", 1},         {"B", 1},           {"KB", 1000},
-		     {"MB", 1000000}, {"GB", 1000000000}, {"TB", 1000000000000}};
+	} units[] = {{"", 1},
+		     {"B", 1},
+		     {"KB", UINT64_C(1) << 10},
+		     {"MB", UINT64_C(1) << 20},
+		     {"GB", UINT64_C(1) << 30},
+		     {"TB", UINT64_C(1) << 40}};
 	uint64_t n;
 	size_t i;
 
@@ -131,8 +135,8 @@ units_format_size(uint64_t bytes, char out[UNITS_BYTES])
 	double n = (double)bytes;
 	size_t i = 0;
 
-	while (n >= 999.95 && i < 6) {
-		n /= 1000;
+	while (n >= 1023.95 && i < 6) {
+		n /= 1024;
 		i++;
 	}
 	snprintf(out, UNITS_BYTES, i == 0 ? "%.0f %s" : "%.1f %s", n, names[i]);

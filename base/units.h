@@ -10,7 +10,8 @@
 
 /* `10s`, `5m`, `2h`, `7d`, and `0`; microseconds. False on anything else or more than 10 years. */
 bool units_parse_duration(const char *text, int64_t *microseconds);
-/* `100`, `100KB`, `25MB`, `20GB` (powers of 1000, as in DESIGN 5); bytes. */
+/* `100`, `100KB`, `25MB`, `20GB` (powers of 1024, as mail servers count: 25MB is
+ * SIZE 26214400); bytes. */
 bool units_parse_size(const char *text, uint64_t *bytes);
 /* `500/10m`: 1 to 4,000,000,000 per 1s to 10 years; the number may be left out: `500/m`. */
 bool units_parse_rate(const char *text, uint32_t *count, int64_t *microseconds);

@@ -71,7 +71,7 @@ static const struct option table[] = {
      .help =
 	 "free space to leave on the database's file system; below it new mail is answered 452"},
     {"", "memory_limit", OPTION_SIZE, 0, "512MB", IN(config, memory_limit),
-     RANGE(1000000, UINT64_MAX),
+     RANGE(1 << 20, UINT64_MAX),
      .help = "the most bytes of message content in memory, in all; beyond it senders wait"},
     {"", "listener", OPTION_SECTION, OPTION_TITLE, "",
      .help = "an address on which applications hand in mail; with none: 127.0.0.1:2525"},
@@ -97,7 +97,7 @@ static const struct option table[] = {
     LATER("listener", "key", LEAVE_OUT),
     LATER("listener", "client_ca", LEAVE_OUT),
     {"listener", "max_message_size", OPTION_SIZE, 0, "25MB", IN(config_listener, max_message_size),
-     RANGE(1000, UINT64_C(2000000000)),
+     RANGE(1024, UINT64_C(2) << 30),
      .help = "the largest message; larger ones are answered 552"},
     {"listener", "max_recipients", OPTION_NUMBER, 0, "1000", IN(config_listener, max_recipients),
      RANGE(1, 100000), .help = "recipients of one message; RCPT beyond it is answered 452"},

@@ -183,6 +183,9 @@ daemon_run(const char *config_path, struct policy *policy)
 		log_warn("- start.failed %s", buf_text(&error));
 		status = 1;
 	} else {
+		/* Caught until the end: a second SIGTERM must not cut the stop short. */
+		for (i = 0; i < 3; i++)
+			signal(signals[i], SIG_IGN);
 		for (i = 0; i < 3; i++)
 			caught[i] = loop_signal_new(d.loop, signals[i], daemon_signal, &d);
 		relay_start(d.relay);

@@ -47,6 +47,7 @@ struct message {
 	size_t recipient_count, recipient_cap;
 
 	struct buf header;       /* header section, CRLF lines, no empty line; rewritten by message_apply() */
+	bool no_empty_line;      /* the data ended before one: there is no body */
 	struct chunks body;      /* what follows the empty line; empty chunks that the store took already */
 	uint64_t body_bytes;     /* of the whole body */
 	uint32_t chunks_stored;  /* how many chunks the store has already taken; 0 = all still in `body` */

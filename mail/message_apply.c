@@ -282,9 +282,12 @@ add_fields(struct header *h, const struct message *m)
 	add_received(h, m, id, date);
 }
 
-/* The fields, then what was no field as the start of the body. */
+/*
+ * The fields, then what was no field as the start of the body. Who writes the message puts a CRLF
+ * behind this; where the data had no empty line, that CRLF is the end of its last line.
+ */
 static void
-write_header(struct header *h, struct buf *out)
+write_header(struct header *h, bool no_empty_line, struct buf *out)
 {
 	struct header_field rest = {0};
 
@@ -297,7 +300,7 @@ write_header(struct header *h, struct buf *out)
 		return;
 	if (memcmp(rest.raw, "\r\n", 2) != 0)
 		buf_add(out, "\r\n", 2);
-	buf_add(out, rest.raw, rest.raw_len);
+	buf_add(out, rest.raw, rest.raw_len - (no_empty_line ? 2 : 0));
 }
 
 void
@@ -316,7 +319,7 @@ message_apply(struct message *m)
 	if (m->edit.subject_prefix != NULL)
 		tag_subject(&h, m->edit.subject_prefix);
 	add_fields(&h, m);
-	write_header(&h, &out);
+	write_header(&h, m->no_empty_line, &out);
 	buf_free(&m->header);
 	m->header = out;
 	arena_free(&arena);

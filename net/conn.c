@@ -27,6 +27,7 @@
 enum conn_state { CONN_CONNECTING, CONN_OPEN, CONN_FINISHING, CONN_ENDED };
 
 struct conn {
+	struct loop_rest rest; /* while FINISHING: nobody else knows it then */
 	struct bufferevent *bev;
 	struct loop *loop;
 	struct event *kick; /* looks at the input again after conn_resume() */
@@ -302,6 +303,15 @@ conn_pending(const struct conn *c)
 	return evbuffer_get_length(bufferevent_get_output(c->bev));
 }
 
+static void
+conn_end_rest(struct loop_rest *rest)
+{
+	struct conn *c = (struct conn *)rest;
+
+	c->state = CONN_ENDED;
+	conn_free(c);
+}
+
 void
 conn_finish(struct conn *c, int64_t limit)
 {
@@ -310,6 +320,8 @@ conn_finish(struct conn *c, int64_t limit)
 		return;
 	}
 	c->state = CONN_FINISHING;
+	c->rest.end = conn_end_rest;
+	loop_add_rest(c->loop, &c->rest);
 	bufferevent_disable(c->bev, EV_READ);
 	conn_set_timeouts(c, 0, limit);
 }
@@ -319,6 +331,8 @@ conn_free(struct conn *c)
 {
 	if (c == NULL || c->freed)
 		return;
+	if (c->state == CONN_FINISHING)
+		loop_remove_rest(&c->rest);
 	c->state = CONN_ENDED;
 	c->freed = true;
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);

@@ -32,6 +32,7 @@ struct loop {
 	pthread_mutex_t lock; /* guards posts and stopping */
 	STAILQ_HEAD(post_list, loop_post) posts;
 	bool stopping;
+	LIST_HEAD(, loop_rest) rests;
 };
 
 struct loop_timer {
@@ -88,6 +89,7 @@ loop_new(const char *name)
 		fatal("cannot make an event loop: %s", strerror(errno));
 	pthread_mutex_init(&l->lock, NULL);
 	STAILQ_INIT(&l->posts);
+	LIST_INIT(&l->rests);
 	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, loop_run_posts, l);
 	if (l->wake == NULL || event_add(l->wake, NULL) < 0)
 		fatal("cannot make an event loop");
@@ -160,11 +162,32 @@ loop_drain(struct loop *l)
 }
 
 void
+loop_add_rest(struct loop *l, struct loop_rest *rest)
+{
+	LIST_INSERT_HEAD(&l->rests, rest, next);
+}
+
+void
+loop_remove_rest(struct loop_rest *rest)
+{
+	LIST_REMOVE(rest, next);
+}
+
+void
 loop_free(struct loop *l)
 {
+	struct loop_rest *rest;
+
 	if (l == NULL)
 		return;
 	loop_join(l);
+	while ((rest = LIST_FIRST(&l->rests)) != NULL) {
+		LIST_REMOVE(rest, next);
+		rest->end(rest);
+	}
+	loop_drain(l);
+	/* libevent frees a bufferevent in a turn of the loop. */
+	event_base_loop(l->base, EVLOOP_NONBLOCK);
 	if (l->dns != NULL)
 		evdns_base_free(l->dns, 0);
 	event_free(l->wake);

@@ -39,6 +39,16 @@ void loop_post(struct loop *l, struct loop_post *post);
  * at them.
  */
 void loop_free_later(struct loop *l, void *memory);
+/*
+ * What still ends by itself when the loop does (a connection that sends its last bytes): end() is
+ * called once by loop_free(), unless it was taken out before. On the loop's thread.
+ */
+struct loop_rest {
+	LIST_ENTRY(loop_rest) next;
+	void (*end)(struct loop_rest *rest);
+};
+void loop_add_rest(struct loop *l, struct loop_rest *rest);
+void loop_remove_rest(struct loop_rest *rest);
 struct event_base *loop_base(struct loop *l);
 /* The loop's own resolver, made at the first call. On the loop's thread. */
 struct evdns_base *loop_dns(struct loop *l);

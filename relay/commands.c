@@ -244,7 +244,11 @@ command_run(struct session *s, const char *line, size_t len)
 	size_t i = 0;
 
 	command_parse(line, len, &arena, &c);
-	if (++s->idle_commands > IDLE_COMMANDS_MAX || s->errors >= ERRORS_MAX) {
+	if (c.verb != COMMAND_RCPT)
+		s->idle_commands++;
+	if (c.verb != COMMAND_RCPT && c.verb != COMMAND_DATA)
+		s->mail_refused = false;
+	if (s->idle_commands > IDLE_COMMANDS_MAX || s->errors >= ERRORS_MAX) {
 		session_reply(s, 421, "4.7.0", "Too many %s; bye",
 			      s->errors >= ERRORS_MAX ? "errors" : "commands without a message");
 		session_end(s, "too-many-commands");
@@ -256,6 +260,8 @@ command_run(struct session *s, const char *line, size_t len)
 		session_reply(s, c.error_code, c.error_status, "%s", c.error_text);
 	else if (check_order(s, commands[i].flags))
 		commands[i].run(s, &c);
+	if (c.verb == COMMAND_MAIL)
+		s->mail_refused = s->message == NULL;
 out:
 	arena_free(&arena);
 }

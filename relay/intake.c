@@ -291,6 +291,7 @@ intake_complete(struct intake *in)
 		intake_give_up(in);
 		return;
 	}
+	m->no_empty_line = in->phase == INTAKE_HEADER;
 	m->accepted_at = clock_wall();
 	message_read_header(m);
 	gate_judge(in->policy, in->rl->relay->counters, m, clock_mono(), m->accepted_at,

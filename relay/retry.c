@@ -23,7 +23,7 @@
 #define FIRST_DELAY CLOCK_MINUTE
 #define LAST_DELAY CLOCK_HOUR
 #define IDLE_LOOK (10 * CLOCK_SECOND)
-#define EXPIRE_EVERY CLOCK_MINUTE
+#define EXPIRE_EVERY CLOCK_MINUTE /* or sooner, where retry_for is short */
 
 enum { UNDER_WAY_MAX = 500, CLAIM_MAX = 200 };
 
@@ -258,6 +258,18 @@ route_claim(struct retry *q, const struct config *config, const struct config_up
 	writer_submit(q->relay->store, &r->job);
 }
 
+static int64_t
+expire_interval(const struct config *config)
+{
+	int64_t interval = EXPIRE_EVERY;
+	size_t i;
+
+	for (i = 0; i < config->upstream_count; i++)
+		if (config->upstreams[i].retry_for / 4 < interval)
+			interval = config->upstreams[i].retry_for / 4;
+	return interval > CLOCK_SECOND ? interval : CLOCK_SECOND;
+}
+
 static void
 expire_answered(struct loop_post *post)
 {
@@ -323,11 +335,11 @@ retry_poke(struct retry *q)
 
 	if (q->stopping)
 		return;
-	retry_look_in(q, IDLE_LOOK);
+	retry_look_in(q, expire_interval(config) < IDLE_LOOK ? expire_interval(config) : IDLE_LOOK);
 	for (i = 0; i < config->upstream_count; i++)
 		route_claim(q, config, &config->upstreams[i]);
 	if (now >= q->next_expire) {
-		q->next_expire = now + EXPIRE_EVERY;
+		q->next_expire = now + expire_interval(config);
 		retry_expire(q, config);
 	}
 }

@@ -71,8 +71,10 @@ session_reply(struct session *s, int code, const char *status, const char *forma
 
 	if (s->state == SESSION_ENDED)
 		return;
-	if (code >= 500)
-		s->errors++;
+	/* Only what the client got wrong: a refused recipient or message is no fault of its SMTP.
+	 */
+	if ((code >= 500 && code <= 504) || code == 555)
+		s->errors += !s->mail_refused;
 	snprintf(head, sizeof(head), "%d %s%s", code, status ? status : "", status ? " " : "");
 	va_start(ap, format);
 	session_reply_line(s, head, format, ap);
@@ -139,6 +141,7 @@ session_message_done(struct session *s)
 	s->intake = NULL;
 	session_reset(s);
 	s->idle_commands = 0;
+	s->errors = 0;
 	session_set_state(s, SESSION_COMMAND);
 	if (s->rl->stopping) {
 		session_stop(s);

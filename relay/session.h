@@ -40,9 +40,10 @@ struct session {
 	const struct config_environment *environment; /* in policy's config */
 	struct message *message;                      /* NULL outside a transaction */
 	struct intake *intake;                        /* DATA, STORING */
-	unsigned errors;                              /* 5xx answers to commands */
-	unsigned idle_commands;                       /* commands since the last message */
-	bool line_too_long;                           /* the rest of an endless line is skipped */
+	unsigned errors;                              /* bad commands since the last message */
+	unsigned idle_commands;                       /* commands but RCPT since the last message */
+	bool mail_refused;  /* what a pipelining client sends behind it is no error */
+	bool line_too_long; /* the rest of an endless line is skipped */
 };
 
 /* A listener_start: a socket was dealt to this loop. */

@@ -134,13 +134,13 @@ struct good_row {
 
 static const struct good_row good_rows[] = {
     {"nothing: listener", "",
-     "listener default 127.0.0.1 port 2525 size=25000000 recipients=1000 "
+     "listener default 127.0.0.1 port 2525 size=26214400 recipients=1000 "
      "connections=10000 idle=300 bare=0\n"},
     {"nothing: top level", "hostname = \"h.example\"",
      "hostname=h.example store=" LOCALSTATEDIR
      "/lib/mailfuse/mailfuse.db control=/run/mailfuse/control.sock "
-     "log=0 loops=0 keep=604800,2592000,86400 limit=20000000000 free=1000000000 "
-     "memory=512000000\n"},
+     "log=0 loops=0 keep=604800,2592000,86400 limit=21474836480 free=1073741824 "
+     "memory=536870912\n"},
     {"nothing: unknown holds", "",
      "environment unknown upstream=NULL prefix=[] others=hold rewrite_to= allow={} "
      "burst=volume:50/10m:per1:settle0:cooldown3600\n"},
@@ -157,12 +157,12 @@ static const struct good_row good_rows[] = {
      "keep_dropped = 90s keep_discarded = 2h keep_sent = 3d quarantine_limit = 5MB min_free_space "
      "= 0 "
      "memory_limit = \"64MB\"",
-     "keep=90,7200,259200 limit=5000000 free=0 memory=64000000\n"},
+     "keep=90,7200,259200 limit=5242880 free=0 memory=67108864\n"},
     {"users is accepted", "users = \"/etc/mailfuse/users\" loops = 2", "loops=2 "},
     {"listener",
      "listener \"apps\" { address = \"0.0.0.0:0\" tls = off auth = off max_message_size = "
      "\"2MB\" max_recipients = 5 max_connections = 6 idle_timeout = 7s bare_newline = reject }",
-     "listener apps 0.0.0.0 port 0 size=2000000 recipients=5 connections=6 idle=7 bare=1\n"},
+     "listener apps 0.0.0.0 port 0 size=2097152 recipients=5 connections=6 idle=7 bare=1\n"},
     {"listener IPv6", "listener six { address = \"[::1]:25\" }", "listener six ::1 port 25 "},
     {"two listeners",
      "listener a { address = \"127.0.0.1:1\" } listener b { address = \"127.0.0.1:2\" }",
