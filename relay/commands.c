@@ -236,19 +236,26 @@ check_order(struct session *s, unsigned flags)
 	return false;
 }
 
+/* Refused recipients cost memory until the transaction ends: so many of them, and no more. */
+static uint64_t
+idle_commands_max(const struct session *s)
+{
+	return IDLE_COMMANDS_MAX + UINT64_C(10) * s->limits->max_recipients;
+}
+
 void
 command_run(struct session *s, const char *line, size_t len)
 {
 	struct arena arena = {0};
 	struct command c;
+	unsigned errors = s->errors;
 	size_t i = 0;
 
 	command_parse(line, len, &arena, &c);
-	if (c.verb != COMMAND_RCPT)
-		s->idle_commands++;
+	s->idle_commands++;
 	if (c.verb != COMMAND_RCPT && c.verb != COMMAND_DATA)
 		s->mail_refused = false;
-	if (s->idle_commands > IDLE_COMMANDS_MAX || s->errors >= ERRORS_MAX) {
+	if (s->idle_commands > idle_commands_max(s) || s->errors >= ERRORS_MAX) {
 		session_reply(s, 421, "4.7.0", "Too many %s; bye",
 			      s->errors >= ERRORS_MAX ? "errors" : "commands without a message");
 		session_end(s, "too-many-commands");
@@ -262,6 +269,9 @@ command_run(struct session *s, const char *line, size_t len)
 		commands[i].run(s, &c);
 	if (c.verb == COMMAND_MAIL)
 		s->mail_refused = s->message == NULL;
+	/* Wrong addresses among many are no reason to hang up on the good ones. */
+	if (c.verb == COMMAND_RCPT)
+		s->errors = errors;
 out:
 	arena_free(&arena);
 }

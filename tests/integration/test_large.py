@@ -9,7 +9,7 @@ import pytest
 from rig.client import letter
 from rig.gate import PRODUCTION_CLIENT, STAGING_CLIENT, production, sanitized, staging
 
-MEGABYTE = 1000000
+MEGABYTE = 1 << 20
 TRIPS = 'allow = {"*"} burst "volume" { limit = "1/10m" per = {environment} cooldown = 0 }'
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rig.client import letter
-from rig.gate import PRODUCTION_CLIENT, production
+from rig.gate import PRODUCTION_CLIENT, production, staging
 from rig.wait import wait_for
 
 CONVERSATIONS = [
@@ -243,6 +243,32 @@ def test_recipient_limit_is_452_and_the_others_are_taken(gate, sink):
         assert end[0] == 250
     sink.wait(5)
     assert sorted(sink.recipients()) == names[:5]
+
+
+def test_full_list_of_recipients_behind_many_refused_ones(gate, sink):
+    """Wrong or refused addresses are not the client's misbehaviour: the others get their mail."""
+    running = gate(staging('allow = {"@example.com"} others = reject '
+                           'burst "b" { limit = "100000/1h" per = {environment} }'))
+    wrong = [f"w{n}@customer.test" for n in range(100)] + [f"no-domain-{n}" for n in range(100)]
+    good = [f"r{n}@example.com" for n in range(1000)]
+    with running.client() as client:
+        results, end = client.mail(wrong + good, letter())
+        assert [code for code, _ in results] == [550] * 100 + [501] * 100 + [250] * 1000
+        assert end[0] == 250, end
+    sink.wait(1000)
+    assert sorted(sink.recipients()) == sorted(good)
+
+
+def test_endless_recipients_are_bounded(gate):
+    running = gate(staging("others = reject"), listener_keys="max_recipients = 10")
+    with running.client() as client:
+        client.expect(250, "MAIL FROM:<a@b.example>")
+        for _ in range(100):
+            client.send("RCPT TO:<someone@customer.test>\r\n" * 1000)
+            codes = {client.reply()[0] for _ in range(1000)}
+            if codes & {0, 421}:
+                return
+    raise AssertionError("100,000 refused recipients in one transaction")
 
 
 def test_connection_limit_is_421(gate):
