@@ -91,9 +91,9 @@ def test_client_reaches_the_smarthost(send, gate, sink, tmp_path):
 @pytest.mark.parametrize("send", CLIENTS, ids=lambda f: f.__name__[5:])
 def test_client_reaches_postfix(send, make_gate, postfix_server, tmp_path):
     gate = make_gate(listener() + upstream_to(postfix_server) + production()).start()
-    before = len(postfix_server.messages())
+    before = postfix_server.delivered()
     send(gate, tmp_path)
-    arrived = postfix_server.wait(before + 1)[before:]
+    arrived = postfix_server.wait(1, before)
     assert len(arrived) == 1
     header, _, body = arrived[0].partition(b"\n\n")
     assert b"\nX-Mailfuse-Environment: production\n" in header
@@ -102,11 +102,11 @@ def test_client_reaches_postfix(send, make_gate, postfix_server, tmp_path):
 
 def test_many_recipients_reach_postfix(make_gate, postfix_server):
     gate = make_gate(listener() + upstream_to(postfix_server) + production()).start()
-    before = len(postfix_server.messages())
+    before = postfix_server.delivered()
     names = [f"user{n}@customer.example" for n in range(100)]
     gate.send(letter().replace(b"\n", b"\r\n"), names, PRODUCTION_CLIENT)
     gate.wait_count("production", "sent", 100)
-    arrived = postfix_server.wait(before + 100)[before:]
+    arrived = postfix_server.wait(100, before)
     found = [line[14:].decode() for message in arrived for line in message.split(b"\n")
              if line.startswith(b"Delivered-To: ")]
     assert sorted(found) == sorted(names)

@@ -117,15 +117,15 @@ class Postfix:
         )
         assert result.returncode == 0, f"postfix {verb}: {result.stdout}{self.log()}"
 
-    def messages(self):
-        """What was delivered: one bytes each, in Postfix's file form (LF line ends)."""
-        return [path.read_bytes() for path in sorted((self.dir / "mail" / "inbox").glob("new/*"))]
+    def delivered(self):
+        """The files of what was delivered."""
+        return set((self.dir / "mail" / "inbox").glob("new/*"))
 
-    def wait(self, count):
-        return wait_for(
-            f"{count} messages delivered by Postfix:\n{self.log()[-2000:]}",
-            lambda: len(self.messages()) >= count and self.messages(),
-        )
+    def wait(self, count, before=frozenset()):
+        """Until `count` messages came that are not in `before`: one bytes each, LF line ends."""
+        wait_for(f"{count} messages delivered by Postfix:\n{self.log()[-2000:]}",
+                 lambda: len(self.delivered() - before) >= count)
+        return [path.read_bytes() for path in self.delivered() - before]
 
     def stop(self):
         try:
