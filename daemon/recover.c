@@ -111,7 +111,7 @@ daemon_recover(struct daemon *d, struct buf *error)
 
 	recover_set_holds(&r);
 	ok = ok && store_view_recent(d->view, since, recover_delivery, &r) == STORE_OK &&
-	     store_view_batches(d->view, STORE_BATCH_HELD, true, recover_batch, &r) == STORE_OK;
+	     store_view_batches(d->view, -1, true, recover_batch, &r) == STORE_OK;
 	if (!ok)
 		buf_printf(error, "the store cannot be read; copy it away and see mailfused(8)");
 	log_info("- counters.recovered deliveries=%zu tripped=%zu holds=%zu", r.deliveries, r.trips,
