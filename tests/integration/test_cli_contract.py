@@ -671,7 +671,7 @@ Counted per  environment=staging
 From         shop-7, sender app@example.com
 Subject      Your order
 Opened       2026-11-21 12:04:11, last mail 2026-11-21 12:05:31; mail that follows joins it
-Size         5,000 messages to 4,800 different recipients, 12.4 MB in all
+Size         5,000 messages to 4,800 different recipients, 11.8 MB in all
 Leaked       10 recipients left before it tripped
 So far       released 10, sent 10, failed 0, discarded 0
 
@@ -797,7 +797,7 @@ Environment  staging
 Source       shop-7
 Sender       app@example.com
 Subject      Your order
-Accepted     2026-11-21 12:04:11, 2.5 KB
+Accepted     2026-11-21 12:04:11, 2.4 KB
 
 DELIVERY                      STATE  RECIPIENT          GOES TO           BATCH  RULE    \
 CHANGED              WHY OR LAST REPLY
