@@ -284,12 +284,27 @@ delivery_record_again(void *context)
  * The results are in the store. Where they are not (a full disk), they are tried again until they
  * are: forgetting them would send the mail twice.
  */
+/* Deferred: retry.c must know when, or it would notice at its next idle look only. */
+static bool
+delivery_has_deferred(const struct delivery *d)
+{
+	int64_t now = clock_wall();
+	size_t i;
+
+	for (i = 0; i < d->count; i++)
+		if (d->results[i].state == STORE_QUEUED && d->results[i].due_at > now)
+			return true;
+	return false;
+}
+
 static void
 delivery_recorded(struct loop_post *post)
 {
 	struct delivery *d = (struct delivery *)post;
 	struct record_again *again;
 
+	if (d->job.result == STORE_OK && delivery_has_deferred(d))
+		relay_request_poke(d->rl->relay);
 	if (d->job.result == STORE_OK || d->job.result == STORE_MISSING || d->rl->stopping) {
 		delivery_free(d);
 		return;

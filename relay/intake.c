@@ -344,12 +344,24 @@ intake_log(const struct intake *in)
 	metric_add(METRIC_RECIPIENTS_ACCEPTED, (int64_t)m->recipient_count);
 }
 
+static bool
+intake_has_waiting(const struct message *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->recipient_count; i++)
+		if (m->recipients[i].verdict.action == VERDICT_WAIT)
+			return true;
+	return false;
+}
+
 /* The commit is on disk: 250, and on the way to the upstream. */
 static void
 intake_stored(struct intake *in)
 {
 	struct session *s = in->session;
 	bool taken = in->job.u.add.taken;
+	bool look = !taken || intake_has_waiting(in->message);
 
 	intake_log(in);
 	if (s != NULL) {
@@ -357,10 +369,10 @@ intake_stored(struct intake *in)
 		in->session = NULL;
 		session_message_done(s);
 	}
+	if (look)
+		relay_request_poke(in->rl->relay);
 	if (taken)
 		delivery_start_accepted(in->rl, in->policy, in->message);
-	else
-		relay_request_poke(in->rl->relay);
 	in->message = taken ? NULL : in->message;
 	intake_free(in);
 }
