@@ -44,7 +44,7 @@ struct intake {
 	struct body_in in;
 	enum intake_phase phase;
 	enum intake_wait wait;
-	uint64_t size_limit;
+	uint64_t size, size_limit; /* content, in bytes */
 	bool reject_bare;
 	bool begun;      /* the store knows the message's id */
 	int refuse_code; /* 0 = fine so far */
@@ -204,7 +204,8 @@ intake_sink(void *context, const char *data, size_t len)
 
 	if (in->refuse_code != 0)
 		return;
-	if (in->in.bytes + len > in->size_limit)
+	in->size += len;
+	if (in->size > in->size_limit)
 		intake_refuse(in, 552, "5.3.4", "Message is larger than the size limit");
 	else if (in->phase == INTAKE_HEADER)
 		intake_add_header(in, data, len);

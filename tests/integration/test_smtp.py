@@ -245,6 +245,17 @@ def test_recipient_limit_is_452_and_the_others_are_taken(gate, sink):
     assert sorted(sink.recipients()) == names[:5]
 
 
+@pytest.mark.parametrize("over", [0, 1])
+def test_size_limit_is_exact(over, gate, sink):
+    """Content bytes count: the final CRLF, but neither doubled dots nor what the gate adds."""
+    running = gate(production(), listener_keys='max_message_size = "100KB"')
+    head = b"Subject: x\r\n\r\n"
+    body = b"..\r\n" * 100 + b"x" * (102400 + over - len(head) - 300 - 2)
+    with running.client(PRODUCTION_CLIENT) as client:
+        _, end = client.mail(["c@d.example"], head + body)
+    assert end[0] == (552 if over else 250), end
+
+
 def test_full_list_of_recipients_behind_many_refused_ones(gate, sink):
     """Wrong or refused addresses are not the client's misbehaviour: the others get their mail."""
     running = gate(staging('allow = {"@example.com"} others = reject '
