@@ -315,6 +315,14 @@ conn_end_rest(struct loop_rest *rest)
 void
 conn_finish(struct conn *c, int64_t limit)
 {
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+
+	/* At once where the kernel takes it: the loop may be about to end. */
+	if (c->state == CONN_OPEN && conn_pending(c) > 0) {
+		evbuffer_unfreeze(out, 1);
+		evbuffer_write(out, bufferevent_getfd(c->bev));
+		evbuffer_freeze(out, 1);
+	}
 	if (c->state != CONN_OPEN || conn_pending(c) == 0) {
 		conn_free(c);
 		return;
