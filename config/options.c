@@ -97,8 +97,7 @@ static const struct option table[] = {
     LATER("listener", "key", LEAVE_OUT),
     LATER("listener", "client_ca", LEAVE_OUT),
     {"listener", "max_message_size", OPTION_SIZE, 0, "25MB", IN(config_listener, max_message_size),
-     RANGE(1024, UINT64_C(2) << 30),
-     .help = "the largest message; larger ones are answered 552"},
+     RANGE(1024, UINT64_C(2) << 30), .help = "the largest message; larger ones are answered 552"},
     {"listener", "max_recipients", OPTION_NUMBER, 0, "1000", IN(config_listener, max_recipients),
      RANGE(1, 100000), .help = "recipients of one message; RCPT beyond it is answered 452"},
     {"listener", "max_connections", OPTION_NUMBER, 0, "10000", IN(config_listener, max_connections),
@@ -137,7 +136,8 @@ static const struct option table[] = {
      .help = "put before every subject, such as \"[STAGING] \""},
     {"environment", "allow", OPTION_LIST, OPTION_MAY_MISS, "", IN(config_environment, allow),
      .help = "who may be reached; not set: everybody in production, nobody elsewhere; {} is "
-	     "nobody, {\"*\"} everybody"},
+	     "nobody, {\"*\"} everybody; what has %, ! or @ in its local part could be sent on and "
+	     "is only matched by its whole address"},
     {"environment", "others", OPTION_CHOICE, 0, "hold", IN(config_environment, others),
      .words = words_others,
      .help = "what happens to other recipients: drop, rewrite, reject or hold"},

@@ -281,6 +281,18 @@ regex_match_address(const struct pattern *p, const struct address *address)
 	return n >= 0 && (size_t)n < sizeof(text) && regex_match(p, text, (size_t)n);
 }
 
+/*
+ * victim%customer.com@example.com, customer.com!victim@example.com,
+ * "victim@customer.com"@example.com: servers of example.com may send these on to customer.com
+ * (Postfix: allow_percent_hack, swap_bangpath, resolve_dequoted_address, all on by default). Who
+ * allows example.com has not allowed customer.com.
+ */
+static bool
+is_routed(const struct address *address)
+{
+	return strpbrk(address->local, "%!@") != NULL;
+}
+
 bool
 pattern_match_address(const struct pattern *p, const struct address *address)
 {
@@ -290,6 +302,8 @@ pattern_match_address(const struct pattern *p, const struct address *address)
 		return true;
 	if (address->domain == NULL || *address->domain == '\0')
 		return false; /* the null path, and a bare postmaster */
+	if (p->kind != PATTERN_LITERAL && is_routed(address))
+		return false;
 	switch (p->kind) {
 	case PATTERN_REGEX:
 		return regex_match_address(p, address);

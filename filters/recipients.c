@@ -24,6 +24,14 @@ is_atext(char c)
 	return c != '\0' && (is_alnum(c) || strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
+/* Marks by which a server might send the mail on to a domain in the local part become "_". */
+static void
+add_unrouted(struct buf *out, const char *text)
+{
+	for (; *text != '\0'; text++)
+		buf_add_char(out, *text == '%' || *text == '!' || *text == '@' ? '_' : *text);
+}
+
 static void
 expand_template(const char *text, size_t len, const char *environment, const char *local,
 		const char *domain, struct buf *out)
@@ -39,9 +47,9 @@ expand_template(const char *text, size_t len, const char *environment, const cha
 		}
 		i++;
 		if (next == 'u')
-			buf_add_text(out, local);
+			add_unrouted(out, local);
 		else if (next == 'd')
-			buf_add_text(out, domain);
+			add_unrouted(out, domain);
 		else if (next == 'e')
 			buf_add_text(out, environment);
 		else if (next == '%')
