@@ -213,6 +213,24 @@ expand_sample(struct check *k, const struct config_environment *e, int line, str
 	return true;
 }
 
+/*
+ * True where the recipient chooses the end of the domain, as in `%u@%d` or `qa@sink.%d`: the mail
+ * would go to whom it must not reach. Fixed labels must stand behind the last %u and %d.
+ */
+static bool
+recipient_ends_domain(const char *rewrite_to)
+{
+	const char *p = strrchr(rewrite_to, '@'), *last = NULL;
+
+	for (; p != NULL && *p != '\0'; p++) {
+		if (*p == '%' && (p[1] == 'u' || p[1] == 'd'))
+			last = p;
+		if (*p == '%' && p[1] != '\0')
+			p++;
+	}
+	return last != NULL && (last[2] != '.' || last[3] == '\0');
+}
+
 static void
 check_rewrite(struct check *k, const struct config_environment *e, const struct text_section *at)
 {
@@ -236,6 +254,12 @@ check_rewrite(struct check *k, const struct config_environment *e, const struct 
 				    "rewrite_to %s is no address (it %s); write one such as "
 				    "qa+%%u=%%d@example.com",
 				    log_safe(e->rewrite_to), why);
+		else if (recipient_ends_domain(e->rewrite_to))
+			problem_add(
+			    k->problems, line,
+			    "rewrite_to %s lets the recipient say which domain the mail goes "
+			    "to; end it in a domain of yours, such as qa+%%u=%%d@example.com",
+			    log_safe(e->rewrite_to));
 	}
 	buf_free(&sample);
 	arena_free(&arena);
