@@ -116,6 +116,8 @@ check_url(const struct config_alert *a, const struct text_section *at, struct pr
 			    a->name);
 		return;
 	}
+	if (host[0] == '\0' && problem_is_at(problems, text_value_line(at, "url", 0)))
+		return; /* its file or variable could not be read, which was said */
 	if (strncasecmp(host, "https://", 8) == 0)
 		host += 8;
 	else if (strncasecmp(host, "http://", 7) == 0)

@@ -60,6 +60,15 @@ problem_add_last(struct problems *p, int line, const char *format, ...)
 	problem_take(p, line, true, text);
 }
 
+bool
+problem_is_at(const struct problems *p, int line)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (p->list[i].line == line)
+			return true;
+	return false;
+}
+
 static int
 problem_compare(const void *a, const void *b)
 {

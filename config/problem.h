@@ -27,6 +27,8 @@ void problem_add(struct problems *p, int line, const char *format, ...)
 /* The same, and later problems of this line are left out: they would only confuse. */
 void problem_add_last(struct problems *p, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* True if a problem of this line was added. */
+bool problem_is_at(const struct problems *p, int line);
 /* "FILE:LINE: text", one a line, by line. */
 void problem_print(struct problems *p, const char *path, struct buf *out);
 void problem_free(struct problems *p);

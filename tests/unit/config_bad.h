@@ -142,6 +142,8 @@
     {"alert without url", "alert a {\n" "type = slack }", "t:1: alert a has no url; add url = \"https://...\"\n"},
     {"alert url", "alert a { type = slack\n" "url = \"h.example/secret\" }", "t:2: url is no web address; it must begin with https:// or http:// and a host\n"},
     {"alert url ftp", "alert a { type = slack url = \"ftp://h.example/secret\" }", "t:1: url is no web address; it must begin with https:// or http:// and a host\n"},
+    {"alert url empty", "alert a { type = slack url = \"\" }", "t:1: url is no web address; it must begin with https:// or http:// and a host\n"},
+    {"alert url of an unset variable", "alert a { type = slack\n" "url = \"${MAILFUSE_TEST_UNSET}\" }", "t:2: ${MAILFUSE_TEST_UNSET} is not set in the environment; set it, or give a default: ${MAILFUSE_TEST_UNSET:-default}\n"},
     {"alert without command", "alert a { type = exec }", "t:1: alert a has no command; add command = {\"/path/of/program\", \"argument\"}\n"},
     {"alert command relative", "alert a { type = exec command = {notify} }", "t:1: the program of command must be a path that begins with /, not notify\n"},
     {"alert command empty", "alert a { type = exec command = {} }", "t:1: alert a has no command; add command = {\"/path/of/program\", \"argument\"}\n"},
