@@ -48,7 +48,7 @@ clock_format_rfc5322(int64_t wall, char out[CLOCK_RFC5322_BYTES])
 
 	clock_split(wall, &tm);
 	n = (size_t)snprintf(out, 16, "%.3s, %u %.3s ", day[tm.tm_wday % 7],
-	    (unsigned)tm.tm_mday % 32, month[tm.tm_mon % 12]);
+			     (unsigned)tm.tm_mday % 32, month[tm.tm_mon % 12]);
 	strftime(out + n, CLOCK_RFC5322_BYTES - n, "%Y %H:%M:%S +0000", &tm);
 }
 

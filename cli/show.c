@@ -24,13 +24,29 @@ print_title(const char *title)
 	printf("\n%s%s%s\n", screen_on(SCREEN_BOLD), title, screen_off(SCREEN_BOLD));
 }
 
+/* What a person calls a built-in rule, which counts nothing; NULL for all others. */
+static const char *
+builtin_rule(const char *rule)
+{
+	if (strcmp(rule, "panic") == 0)
+		return "the panic button";
+	if (strcmp(rule, "unknown") == 0)
+		return "no match: the source belongs to no environment";
+	return NULL;
+}
+
 /* "burst volume (more than 50 recipients in 10 min)"; a rule without a limit is named only. */
 static void
 print_rule(const json_t *b)
 {
+	const char *builtin = builtin_rule(field_text(b, "rule"));
 	int64_t window = field_count(b, "window");
 	char unit[UNITS_BYTES];
 
+	if (builtin != NULL) {
+		printf("Stopped by   %s\nHeld by      %s\n", builtin, field_show(b, "key"));
+		return;
+	}
 	printf("Stopped by   %s", field_show(b, "rule"));
 	if (json_is_string(json_object_get(b, "limit")))
 		printf(" (%s)", field_show(b, "limit"));
@@ -76,7 +92,7 @@ print_facts(const json_t *b)
 	       screen_count(field_count(b, "released")), screen_count(field_count(b, "sent")),
 	       screen_count(field_count(b, "failed")), screen_count(field_count(b, "discarded")));
 	if (*field_text(b, "decided_by") != '\0')
-		printf("Decided      %s by %s: %s\n", screen_time(field_text(b, "decided_at")),
+		printf("Last word    %s by %s: %s\n", screen_time(field_text(b, "decided_at")),
 		       screen_text(field_text(b, "decided_by")), field_show(b, "decided_reason"));
 }
 

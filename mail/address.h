@@ -18,14 +18,14 @@ enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_DOMAIN_MAX = 255, ADDRESS_PATH_MAX = 256 
 
 struct address {
 	/*
-	 * local@domain as it was written, without <> and source route, always ASCII: address_parse()
-	 * puts A-labels for U-labels. "" = null path.
+	 * local@domain as it was written, without <> and source route, always ASCII:
+	 * address_parse() puts A-labels for U-labels. "" = null path.
 	 */
 	char *text;
-	char *local;  /* as written; a quoted local part without its quotes and backslashes */
+	char *local; /* as written; a quoted local part without its quotes and backslashes */
 	/*
-	 * Lower case, U-labels as A-labels; "[192.0.2.1]", "[ipv6:2001:db8::1]" for a literal; "" for
-	 * a null path and for a bare postmaster.
+	 * Lower case, U-labels as A-labels; "[192.0.2.1]", "[ipv6:2001:db8::1]" for a literal; ""
+	 * for a null path and for a bare postmaster.
 	 */
 	char *domain;
 };
@@ -35,12 +35,12 @@ struct address {
  * a bare `postmaster` in `<>` for RCPT (RFC 5321 4.5.1) where allow_postmaster. A source route is
  * read and ignored (RFC 5321 appendix C). Refuses: control characters, bytes beyond ASCII (no
  * SMTPUTF8 yet), a missing or malformed domain, text outside the grammar, parts that are too long;
- * takes dots anywhere in the local part and underscores in the domain, which are in use. Moves *text
- * behind the `>`. NULL, or a static reason in plain English that follows "the address" ("has no
- * domain") with all fields of `out` NULL. Memory comes from `arena`.
+ * takes dots anywhere in the local part and underscores in the domain, which are in use. Moves
+ * *text behind the `>`. NULL, or a static reason in plain English that follows "the address" ("has
+ * no domain") with all fields of `out` NULL. Memory comes from `arena`.
  */
 const char *address_parse_path(const char **text, bool allow_null, bool allow_postmaster,
-    struct arena *arena, struct address *out);
+			       struct arena *arena, struct address *out);
 
 /*
  * The same for a plain address without brackets, as in a configuration or a header field: NULL or a

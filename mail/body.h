@@ -1,5 +1,6 @@
 /*
- * The content of a message on its way in and out: dots, line ends, the end (RFC 5321 4.5.2, 4.1.1.4).
+ * The content of a message on its way in and out: dots, line ends, the end (RFC
+ * 5321 4.5.2, 4.1.1.4).
  *
  * In: body_feed() takes what the client sends after DATA, undoes dot-stuffing, and hands content
  * to a sink in runs; only CRLF.CRLF ends it. A bare LF becomes CRLF and a bare CR a space

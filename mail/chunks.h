@@ -31,7 +31,8 @@ struct chunks {
 void chunks_init(struct chunks *c);
 /* Gives up the list's references. */
 void chunks_clear(struct chunks *c);
-/* Appends a copy; fills the last chunk while only this list holds it. Counts METRIC_BODY_BYTES_NOW. */
+/* Appends a copy; fills the last chunk while only this list holds it. Counts METRIC_BODY_BYTES_NOW.
+ */
 void chunks_add(struct chunks *c, const char *data, size_t len);
 /* Takes the first chunk out of the list, with its reference. NULL if empty. */
 struct chunk *chunks_take(struct chunks *c);

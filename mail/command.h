@@ -34,11 +34,11 @@ enum command_body { COMMAND_BODY_7BIT, COMMAND_BODY_8BITMIME };
 
 struct command {
 	enum command_verb verb;
-	char *argument;           /* the rest of the line, blanks at both ends removed; "" if none */
-	struct address path;      /* MAIL, RCPT */
-	enum command_body body;   /* MAIL BODY= */
+	char *argument;         /* the rest of the line, blanks at both ends removed; "" if none */
+	struct address path;    /* MAIL, RCPT */
+	enum command_body body; /* MAIL BODY= */
 	bool has_size;
-	uint64_t size;            /* MAIL SIZE= */
+	uint64_t size; /* MAIL SIZE= */
 	/* On a bad line: a ready reply, code, enhanced code and text, else code is 0. */
 	int error_code;
 	const char *error_status; /* "5.5.4" */

@@ -17,8 +17,8 @@
 #include "mail/verdict.h"
 
 struct recipient {
-	struct address address;  /* as the client gave it */
-	const char *final;       /* where it may go: address.text, or what `rewrite` made of it */
+	struct address address; /* as the client gave it */
+	const char *final;      /* where it may go: address.text, or what `rewrite` made of it */
 	struct verdict verdict;
 };
 
@@ -40,17 +40,20 @@ struct message {
 	const char *source;      /* DESIGN 2 */
 	const char *client;      /* IP address, text */
 	const char *helo;
-	const char *protocol;    /* "ESMTP", "SMTP"; for Received (RFC 3848) */
+	const char *protocol; /* "ESMTP", "SMTP"; for Received (RFC 3848) */
 	struct address sender;
-	bool eightbit;           /* BODY=8BITMIME */
+	bool eightbit; /* BODY=8BITMIME */
 	struct recipient *recipients;
 	size_t recipient_count, recipient_cap;
 
-	struct buf header;       /* header section, CRLF lines, no empty line; rewritten by message_apply() */
-	bool no_empty_line;      /* the data ended before one: there is no body */
-	struct chunks body;      /* what follows the empty line; empty chunks that the store took already */
+	struct buf
+	    header; /* header section, CRLF lines, no empty line; rewritten by message_apply() */
+	bool no_empty_line; /* the data ended before one: there is no body */
+	struct chunks
+	    body; /* what follows the empty line; empty chunks that the store took already */
 	uint64_t body_bytes;     /* of the whole body */
-	uint32_t chunks_stored;  /* how many chunks the store has already taken; 0 = all still in `body` */
+	uint32_t chunks_stored;  /* how many chunks the store has already taken; 0 = all still in
+				    `body` */
 	const char *subject;     /* decoded UTF-8, "" if none; set by message_read_header() */
 	const char *subject_key; /* its normal form */
 	const char *campaign;    /* X-Mailfuse-Campaign, "" if none */

@@ -19,10 +19,11 @@ enum reply_result {
 };
 
 struct reply {
-	int code;         /* 200 to 599 */
-	char status[12];  /* "5.1.1", the last one that fits the code's class (RFC 2034), "" if none */
-	struct buf text;  /* lines without code and status, joined by '\n'; control characters and
-	                   * non-ASCII replaced by '?' */
+	int code;        /* 200 to 599 */
+	char status[12]; /* "5.1.1", the last one that fits the code's class (RFC 2034), "" if none
+			  */
+	struct buf text; /* lines without code and status, joined by '\n'; control characters and
+			  * non-ASCII replaced by '?' */
 	/* private: the line in progress */
 	struct buf line;
 	size_t bytes;
@@ -35,8 +36,9 @@ void reply_reset(struct reply *r);
 /*
  * Takes bytes until one reply is complete; *used says how many it took, so that pipelined replies
  * are read one by one. Accepts lines ended by CRLF or bare LF, and "250" with nothing behind it.
- * Keeps REPLY_LINE_MAX of a line and REPLY_TEXT_MAX of all. Codes that differ from line to line, and
- * more than REPLY_BYTES_MAX, are REPLY_BAD. After REPLY_DONE, reply_reset() comes before the next.
+ * Keeps REPLY_LINE_MAX of a line and REPLY_TEXT_MAX of all. Codes that differ from line to line,
+ * and more than REPLY_BYTES_MAX, are REPLY_BAD. After REPLY_DONE, reply_reset() comes before the
+ * next.
  */
 enum reply_result reply_feed(struct reply *r, const char *data, size_t len, size_t *used);
 /* Appends "451 4.3.0 text of it": one line, for logs, the store and people. At most 500 bytes. */

@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 enum verdict_action {
-	VERDICT_PASS,   /* goes to the upstream, to `final`, which may be a rewritten address */
-	VERDICT_WAIT,   /* beyond the head rate: leaves after `settle` unless its stream trips */
-	VERDICT_HOLD,   /* joins a batch */
-	VERDICT_DROP,   /* 250, kept for keep_dropped, never leaves */
-	VERDICT_REJECT  /* 550 5.7.1 at RCPT */
+	VERDICT_PASS,  /* goes to the upstream, to `final`, which may be a rewritten address */
+	VERDICT_WAIT,  /* beyond the head rate: leaves after `settle` unless its stream trips */
+	VERDICT_HOLD,  /* joins a batch */
+	VERDICT_DROP,  /* 250, kept for keep_dropped, never leaves */
+	VERDICT_REJECT /* 550 5.7.1 at RCPT */
 };
 
 /*
@@ -20,9 +20,10 @@ enum verdict_action {
  * message's arena.
  */
 struct verdict_stream {
-	uint64_t hash;      /* of environment, rule and key; never 0 */
-	const char *key;    /* for people: `source=10.2.0.7 subject="your order #"` */
-	const char *source, *sender, *subject; /* what the batch shows; "" where the key has no such part */
+	uint64_t hash;   /* of environment, rule and key; never 0 */
+	const char *key; /* for people: `source=10.2.0.7 subject="your order #"` */
+	const char *source, *sender,
+	    *subject;       /* what the batch shows; "" where the key has no such part */
 	int64_t tripped_at; /* wall clock; a batch is joined only under the same hash and trip */
 	uint32_t counted;   /* deliveries of the stream in the window before this message */
 	uint32_t limit;     /* 0 where the rule has none */
@@ -31,11 +32,13 @@ struct verdict_stream {
 
 struct verdict {
 	enum verdict_action action;
-	const char *rule;   /* "burst volume", "recipients", "unknown", "panic", "capture"; NULL for PASS */
-	const char *reason; /* one line for people; may be NULL */
+	const char
+	    *rule; /* "burst volume", "recipients", "unknown", "panic", "capture"; NULL for PASS */
+	const char *reason;                  /* one line for people; may be NULL */
 	const struct verdict_stream *stream; /* WAIT and HOLD */
-	int64_t settle;     /* WAIT: microseconds from now */
-	const char *observed; /* a rule with action = alert that would have held: its name, else NULL */
+	int64_t settle;                      /* WAIT: microseconds from now */
+	const char
+	    *observed; /* a rule with action = alert that would have held: its name, else NULL */
 	const struct verdict_stream *observed_stream;
 };
 

@@ -280,10 +280,6 @@ delivery_record_again(void *context)
 	delivery_record(d);
 }
 
-/*
- * The results are in the store. Where they are not (a full disk), they are tried again until they
- * are: forgetting them would send the mail twice.
- */
 /* Deferred: retry.c must know when, or it would notice at its next idle look only. */
 static bool
 delivery_has_deferred(const struct delivery *d)
@@ -297,6 +293,10 @@ delivery_has_deferred(const struct delivery *d)
 	return false;
 }
 
+/*
+ * The results are in the store. Where they are not (a full disk), they are tried again until they
+ * are: forgetting them would send the mail twice.
+ */
 static void
 delivery_recorded(struct loop_post *post)
 {

@@ -4,24 +4,25 @@
  * functions (store/backend.h), called by the writer only. This header is what the other rooms use.
  *
  * Jobs are written by the writer thread: it takes whatever waits, runs each in one transaction,
- * commits once, and then calls each job's done(). If the group fails, each job is tried alone, so a bad
- * job cannot fail its neighbours. Loads run likewise on a reader thread with its own connection.
- * Views (below) are for one thread each and read on their own connection.
+ * commits once, and then calls each job's done(). If the group fails, each job is tried alone, so a
+ * bad job cannot fail its neighbours. Loads run likewise on a reader thread with its own
+ * connection. Views (below) are for one thread each and read on their own connection.
  *
  * State of a delivery (DESIGN 3); the function that moves it:
  *   (new)      -> dropped | queued | waiting | held      STORE_ADD
  *   waiting    -> queued                                 STORE_CLAIM, when its time has come
- *   waiting    -> held                                   STORE_ADD of the message that trips its stream
- *   queued     -> sent | failed | queued (due later)     STORE_RESULTS
- *   queued | waiting, not taken -> held                  STORE_HOLD (panic), and STORE_RESULTS under a panic
- *   held       -> queued (released)                      STORE_DECIDE release
- *   held       -> discarded   discarded -> held          STORE_DECIDE discard, restore
- *   dropped, discarded, sent, failed -> (gone)           STORE_PURGE, after its keep_ time
- * "Taken": queued with due_at NULL, in a relay loop's memory. At start everything taken becomes due.
+ *   waiting    -> held                                   STORE_ADD of the message that trips its
+ * stream queued     -> sent | failed | queued (due later)     STORE_RESULTS queued | waiting, not
+ * taken -> held                  STORE_HOLD (panic), and STORE_RESULTS under a panic held       ->
+ * queued (released)                      STORE_DECIDE release held       -> discarded   discarded
+ * -> held          STORE_DECIDE discard, restore dropped, discarded, sent, failed -> (gone)
+ * STORE_PURGE, after its keep_ time "Taken": queued with due_at NULL, in a relay loop's memory. At
+ * start everything taken becomes due.
  *
  * State of a batch: held -> releasing -> released; held -> discarded -> held (restore).
- *   held: it has held deliveries. releasing: none held, some queued. released: none held or queued, at least
- *   one was released. discarded: all of what is left was discarded. `paused` comes with rings.
+ *   held: it has held deliveries. releasing: none held, some queued. released: none held or queued,
+ * at least one was released. discarded: all of what is left was discarded. `paused` comes with
+ * rings.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -41,10 +42,24 @@ struct store_options {
 	uint64_t min_free_space; /* of the file system */
 };
 
-enum store_state { STORE_QUEUED, STORE_WAITING, STORE_HELD, STORE_DROPPED, STORE_SENT,
-	STORE_FAILED, STORE_DISCARDED, STORE_STATE_COUNT };
-enum store_batch_state { STORE_BATCH_HELD, STORE_BATCH_RELEASING, STORE_BATCH_PAUSED,
-	STORE_BATCH_RELEASED, STORE_BATCH_DISCARDED, STORE_BATCH_STATE_COUNT };
+enum store_state {
+	STORE_QUEUED,
+	STORE_WAITING,
+	STORE_HELD,
+	STORE_DROPPED,
+	STORE_SENT,
+	STORE_FAILED,
+	STORE_DISCARDED,
+	STORE_STATE_COUNT
+};
+enum store_batch_state {
+	STORE_BATCH_HELD,
+	STORE_BATCH_RELEASING,
+	STORE_BATCH_PAUSED,
+	STORE_BATCH_RELEASED,
+	STORE_BATCH_DISCARDED,
+	STORE_BATCH_STATE_COUNT
+};
 /* "queued", "held", ...; reading: false if there is no such state. */
 const char *store_state_name(enum store_state s);
 bool store_state_parse(const char *text, enum store_state *out);
@@ -64,21 +79,21 @@ enum store_result {
 
 enum store_op {
 	/* writer */
-	STORE_BEGIN,    /* a large message starts: its chunks follow before it is complete */
-	STORE_CHUNK,    /* one chunk of it */
-	STORE_ABANDON,  /* it will not be completed */
-	STORE_ADD,      /* a complete message with verdicts */
-	STORE_RESULTS,  /* what an upstream said of deliveries */
-	STORE_CLAIM,    /* take due deliveries */
-	STORE_EXPIRE,   /* queued, not taken, accepted (or released) before the limit -> failed */
-	STORE_DECIDE,   /* release, discard, restore */
-	STORE_HOLD,     /* panic button on or off */
-	STORE_CLOSE,    /* a batch stops collecting (cooldown) */
-	STORE_FACT,     /* audit row and alert row of something that happened */
-	STORE_ALERTS,   /* alert outbox: fan out, take, report */
-	STORE_PURGE,    /* retention, a bounded step */
+	STORE_BEGIN,   /* a large message starts: its chunks follow before it is complete */
+	STORE_CHUNK,   /* one chunk of it */
+	STORE_ABANDON, /* it will not be completed */
+	STORE_ADD,     /* a complete message with verdicts */
+	STORE_RESULTS, /* what an upstream said of deliveries */
+	STORE_CLAIM,   /* take due deliveries */
+	STORE_EXPIRE,  /* queued, not taken, accepted (or released) before the limit -> failed */
+	STORE_DECIDE,  /* release, discard, restore */
+	STORE_HOLD,    /* panic button on or off */
+	STORE_CLOSE,   /* a batch stops collecting (cooldown) */
+	STORE_FACT,    /* audit row and alert row of something that happened */
+	STORE_ALERTS,  /* alert outbox: fan out, take, report */
+	STORE_PURGE,   /* retention, a bounded step */
 	/* reader */
-	STORE_LOAD,     /* header and envelope of a message, and its first chunk */
+	STORE_LOAD, /* header and envelope of a message, and its first chunk */
 	STORE_LOAD_CHUNK
 };
 
@@ -93,8 +108,9 @@ struct store_delivery_result {
 
 struct store_due_delivery {
 	uint32_t number, tries;
-	int64_t queued_at;      /* when it was accepted or, if later, released: retry_for counts from here */
-	char *address;          /* where it goes */
+	int64_t
+	    queued_at; /* when it was accepted or, if later, released: retry_for counts from here */
+	char *address; /* where it goes */
 };
 
 /* One message's claimed deliveries. */
@@ -110,16 +126,17 @@ enum store_decision { STORE_RELEASE, STORE_DISCARD, STORE_RESTORE };
 
 struct store_delivery_id {
 	uint64_t id;
-	uint32_t number;        /* 0 = every delivery of the message */
+	uint32_t number; /* 0 = every delivery of the message */
 };
 
 /* Which deliveries; all conditions that are set must hold. Order: oldest first. */
 struct store_selector {
-	int64_t batch;          /* 0 = use ids */
+	int64_t batch; /* 0 = use ids */
 	struct store_delivery_id *ids;
 	size_t id_count;
-	uint64_t first;         /* at most so many; 0 = no limit */
-	double percent;         /* 0 = all; else that share of what the batch holds, rounded up, by a hash of the id: repeatable */
+	uint64_t first; /* at most so many; 0 = no limit */
+	double percent; /* 0 = all; else that share of what the batch holds, rounded up, by a hash
+			   of the id: repeatable */
 	/* NULL = all. Runs on the writer thread. */
 	bool (*match)(void *context, const char *recipient, const char *subject);
 	void *match_context;
@@ -128,24 +145,24 @@ struct store_selector {
 /* What becomes of one configuration's alerts: which channels want an event. */
 struct store_channel {
 	const char *name;
-	char **events;          /* globs, NULL at the end */
+	char **events; /* globs, NULL at the end */
 };
 
 enum store_alert_step {
-	STORE_ALERT_FAN_OUT,    /* new events -> one pending row for each channel that wants them */
-	STORE_ALERT_TAKE,       /* up to `limit` pending rows that are due, not taken; marks them taken */
-	STORE_ALERT_DONE,       /* one row delivered */
-	STORE_ALERT_RETRY,      /* one row due again at due_at */
-	STORE_ALERT_GIVE_UP     /* one row failed for good: kept, and an audit row */
+	STORE_ALERT_FAN_OUT, /* new events -> one pending row for each channel that wants them */
+	STORE_ALERT_TAKE, /* up to `limit` pending rows that are due, not taken; marks them taken */
+	STORE_ALERT_DONE, /* one row delivered */
+	STORE_ALERT_RETRY,  /* one row due again at due_at */
+	STORE_ALERT_GIVE_UP /* one row failed for good: kept, and an audit row */
 };
 
 struct store_alert {
-	int64_t row;            /* of this event for this channel */
+	int64_t row; /* of this event for this channel */
 	int64_t event_id, at;
-	char *event;            /* "batch.opened" */
+	char *event; /* "batch.opened" */
 	char *channel, *environment, *text, *who, *reason;
-	int64_t batch;          /* 0 if none */
-	int64_t count;          /* recipients then */
+	int64_t batch; /* 0 if none */
+	int64_t count; /* recipients then */
 	uint32_t tries;
 	int64_t first_tried_at;
 };
@@ -153,13 +170,14 @@ struct store_alert {
 struct store_job {
 	STAILQ_ENTRY(store_job) next; /* the writer's */
 	enum store_op op;
-	/* After the commit (or the failure), on the writer's or reader's thread: usually one loop_post(). */
+	/* After the commit (or the failure), on the writer's or reader's thread: usually one
+	 * loop_post(). */
 	void (*done)(struct store_job *job);
 	void *context;
-	size_t bytes;           /* of memory that it keeps alive, for back-pressure */
+	size_t bytes; /* of memory that it keeps alive, for back-pressure */
 
 	enum store_result result;
-	char error[256];        /* plain English where result is not STORE_OK */
+	char error[256]; /* plain English where result is not STORE_OK */
 
 	union {
 		/* BEGIN, CHUNK, ABANDON: message id; CHUNK: number from 0 and the bytes */
@@ -170,7 +188,8 @@ struct store_job {
 		} body;
 		struct {
 			struct message *message; /* not owned; nobody else touches it meanwhile */
-			/* false: deliveries that pass are left to be claimed; true: the caller has taken them */
+			/* false: deliveries that pass are left to be claimed; true: the caller has
+			 * taken them */
 			bool taken;
 		} add;
 		struct {
@@ -178,50 +197,53 @@ struct store_job {
 			size_t count;
 		} results;
 		struct {
-			const char **environments; /* whose mail may move now; owned by the caller */
+			const char *
+			    *environments; /* whose mail may move now; owned by the caller */
 			size_t environment_count;
 			int64_t now;
-			uint32_t limit;            /* deliveries */
-			struct store_due *due;     /* out; free with store_due_free() */
+			uint32_t limit;        /* deliveries */
+			struct store_due *due; /* out; free with store_due_free() */
 			size_t due_count;
-			int64_t next_due_at;       /* out: earliest due_at of what is left, 0 = nothing */
+			int64_t next_due_at; /* out: earliest due_at of what is left, 0 = nothing */
 		} claim;
 		struct {
 			const char *environment;
 			int64_t queued_before, now; /* by queued_at, see store_due_delivery */
-			const char *reason;        /* "4.4.7 gave up after 3 d: ..." */
-			uint64_t expired;          /* out */
+			const char *reason;         /* "4.4.7 gave up after 3 d: ..." */
+			uint64_t expired;           /* out */
 		} expire;
 		struct {
 			enum store_decision decision;
 			struct store_selector selector;
 			const char *who, *reason;
 			bool dry_run;
-			uint32_t rate_count;       /* 0 = at once */
+			uint32_t rate_count; /* 0 = at once */
 			int64_t rate_window;
 			int64_t now;
 			/* out */
 			uint64_t messages, recipients; /* touched, or would be */
-			uint64_t left;             /* still held in the batch afterwards */
-			bool closed;               /* the batch collects no more */
-			uint64_t stream_hash;      /* of the batch, for counters_forget(); 0 without batch */
+			uint64_t left;                 /* still held in the batch afterwards */
+			bool closed;                   /* the batch collects no more */
+			uint64_t
+			    stream_hash; /* of the batch, for counters_forget(); 0 without batch */
 		} decide;
 		struct {
 			bool on;
-			int scope;                 /* enum gate_scope of filters/; stored as it is */
+			int scope; /* enum gate_scope of filters/; stored as it is */
 			const char *name, *reason, *who;
 			int64_t now;
-			uint64_t moved;            /* out: deliveries that were stopped (on) */
-			bool changed;              /* out: false if it was so already */
+			uint64_t moved; /* out: deliveries that were stopped (on) */
+			bool changed;   /* out: false if it was so already */
 		} hold;
 		struct {
 			uint64_t stream_hash;
 			int64_t now;
 		} close;
 		struct {
-			const char *event;         /* "upstream.down" */
-			const char *environment, *object, *who, *reason, *text; /* "" where there is none */
-			bool alert;                /* an alert row too */
+			const char *event; /* "upstream.down" */
+			const char *environment, *object, *who, *reason,
+			    *text;  /* "" where there is none */
+			bool alert; /* an alert row too */
 			int64_t now;
 		} fact;
 		struct {
@@ -231,40 +253,45 @@ struct store_job {
 			uint32_t limit;
 			int64_t now, due_at;
 			int64_t row;
-			const char *error_text;    /* RETRY, GIVE_UP: why */
+			const char *error_text;     /* RETRY, GIVE_UP: why */
 			struct store_alert *alerts; /* out of TAKE; store_alerts_free() */
 			size_t alert_count;
-			int64_t next_due_at;       /* out of TAKE */
+			int64_t next_due_at; /* out of TAKE */
 		} alerts;
 		struct {
 			int64_t dropped_before, discarded_before, sent_before;
-			uint32_t limit;            /* deliveries of one step */
-			uint64_t purged;           /* out; == limit means: more is left */
+			uint32_t limit;  /* deliveries of one step */
+			uint64_t purged; /* out; == limit means: more is left */
 		} purge;
 		struct {
 			uint64_t id;
-			uint32_t number;           /* LOAD_CHUNK: from 0 */
-			/* out of LOAD: a new message without recipients, its body holding chunk 0; the caller frees */
+			uint32_t number; /* LOAD_CHUNK: from 0 */
+			/* out of LOAD: a new message without recipients, its body holding chunk 0;
+			 * the caller frees */
 			struct message *message;
-			uint32_t chunk_count;      /* out of LOAD: in all, at least 1 (an empty body is one empty chunk) */
-			struct chunk *chunk;       /* out of LOAD_CHUNK, with a reference */
+			uint32_t chunk_count; /* out of LOAD: in all, at least 1 (an empty body is
+						 one empty chunk) */
+			struct chunk *chunk;  /* out of LOAD_CHUNK, with a reference */
 		} load;
 	} u;
 };
 
 /*
  * Opens, migrates, recovers (what was taken becomes due; half-received bodies go), starts the two
- * threads, calls id_init(). NULL and a plain reason with the next step in `error` otherwise. Main thread.
+ * threads, calls id_init(). NULL and a plain reason with the next step in `error` otherwise. Main
+ * thread.
  */
 struct store *store_open(const struct store_options *options, struct buf *error);
 /* Finishes what was submitted, stops the threads, closes. Main thread, after all loops ended. */
 void store_close(struct store *s);
 
-/* Any thread. The job stays the caller's; nobody touches it until done(). Never blocks on the disk. */
+/* Any thread. The job stays the caller's; nobody touches it until done(). Never blocks on the disk.
+ */
 void writer_submit(struct store *s, struct store_job *job);
 void reader_submit(struct store *s, struct store_job *job);
 
-/* False once over size_limit or under min_free_space, or after a failed write (until one succeeds); *why is a static text. Cheap, any thread. */
+/* False once over size_limit or under min_free_space, or after a failed write (until one succeeds);
+ * *why is a static text. Cheap, any thread. */
 bool store_has_room(const struct store *s, const char **why);
 /* Limits of a new configuration. Any thread. */
 void store_set_limits(struct store *s, uint64_t size_limit, uint64_t min_free_space);
@@ -281,19 +308,21 @@ struct store_view;
 struct store_view *store_view_open(struct store *s, struct buf *error);
 void store_view_close(struct store_view *v);
 
-/* Strings in rows are good until the callback returns. A callback that returns false ends the list. */
+/* Strings in rows are good until the callback returns. A callback that returns false ends the list.
+ */
 struct store_batch {
 	int64_t id;
 	enum store_batch_state state;
-	bool collecting;        /* joined by what still comes */
+	bool collecting; /* joined by what still comes */
 	uint64_t stream_hash;
 	int64_t tripped_at, opened_at, last_at, decided_at;
 	const char *environment, *rule, *key, *source, *sender, *subject;
-	uint32_t limit;         /* of the rule when it tripped; 0 if none */
+	uint32_t limit; /* of the rule when it tripped; 0 if none */
 	int64_t window;
 	uint64_t messages, recipients, leaked, bytes;
-	uint64_t held, released, sent, failed, discarded; /* released: ever released; sent, failed: of those */
-	const char *decided_by, *decided_reason;          /* the last decision; "" if none */
+	uint64_t held, released, sent, failed,
+	    discarded; /* released: ever released; sent, failed: of those */
+	const char *decided_by, *decided_reason; /* the last decision; "" if none */
 };
 
 struct store_delivery {
@@ -301,65 +330,80 @@ struct store_delivery {
 	uint32_t number;
 	enum store_state state;
 	int64_t batch;
-	const char *environment, *source, *sender, *recipient, *final, *subject, *rule, *reason, *reply;
+	const char *environment, *source, *sender, *recipient, *final, *subject, *rule, *reason,
+	    *reply;
 	uint64_t bytes;
 	int64_t accepted_at, due_at, changed_at;
 	uint32_t tries;
 };
 
 struct store_filter {
-	int64_t batch;              /* 0 = any */
-	const char *environment;    /* NULL = any */
-	int state;                  /* enum store_state, -1 = any */
-	uint64_t message;           /* 0 = any */
+	int64_t batch;                  /* 0 = any */
+	const char *environment;        /* NULL = any */
+	int state;                      /* enum store_state, -1 = any */
+	uint64_t message;               /* 0 = any */
 	struct store_delivery_id after; /* cursor: rows behind this one; 0 = from the start */
 	uint32_t limit;
 };
 
 /* NULL state filter = -1; all = also released and discarded ones. Newest first. */
 enum store_result store_view_batches(struct store_view *v, int state, bool all,
-    bool (*row)(void *context, const struct store_batch *b), void *context);
+				     bool (*row)(void *context, const struct store_batch *b),
+				     void *context);
 /* STORE_MISSING if there is none; calls row once. */
 enum store_result store_view_batch(struct store_view *v, int64_t id,
-    bool (*row)(void *context, const struct store_batch *b), void *context);
+				   bool (*row)(void *context, const struct store_batch *b),
+				   void *context);
 enum store_result store_view_deliveries(struct store_view *v, const struct store_filter *f,
-    bool (*row)(void *context, const struct store_delivery *d), void *context);
+					bool (*row)(void *context, const struct store_delivery *d),
+					void *context);
 /* For a batch: the number of different recipients. O(its deliveries). */
 enum store_result store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out);
 /* For a batch: what = "domain" | "subject" | "recipient", the most frequent first, with counts. */
-enum store_result store_view_top(struct store_view *v, int64_t batch, const char *what, uint32_t limit,
-    bool (*row)(void *context, const char *value, uint64_t count), void *context);
+enum store_result store_view_top(struct store_view *v, int64_t batch, const char *what,
+				 uint32_t limit,
+				 bool (*row)(void *context, const char *value, uint64_t count),
+				 void *context);
 /* For a batch: arrivals per `step` microseconds since it opened, in order, empty steps left out. */
 enum store_result store_view_arrivals(struct store_view *v, int64_t batch, int64_t step,
-    bool (*row)(void *context, int64_t at, uint64_t count), void *context);
+				      bool (*row)(void *context, int64_t at, uint64_t count),
+				      void *context);
 /* Deliveries per environment and state. */
 enum store_result store_view_counts(struct store_view *v,
-    bool (*row)(void *context, const char *environment, enum store_state state, uint64_t count,
-	int64_t oldest_accepted_at, int64_t next_due_at), void *context);
+				    bool (*row)(void *context, const char *environment,
+						enum store_state state, uint64_t count,
+						int64_t oldest_accepted_at, int64_t next_due_at),
+				    void *context);
 /* A whole message (as it would leave), at most `max` bytes into `out`. STORE_MISSING. */
 enum store_result store_view_raw(struct store_view *v, uint64_t id, size_t max, struct buf *out,
-    bool *cut);
-/* Audit rows behind `after` (0 = from the start), oldest first; with last > 0: only the newest `last`. */
+				 bool *cut);
+/* Audit rows behind `after` (0 = from the start), oldest first; with last > 0: only the newest
+ * `last`. */
 struct store_audit {
 	int64_t id, at;
 	const char *who, *action, *object, *reason, *detail;
-	const char *hash;       /* hex SHA-256 over the row before and this one */
+	const char *hash; /* hex SHA-256 over the row before and this one */
 };
-enum store_result store_view_audit(struct store_view *v, int64_t after, uint32_t last, uint32_t limit,
-    bool (*row)(void *context, const struct store_audit *a), void *context);
+enum store_result store_view_audit(struct store_view *v, int64_t after, uint32_t last,
+				   uint32_t limit,
+				   bool (*row)(void *context, const struct store_audit *a),
+				   void *context);
 struct store_hold {
 	int scope;
 	const char *name, *reason, *who;
 	int64_t since;
 };
 enum store_result store_view_holds(struct store_view *v,
-    bool (*row)(void *context, const struct store_hold *h), void *context);
-/* For the counters after a start: deliveries accepted since, that were counted (not dropped, nor rejected by `recipients`, `unknown`, `panic`), oldest first.
- * Without those whose batch was decided as a whole: that decision made the counters forget them. */
+				   bool (*row)(void *context, const struct store_hold *h),
+				   void *context);
+/* For the counters after a start: deliveries accepted since, that were counted (not dropped, nor
+ * rejected by `recipients`, `unknown`, `panic`), oldest first. Without those whose batch was
+ * decided as a whole: that decision made the counters forget them. */
 enum store_result store_view_recent(struct store_view *v, int64_t since,
-    bool (*row)(void *context, const struct store_delivery *d), void *context);
+				    bool (*row)(void *context, const struct store_delivery *d),
+				    void *context);
 /* Alerts that are not delivered yet, and given up ones, for status. */
-enum store_result store_view_alert_backlog(struct store_view *v, uint64_t *pending, uint64_t *failed,
-    int64_t *oldest_at);
+enum store_result store_view_alert_backlog(struct store_view *v, uint64_t *pending,
+					   uint64_t *failed, int64_t *oldest_at);
 
 #endif
