@@ -185,7 +185,7 @@ select_ids(struct work *w, struct store_job *job, struct selection *s)
 /* ---- why not ---- */
 
 static enum store_result
-refuse_batch(struct store_job *job, const struct store_batch *b)
+refuse_batch(struct work *w, struct store_job *job, const struct store_batch *b)
 {
 	enum store_decision decision = job->u.decide.decision;
 	char at[CLOCK_ISO_BYTES];
@@ -210,8 +210,14 @@ refuse_batch(struct store_job *job, const struct store_batch *b)
 		return job_refuse(job, STORE_REFUSED, "B%" PRId64 " holds nothing", b->id);
 	clock_format_iso(b->decided_at, at);
 	return job_refuse(
-	    job, STORE_REFUSED, "B%" PRId64 " holds nothing; it was %s by %.60s at %s", b->id,
-	    b->state == STORE_BATCH_DISCARDED ? "discarded" : "released", b->decided_by, at);
+	    job, STORE_REFUSED, "B%" PRId64 " holds nothing; it was %s by %.60s at %s%s", b->id,
+	    b->state == STORE_BATCH_DISCARDED ? "discarded" : "released", b->decided_by, at,
+	    decision == STORE_RELEASE && b->discarded > 0
+		? arena_printf(&w->arena,
+			       "; `mailfuse restore B%" PRId64 "` brings back what was "
+			       "discarded",
+			       b->id)
+		: "");
 }
 
 /* What is released under the panic button would be held again at once: say so instead. */
@@ -390,7 +396,7 @@ job_decide(struct work *w, struct store_job *job)
 		TRY(r);
 		TRY(select_batch(w, job, &s));
 		if (s.count == 0)
-			return refuse_batch(job, &wb->row.b);
+			return refuse_batch(w, job, &wb->row.b);
 		job->u.decide.stream_hash = wb->row.b.stream_hash;
 	} else {
 		TRY(select_ids(w, job, &s));

@@ -17,10 +17,22 @@ scope_text(struct work *w, int scope, const char *name)
 			    scope == HOLD_ENVIRONMENT ? "environment" : "source", name);
 }
 
-/* Everything that could still leave and is covered goes into the batch of the hold. */
+/* What a hold has stopped. */
+struct stopped {
+	struct work_batch *batch; /* of the hold; NULL while it holds nothing */
+	uint64_t again;           /* held again in the batches that they were released from */
+};
+
+/*
+ * Everything that could still leave and is covered is held: what was released of a batch in that
+ * batch, whose story stays whole and which must be decided again, the rest in the batch of the
+ * hold.
+ */
 static enum store_result
-stop_covered(struct work *w, struct store_job *job, const struct store_hold *h, int64_t batch)
+stop_covered(struct work *w, struct store_job *job, const struct store_hold *h, struct stopped *s)
 {
+	const char *environment = h->scope == HOLD_ENVIRONMENT ? h->name : "";
+	const char *again = arena_printf(&w->arena, "stopped after its release: %s", h->reason);
 	struct delivery_query q = {.states = 1U << STORE_QUEUED | 1U << STORE_WAITING,
 				   .due = DUE_SET};
 	struct delivery_row *rows, next;
@@ -29,43 +41,71 @@ stop_covered(struct work *w, struct store_job *job, const struct store_hold *h, 
 	if (h->scope == HOLD_SOURCE)
 		q.source = h->name;
 	if (h->scope == HOLD_ENVIRONMENT) {
-		struct work_environment *environment;
+		struct work_environment *e;
 
-		TRY(work_environment(w, h->name, true, &environment));
-		q.environment = environment->number;
+		TRY(work_environment(w, h->name, true, &e));
+		q.environment = e->number;
 	}
 	TRY(work_list(w, &q, false, &rows, &n));
 	for (i = 0; i < n; i++) {
 		next = rows[i];
 		next.state = STORE_HELD;
 		next.due_at = 0;
-		next.batch = batch;
-		next.rule = "panic";
-		next.reason = h->reason;
 		next.changed_at = h->since;
+		if (next.batch == 0) {
+			if (s->batch == NULL)
+				TRY(work_batch_join(w, work_hold_stream(w, h), environment, "panic",
+						    h->since, &s->batch));
+			next.batch = s->batch->row.b.id;
+			next.rule = "panic";
+			next.reason = h->reason;
+		} else {
+			next.reason = again;
+			s->again++;
+		}
 		TRY(work_move(w, &rows[i], &next));
 	}
 	job->u.hold.moved = n;
 	return STORE_OK;
 }
 
+/* "held as B3, 4 of them again in the batches that they were released from" */
+static const char *
+where_text(struct work *w, const struct stopped *s)
+{
+	const char *held = "", *again = "";
+
+	if (s->batch != NULL)
+		held = arena_printf(&w->arena, ", held as B%" PRId64, s->batch->row.b.id);
+	if (s->again > 0)
+		again = arena_printf(&w->arena,
+				     ", %" PRIu64 " of them held again in the batches that they "
+				     "were released from",
+				     s->again);
+	return arena_printf(&w->arena, "%s%s", held, again);
+}
+
 static enum store_result
-tell(struct work *w, const struct store_job *job, const char *event, int64_t batch)
+tell(struct work *w, const struct store_job *job, const char *event, const struct stopped *s)
 {
 	const char *scope = scope_text(w, job->u.hold.scope, job->u.hold.name);
-	const char *text;
+	int64_t batch = s->batch != NULL ? s->batch->row.b.id : 0;
+	const char *text, *detail = "";
 
-	if (job->u.hold.on)
+	if (job->u.hold.on) {
 		text = arena_printf(
-		    &w->arena,
-		    "%s is on hold by %s, %" PRIu64 " deliveries stopped, held as B%" PRId64 ": %s",
-		    scope, job->u.hold.who, job->u.hold.moved, batch, job->u.hold.reason);
-	else
+		    &w->arena, "%s is on hold by %s, %" PRIu64 " deliveries stopped%s: %s", scope,
+		    job->u.hold.who, job->u.hold.moved, where_text(w, s), job->u.hold.reason);
+		detail = arena_printf(&w->arena, "moved=%" PRIu64 " again=%" PRIu64,
+				      job->u.hold.moved, s->again);
+		if (batch != 0)
+			detail = arena_printf(&w->arena, "%s batch=B%" PRId64, detail, batch);
+	} else {
 		text = arena_printf(&w->arena, "the hold on %s is cleared by %s: %s", scope,
 				    job->u.hold.who, job->u.hold.reason);
+	}
 	TRY(work_audit(w, job->u.hold.now, job->u.hold.who, event, scope, job->u.hold.reason,
-		       arena_printf(&w->arena, "moved=%" PRIu64 " batch=B%" PRId64,
-				    job->u.hold.moved, batch)));
+		       detail));
 	return work_alert(
 	    w, &(struct event_row){
 		   .at = job->u.hold.now,
@@ -105,16 +145,16 @@ hold_on(struct work *w, struct store_job *job)
 			       .reason = job->u.hold.reason,
 			       .who = job->u.hold.who,
 			       .since = job->u.hold.now};
-	struct work_batch *wb;
+	struct stopped stopped = {.batch = NULL};
 
 	TRY(w->b->hold_set(w->db, &h));
 	work_holds_changed(w);
-	TRY(work_batch_join(w, work_hold_stream(w, &h), h.scope == HOLD_ENVIRONMENT ? h.name : "",
-			    "panic", h.since, &wb));
-	TRY(stop_covered(w, job, &h, wb->row.b.id));
-	wb->opened = wb->joined = false; /* told by hold.set */
-	wb->row.alerted = wb->row.b.recipients;
-	return tell(w, job, "hold.set", wb->row.b.id);
+	TRY(stop_covered(w, job, &h, &stopped));
+	if (stopped.batch != NULL) {
+		stopped.batch->opened = stopped.batch->joined = false; /* told by hold.set */
+		stopped.batch->row.alerted = stopped.batch->row.b.recipients;
+	}
+	return tell(w, job, "hold.set", &stopped);
 }
 
 static enum store_result
@@ -126,7 +166,7 @@ hold_off(struct work *w, struct store_job *job, int64_t since)
 	TRY(w->b->hold_delete(w->db, h.scope, h.name));
 	work_holds_changed(w);
 	TRY(work_batch_close(w, work_hold_stream(w, &h)->hash, 0));
-	return tell(w, job, "hold.cleared", 0);
+	return tell(w, job, "hold.cleared", &(struct stopped){.batch = NULL});
 }
 
 enum store_result

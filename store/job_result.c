@@ -66,7 +66,8 @@ failures_alert(struct work *w, const struct failures *f, int64_t now)
 					total, total == 1 ? "delivery" : "deliveries", f->reply)});
 }
 
-/* Under the panic button nothing is queued again: it is held with the rest. */
+/* Under the panic button nothing is queued again: it is held with the rest, what was released of a
+ * batch in that one (see stop_covered() in job_hold.c). */
 static enum store_result
 hold_again(struct work *w, struct delivery_row *next, int64_t now)
 {
@@ -76,10 +77,15 @@ hold_again(struct work *w, struct delivery_row *next, int64_t now)
 	TRY(work_hold_find(w, next->environment_name, next->source, &hold));
 	if (hold == NULL)
 		return STORE_OK;
-	TRY(work_batch_join(w, work_hold_stream(w, hold),
-			    hold->scope == HOLD_ENVIRONMENT ? hold->name : "", "panic", now, &wb));
 	next->state = STORE_HELD;
 	next->due_at = 0;
+	if (next->batch != 0) {
+		next->reason =
+		    arena_printf(&w->arena, "stopped after its release: %s", hold->reason);
+		return STORE_OK;
+	}
+	TRY(work_batch_join(w, work_hold_stream(w, hold),
+			    hold->scope == HOLD_ENVIRONMENT ? hold->name : "", "panic", now, &wb));
 	next->batch = wb->row.b.id;
 	next->rule = "panic";
 	next->reason = work_copy(w, hold->reason);

@@ -19,10 +19,10 @@
  * STORE_PURGE, after its keep_ time "Taken": queued with due_at NULL, in a relay loop's memory. At
  * start everything taken becomes due.
  *
- * State of a batch: held -> releasing -> released; held -> discarded -> held (restore).
- *   held: it has held deliveries. releasing: none held, some queued. released: none held or queued,
- * at least one was released. discarded: all of what is left was discarded. `paused` comes with
- * rings.
+ * State of a batch: held -> releasing -> released; held -> discarded -> held (restore); releasing
+ * -> held (panic: what was released and has not left is held again in its own batch). held: it has
+ * held deliveries. releasing: none held, some queued. released: none held or queued, at least one
+ * was released. discarded: all of what is left was discarded. `paused` comes with rings.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H

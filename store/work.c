@@ -170,13 +170,13 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		      id_format_delivery(d->id, d->number, id), store_state_name(d->state),
 		      store_state_name(next->state));
 	if (next->batch != d->batch) {
-		/* Entered while the row is not there yet, left when it is gone: each looks
-		 * whether other deliveries of the message stand in the batch. */
-		if (next->batch != 0)
-			TRY(work_batch_enter(w, next));
-		TRY(w->b->delivery_set(w->db, next));
 		if (d->batch != 0)
-			TRY(work_batch_leave(w, d));
+			panic("delivery %s must not leave its batch",
+			      id_format_delivery(d->id, d->number, id));
+		/* Entered while the row is not there yet: it looks whether other deliveries of the
+		 * message stand in the batch. */
+		TRY(work_batch_enter(w, next));
+		TRY(w->b->delivery_set(w->db, next));
 	} else {
 		TRY(w->b->delivery_set(w->db, next));
 		if (d->batch != 0)

@@ -4,7 +4,7 @@
  * writer's thread; everything lives in the job's arena, but the holds, which work.c forgets.
  *
  * A batch's counters: recipients = held + released + discarded; released = queued + sent + failed.
- * Purged deliveries stay counted where they ended.
+ * A delivery never leaves its batch. Purged deliveries stay counted where they ended.
  */
 #include "store/work_batch.h"
 
@@ -27,7 +27,7 @@ work_batch_queued(const struct store_batch *b)
 static enum store_batch_state
 state_of(const struct store_batch *b)
 {
-	if (b->held > 0 || (b->collecting && b->recipients == 0))
+	if (b->held > 0)
 		return STORE_BATCH_HELD;
 	if (work_batch_queued(b) > 0)
 		return STORE_BATCH_RELEASING;
@@ -193,25 +193,6 @@ work_batch_change(struct work *w, int64_t id, enum store_state from, enum store_
 	TRY(work_batch(w, id, &wb));
 	count(&wb->row.b, from, -1);
 	count(&wb->row.b, to, 1);
-	wb->dirty = true;
-	return STORE_OK;
-}
-
-enum store_result
-work_batch_leave(struct work *w, const struct delivery_row *d)
-{
-	struct work_batch *wb;
-	bool seen;
-
-	TRY(work_batch(w, d->batch, &wb));
-	TRY(has_message(w, d->batch, d->id, &seen));
-	if (!seen) {
-		wb->row.b.messages--;
-		wb->row.b.bytes -= d->bytes;
-		wb->last_message = 0;
-	}
-	wb->row.b.recipients--;
-	count(&wb->row.b, d->state, -1);
 	wb->dirty = true;
 	return STORE_OK;
 }

@@ -31,11 +31,9 @@ struct verdict_stream *work_hold_stream(struct work *w, const struct store_hold 
 /* Released, and neither sent nor failed yet. */
 uint64_t work_batch_queued(const struct store_batch *b);
 
-/* For work.c: a delivery comes into a batch (before its row is written), changes in it, leaves it
- * (after). */
+/* For work.c: a delivery comes into a batch (before its row is written), changes in it. */
 enum store_result work_batch_enter(struct work *w, const struct delivery_row *d);
 enum store_result work_batch_change(struct work *w, int64_t id, enum store_state from,
 				    enum store_state to);
-enum store_result work_batch_leave(struct work *w, const struct delivery_row *d);
 
 #endif

@@ -252,21 +252,88 @@ panic_takes_released_mail_back(void **state)
 	struct fixture *f = *state;
 	struct batch_numbers b;
 	int holds = 0;
+	uint64_t id = add_held(f, &test_stream, 4);
+	struct store_job first = {.op = STORE_CLAIM};
+	const char *staging = "staging";
 
-	add_held(f, &test_stream, 4);
 	decide(f, STORE_RELEASE, 1);
+	first.u.claim.environments = &staging;
+	first.u.claim.environment_count = first.u.claim.limit = 1;
+	first.u.claim.now = TEST_NOW + CLOCK_HOUR;
+	assert_int_equal(run_job(f, &first), STORE_OK); /* one is under way */
+	store_due_free(first.u.claim.due, first.u.claim.due_count);
 	assert_int_equal(press(f, true, 2, "10.2.0.7", TEST_NOW + 5), STORE_OK);
 	assert_int_equal(press(f, true, 0, "", TEST_NOW + 6), STORE_OK);
 	store_view_holds(f->v, count_hold, &holds);
 	assert_int_equal(holds, 2);
+	/* in its own batch: that must be decided again, and its story is whole */
 	get_batch(f, 1, &b);
-	assert_int_equal(b.recipients, 0);
-	assert_int_equal(b.released, 0);
-	assert_int_equal(b.bytes, 0);
-	get_batch(f, 2, &b);
+	assert_int_equal(b.state, STORE_BATCH_HELD);
+	assert_int_equal(b.recipients, 4);
+	assert_int_equal(b.held, 3);
+	assert_int_equal(b.released, 1);
+	assert_int_equal(report(f, id, 1, STORE_QUEUED, TEST_NOW), STORE_OK);
+	get_batch(f, 1, &b);
 	assert_int_equal(b.held, 4);
+	assert_int_equal(b.released, 0);
+	assert_false(get_batch(f, 2, &b));
+	assert_int_equal(decide(f, STORE_RELEASE, 1), STORE_REFUSED);
 	check_counts(f);
 	assert_int_equal(press(f, false, 3, "", TEST_NOW), STORE_REFUSED);
+	press(f, false, 2, "10.2.0.7", TEST_NOW + 7);
+	press(f, false, 0, "", TEST_NOW + 8);
+	assert_int_equal(decide(f, STORE_RELEASE, 1), STORE_OK);
+	assert_int_equal(claim(f, "staging", TEST_NOW + CLOCK_HOUR), 4);
+	check_counts(f);
+}
+
+static bool
+see_hold_audit(void *context, const struct store_audit *a)
+{
+	if (strncmp(a->action, "hold.", 5) == 0)
+		buf_printf(context, "%s %s;", a->action, a->detail);
+	return true;
+}
+
+/* There is a batch when there is something in it. */
+static void
+panic_that_stops_nothing_opens_no_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	struct buf seen = {0};
+
+	assert_int_equal(press(f, true, 1, "staging", TEST_NOW + 5), STORE_OK);
+	assert_false(get_batch(f, 1, &b));
+	add_passing(f, "staging", 2); /* judged just before, stored after it */
+	get_batch(f, 1, &b);
+	assert_int_equal(b.held, 2);
+	assert_true(b.collecting);
+	assert_int_equal(take_alerts(f, "batch.opened"), 1);
+	press(f, false, 1, "staging", TEST_NOW + 6);
+	add_passing(f, "staging", 1);
+	press(f, true, 0, "", TEST_NOW + 7);
+	assert_int_equal(store_view_audit(f->v, 0, 0, 0, see_hold_audit, &seen), STORE_OK);
+	assert_string_equal(buf_text(&seen), "hold.set moved=0 again=0;hold.cleared ;"
+					     "hold.set moved=1 again=0 batch=B2;");
+	buf_free(&seen);
+	check_counts(f);
+}
+
+/* The way out is named. */
+static void
+release_of_what_was_discarded_names_restore(void **state)
+{
+	struct fixture *f = *state;
+	struct store_job job;
+
+	add_held(f, &test_stream, 2);
+	decide(f, STORE_DISCARD, 1);
+	decide_job(&job, STORE_RELEASE, 1);
+	assert_int_equal(run_job(f, &job), STORE_REFUSED);
+	assert_non_null(strstr(job.error, "B1 holds nothing; it was discarded by "));
+	assert_non_null(
+	    strstr(job.error, "; `mailfuse restore B1` brings back what was discarded"));
 }
 
 /* The gate and the store must name a hold's stream alike. */
@@ -563,6 +630,8 @@ main(void)
 	    BOTH(close_stops_collecting),
 	    BOTH(panic_stops_what_can_leave),
 	    BOTH(panic_takes_released_mail_back),
+	    BOTH(panic_that_stops_nothing_opens_no_batch),
+	    BOTH(release_of_what_was_discarded_names_restore),
 	    BOTH(panic_joins_by_the_gates_hash),
 	    BOTH(alerts_are_taken_and_tried_again),
 	    BOTH(purge_takes_what_is_old),
