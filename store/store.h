@@ -9,20 +9,26 @@
  * connection. Views (below) are for one thread each and read on their own connection.
  *
  * State of a delivery (DESIGN 3); the function that moves it:
- *   (new)      -> dropped | queued | waiting | held      STORE_ADD
- *   waiting    -> queued                                 STORE_CLAIM, when its time has come
- *   waiting    -> held                                   STORE_ADD of the message that trips its
- * stream queued     -> sent | failed | queued (due later)     STORE_RESULTS queued | waiting, not
- * taken -> held                  STORE_HOLD (panic), and STORE_RESULTS under a panic held       ->
- * queued (released)                      STORE_DECIDE release held       -> discarded   discarded
- * -> held          STORE_DECIDE discard, restore dropped, discarded, sent, failed -> (gone)
- * STORE_PURGE, after its keep_ time "Taken": queued with due_at NULL, in a relay loop's memory. At
- * start everything taken becomes due.
+ *   (new)      -> dropped | queued | waiting | held     STORE_ADD
+ *   waiting    -> queued                                STORE_CLAIM, when its time has come
+ *   waiting    -> held                                  STORE_ADD of what trips its stream
+ *   queued     -> sent | failed | queued (due later)    STORE_RESULTS
+ *   queued | waiting, not taken -> held                 STORE_HOLD (panic)
+ *   queued, taken -> held                               STORE_RESULTS under a panic
+ *   held       -> queued (released)                     STORE_DECIDE release
+ *   held       -> discarded   discarded -> held         STORE_DECIDE discard, restore
+ *   dropped, discarded, sent, failed -> (gone)          STORE_PURGE, after its keep_ time
  *
- * State of a batch: held -> releasing -> released; held -> discarded -> held (restore); releasing
- * -> held (panic: what was released and has not left is held again in its own batch). held: it has
- * held deliveries. releasing: none held, some queued. released: none held or queued, at least one
- * was released. discarded: all of what is left was discarded. `paused` comes with rings.
+ * "Taken": queued with due_at NULL, in a relay loop's memory. At start everything taken becomes
+ * due.
+ *
+ * State of a batch:
+ *   held -> releasing -> released     held -> discarded -> held (restore)
+ *   releasing -> held (panic: what was released and has not left is held again in its own batch)
+ *
+ *   held: it has held deliveries. releasing: none held, some queued.
+ *   released: none held or queued, at least one was released.
+ *   discarded: all of what is left was discarded. `paused` comes with rings.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
