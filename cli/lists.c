@@ -137,7 +137,7 @@ messages_run(struct command *c)
 	if (o->word_count > 0 && (batch = command_batch_id(o->words[0])) == NULL)
 		return command_refused(c,
 				       "\"%s\" is no batch; batches look like B17 (mailfuse "
-				       "batches lists them).",
+				       "batches lists them). One message: mailfuse message ID.",
 				       screen_text(o->words[0]));
 	buf_add_text(&path, "/v1/deliveries");
 	client_add_query(&path, "batch", batch);

@@ -28,10 +28,15 @@ print_title(const char *title)
 static const char *
 builtin_rule(const char *rule)
 {
-	if (strcmp(rule, "panic") == 0)
-		return "the panic button";
-	if (strcmp(rule, "unknown") == 0)
-		return "no match: the source belongs to no environment";
+	static const char *const names[][2] = {
+	    {"panic", "the panic button"},
+	    {"unknown", "its source, which belongs to no environment"},
+	    {"recipients", "others = hold"},
+	    {"capture", "upstream = none"}};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(rule, names[i][0]) == 0)
+			return names[i][1];
 	return NULL;
 }
 
@@ -40,11 +45,13 @@ static void
 print_rule(const json_t *b)
 {
 	const char *builtin = builtin_rule(field_text(b, "rule"));
+	const char *environment = field_text(b, "environment");
 	int64_t window = field_count(b, "window");
 	char unit[UNITS_BYTES];
 
 	if (builtin != NULL) {
-		printf("Stopped by   %s\nHeld by      %s\n", builtin, field_show(b, "key"));
+		printf("Stopped by   %s%s%s\n", builtin,
+		       *environment != '\0' ? ", in environment " : "", screen_text(environment));
 		return;
 	}
 	printf("Stopped by   %s", field_show(b, "rule"));
@@ -92,7 +99,7 @@ print_facts(const json_t *b)
 	       screen_count(field_count(b, "released")), screen_count(field_count(b, "sent")),
 	       screen_count(field_count(b, "failed")), screen_count(field_count(b, "discarded")));
 	if (*field_text(b, "decided_by") != '\0')
-		printf("Last word    %s by %s: %s\n", screen_time(field_text(b, "decided_at")),
+		printf("Decided      %s by %s: %s\n", screen_time(field_text(b, "decided_at")),
 		       screen_text(field_text(b, "decided_by")), field_show(b, "decided_reason"));
 }
 
@@ -212,7 +219,7 @@ show_run(struct command *c)
 	if (id == NULL)
 		return command_refused(c,
 				       "\"%s\" is no batch; batches look like B17 (mailfuse "
-				       "batches lists them).",
+				       "batches lists them). One message: mailfuse message ID.",
 				       screen_text(c->options->words[0]));
 	buf_printf(&path, "/v1/batches/%s", id);
 	free(id);

@@ -22,7 +22,16 @@ print_title(const char *title)
 	printf("\n%s%s%s\n", screen_on(SCREEN_BOLD), title, screen_off(SCREEN_BOLD));
 }
 
-/* "  - text" for each text of a list. */
+/* What print_trouble() says on a line of its own, from the facts. */
+static bool
+is_said(const char *warning)
+{
+	static const char holds[] = "the panic button is pressed";
+
+	return warning != NULL && strncmp(warning, holds, sizeof(holds) - 1) == 0;
+}
+
+/* "Warning      text" for each text of a list. */
 static void
 print_warnings(const json_t *status, const char *name)
 {
@@ -30,8 +39,11 @@ print_warnings(const json_t *status, const char *name)
 	size_t i;
 
 	json_array_foreach(items, i, item)
-	    printf("%sWarning      %s%s\n", screen_on(SCREEN_YELLOW),
-		   screen_text(json_string_value(item)), screen_off(SCREEN_YELLOW));
+	{
+		if (!is_said(json_string_value(item)))
+			printf("%sWarning      %s%s\n", screen_on(SCREEN_YELLOW),
+			       screen_text(json_string_value(item)), screen_off(SCREEN_YELLOW));
+	}
 }
 
 static void
@@ -63,10 +75,10 @@ print_trouble(const json_t *status)
 	       screen_counted(field_count(held, "batches"), "batch", "batches"), screen_off(style),
 	       recipients > 0 ? ": mailfuse batches" : "");
 	json_array_foreach((json_t *)(uintptr_t)holds, i, hold)
-	    printf("%sOn hold      %s %s since %s by %s: %s%s\n", screen_on(SCREEN_RED),
-		   field_show(hold, "scope"), screen_text(field_text(hold, "name")),
-		   screen_time(field_text(hold, "since")), field_show(hold, "who"),
-		   field_show(hold, "reason"), screen_off(SCREEN_RED));
+	    printf("%sOn hold      %s%s%s since %s by %s: %s%s\n", screen_on(SCREEN_RED),
+		   field_show(hold, "scope"), *field_text(hold, "name") != '\0' ? " " : "",
+		   screen_text(field_text(hold, "name")), screen_time(field_text(hold, "since")),
+		   field_show(hold, "who"), field_show(hold, "reason"), screen_off(SCREEN_RED));
 	if (json_is_false(json_object_get(store, "room")))
 		printf("%sStore        takes no more mail: %s%s\n", screen_on(SCREEN_RED),
 		       field_show(store, "why"), screen_off(SCREEN_RED));
@@ -134,7 +146,11 @@ print_environments(const json_t *status)
 		table_add(&t, field_text(item, "others"));
 		buf_clear(&text);
 		bursts = json_object_get(item, "bursts");
-		json_array_foreach(bursts, j, burst) add_burst(&text, burst);
+		/* The built-in environment holds before it counts. */
+		if (strcmp(field_text(item, "name"), "unknown") == 0)
+			buf_add_text(&text, "none needed: all is held");
+		else
+			json_array_foreach(bursts, j, burst) add_burst(&text, burst);
 		table_add(&t, buf_text(&text));
 	}
 	if (t.cell_count > 0)

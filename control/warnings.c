@@ -98,14 +98,14 @@ warn_holds(json_t *list, const json_t *status)
 
 	json_array_foreach(json_object_get(status, "holds"), i, item)
 	{
-		const char *name = member_text(item, "name");
+		const char *name = member_text(item, "name"), *scope = member_text(item, "scope");
+		const char *between = name[0] != '\0' ? " " : "";
 
 		warn(list,
 		     "the panic button is pressed: %s%s%s is held since %s by %s (%s). mailfuse "
-		     "unhold ends it.",
-		     member_text(item, "scope"), name[0] != '\0' ? " " : "", name,
-		     member_text(item, "since"), member_text(item, "who"),
-		     member_text(item, "reason"));
+		     "unhold --%s%s%s ends it.",
+		     scope, between, name, member_text(item, "since"), member_text(item, "who"),
+		     member_text(item, "reason"), scope, between, name);
 	}
 }
 
