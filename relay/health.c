@@ -243,8 +243,11 @@ health_reported(struct loop_post *post)
 static void
 health_report(struct health *h, bool up, bool probe, const char *why)
 {
-	struct health_report *report = mem_zalloc(sizeof(*report));
+	struct health_report *report;
 
+	if (h->relay->stopped) /* nobody listens, and h goes soon */
+		return;
+	report = mem_zalloc(sizeof(*report));
 	report->post.run = health_reported;
 	report->health = h;
 	report->up = up;

@@ -157,7 +157,7 @@ relay_poked(struct loop_post *post)
 void
 relay_request_poke(struct relay *r)
 {
-	if (atomic_exchange(&r->poke_posted, true))
+	if (r->stopped || atomic_exchange(&r->poke_posted, true))
 		return;
 	r->poke.run = relay_poked;
 	loop_post(r->main, &r->poke);
