@@ -399,10 +399,10 @@ read_file(const char *path, struct buf *errors)
 out:
 	if (fd >= 0)
 		close(fd);
-	if (ok)
-		return text.len == 0 ? mem_strdup("") : buf_take(&text);
+	if (ok && text.len > 0)
+		return buf_take(&text);
 	buf_free(&text);
-	return NULL;
+	return ok ? mem_strdup("") : NULL;
 }
 
 struct config *
@@ -415,4 +415,10 @@ config_load(const char *path, struct buf *errors)
 		c = load_text(text, path == NULL ? "" : path, true, errors);
 	free(text);
 	return c;
+}
+
+const char *
+config_library_version(void)
+{
+	return confuse_version;
 }
