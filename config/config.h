@@ -140,4 +140,7 @@ const struct config_upstream *config_find_upstream(const struct config *c, const
 /* The option table as text, one row a setting: for `mailfused --help-config`, and tests. */
 void config_document(struct buf *out);
 
+/* libConfuse's, for `mailfused -V`. */
+const char *config_library_version(void);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -210,4 +211,10 @@ control_free(struct control *c)
 	button_free(c->button);
 	free(c->path);
 	free(c);
+}
+
+const char *
+control_library_version(void)
+{
+	return jansson_version_str();
 }

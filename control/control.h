@@ -51,4 +51,7 @@ struct control *control_new(const struct control_deps *deps, const char *path, s
  */
 void control_free(struct control *c);
 
+/* jansson's, for `mailfused -V`. */
+const char *control_library_version(void);
+
 #endif

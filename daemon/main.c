@@ -9,8 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "daemon/daemon.h"
+#include "filters/pattern.h"
 #include "mail/mime.h"
 
 static const char usage[] = "usage: mailfused [-c FILE] [-d] [-t | -V | --help-config]\n"
@@ -72,8 +75,11 @@ read_options(int argc, char **argv, struct options *o)
 static void
 print_versions(void)
 {
-	printf("mailfused %s\nlibevent %s\nSQLite %s\n%s\n", PACKAGE_VERSION,
-	       loop_library_version(), store_library_version(), alert_library_version());
+	printf("mailfused %s\nlibevent %s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse %s\njansson "
+	       "%s\n%s\n",
+	       PACKAGE_VERSION, loop_library_version(), store_library_version(),
+	       mime_library_version(), pattern_library_version(), config_library_version(),
+	       control_library_version(), alert_library_version());
 }
 
 static int
@@ -87,12 +93,37 @@ print_document(void)
 	return 0;
 }
 
+/* The file that is read where none is named; NULL only if there is none: one that may not be read
+ * is an error, so that nobody believes in a policy that is not in force. */
+static const char *
+default_path(void)
+{
+	static const char path[] = SYSCONFDIR "/mailfuse/mailfuse.conf";
+
+	return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR) ? path : NULL;
+}
+
+/* From the root, so that status and log name a file that can be found. */
+static char *
+absolute_path(const char *path)
+{
+	struct buf text = {0};
+	char *here = path[0] == '/' ? NULL : getcwd(NULL, 0), *result;
+
+	buf_printf(&text, "%s%s%s", here != NULL ? here : "", here != NULL ? "/" : "", path);
+	result = mem_strdup(buf_text(&text));
+	free(here);
+	buf_free(&text);
+	return result;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct options o = {0};
 	struct buf errors = {0};
 	struct policy *policy;
+	char *path = NULL;
 	int code = read_options(argc, argv, &o);
 
 	if (code != 0)
@@ -105,24 +136,31 @@ main(int argc, char **argv)
 	}
 	if (o.document)
 		return print_document();
-	if (!o.path_given && access(SYSCONFDIR "/mailfuse/mailfuse.conf", F_OK) == 0)
-		o.path = SYSCONFDIR "/mailfuse/mailfuse.conf";
+	if (!o.path_given)
+		o.path = default_path();
+	if (o.path != NULL && !o.check)
+		o.path = path = absolute_path(o.path);
 	policy = daemon_read_policy(o.path, &errors);
 	if (policy == NULL) {
 		fprintf(stderr, "%s", buf_text(&errors));
 		if (errors.len > 0 && errors.data[errors.len - 1] != '\n')
 			fputc('\n', stderr);
 		buf_free(&errors);
+		free(path);
 		return 1;
 	}
 	buf_free(&errors);
 	if (o.check) {
-		printf("%s: ok\n", o.path != NULL ? o.path : "built-in configuration");
+		printf("%s: ok\n", o.path != NULL ? o.path
+						  : "no " SYSCONFDIR "/mailfuse/mailfuse.conf, "
+						    "so the built-in configuration");
 		policy_unref(policy);
 		return 0;
 	}
 	log_open(policy_config(policy)->log == CONFIG_LOG_SYSLOG ? LOG_TO_SYSLOG : LOG_TO_STDERR,
 		 "mailfused");
 	log_set_debug(o.debug);
-	return daemon_run(o.path, policy);
+	code = daemon_run(o.path, policy);
+	free(path);
+	return code;
 }

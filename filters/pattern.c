@@ -345,3 +345,12 @@ pattern_rank(const struct pattern *p)
 {
 	return (int)p->kind;
 }
+
+const char *
+pattern_library_version(void)
+{
+	static char text[64]; /* "10.42 2022-12-11"; PCRE2 says at most 24 */
+
+	pcre2_config(PCRE2_CONFIG_VERSION, text);
+	return text;
+}

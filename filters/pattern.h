@@ -25,4 +25,7 @@ bool pattern_match_text(const struct pattern *p, const char *text);
 /* How exact it is, for "most specific wins": literal > domain > subdomains > glob > regex > "*". */
 int pattern_rank(const struct pattern *p);
 
+/* PCRE2's, for `mailfused -V`. */
+const char *pattern_library_version(void);
+
 #endif

@@ -6,6 +6,7 @@
  */
 #include "mail/mime.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -196,4 +197,14 @@ mime_encode_text(const char *utf8, struct arena *arena)
 	if (is_plain(utf8) && strchr(utf8, '\t') == NULL)
 		return arena_strdup(arena, utf8);
 	return mime_encode_words(utf8, arena);
+}
+
+const char *
+mime_library_version(void)
+{
+	static char text[32];
+
+	snprintf(text, sizeof(text), "%u.%u.%u", gmime_major_version, gmime_minor_version,
+		 gmime_micro_version);
+	return text;
 }

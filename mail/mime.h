@@ -55,4 +55,7 @@ char *mime_map_addresses(const char *value, mime_map *map, void *context, struct
  */
 void mime_message_text(const char *message, size_t len, size_t max, struct buf *out);
 
+/* GMime's, for `mailfused -V`. */
+const char *mime_library_version(void);
+
 #endif
