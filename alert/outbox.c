@@ -6,9 +6,9 @@
  * One alert for one channel (struct note) is in one place:
  *
  *   store: pending --STORE_ALERT_TAKE--> waiting --note_start--> flights --note_ended--> reports
- *   reports --STORE_ALERT_DONE, _GIVE_UP--> gone        --STORE_ALERT_RETRY--> store: pending, due
- * later waiting --channel failed, note_hand_back--> reports --STORE_ALERT_RETRY--> store: pending,
- * due later
+ *   reports --STORE_ALERT_DONE, _GIVE_UP--> gone
+ *   reports --STORE_ALERT_RETRY--> store: pending, due later
+ *   waiting --channel failed, note_hand_back--> store: pending, due later, not counted as a try
  *
  * A channel has one flight at a time, so its alerts arrive in order; after a failure it is quiet
  * for a while, and its alerts go back to the store meanwhile: a dead channel holds up no other.
@@ -196,7 +196,7 @@ report_answered(struct loop_post *post)
 }
 
 static void
-outbox_report(struct alert *a, enum store_alert_step step, int64_t row, int64_t due_at,
+outbox_report(struct alert *a, enum store_alert_step step, int64_t row, int64_t due_at, bool tried,
 	      const char *error_text)
 {
 	struct request *r = request_new(a, step, report_answered);
@@ -204,6 +204,7 @@ outbox_report(struct alert *a, enum store_alert_step step, int64_t row, int64_t 
 	r->error_text = mem_strdup(error_text);
 	r->job.u.alerts.row = row;
 	r->job.u.alerts.due_at = due_at;
+	r->job.u.alerts.tried = tried;
 	r->job.u.alerts.error_text = r->error_text;
 	request_submit(r);
 }
@@ -283,22 +284,23 @@ note_log_id(const struct note *n, char out[32])
 	return out;
 }
 
-/* How long it has been tried is over: the operator finds it in the log and in the audit log. */
+/* How long it may be tried is over: the operator finds it in the log and in the audit log. `tried`:
+ * just now. */
 static void
-note_give_up(struct note *n, const char *why)
+note_give_up(struct note *n, bool tried, const char *why)
 {
 	char id[32];
 
 	log_warn("%s alert.given-up channel=%s event=%s tries=%u why=%s", note_log_id(n, id),
-		 n->row.channel, n->row.event, n->row.tries + 1, log_safe(why));
-	outbox_report(n->a, STORE_ALERT_GIVE_UP, n->row.row, 0, why);
+		 n->row.channel, n->row.event, n->row.tries + tried, log_safe(why));
+	outbox_report(n->a, STORE_ALERT_GIVE_UP, n->row.row, 0, tried, why);
 }
 
 /* Not tried: its channel is quiet, or has enough to do. Frees the note. */
 static void
 note_hand_back(struct note *n, int64_t wait, const char *why)
 {
-	outbox_report(n->a, STORE_ALERT_RETRY, n->row.row, clock_wall() + wait, why);
+	outbox_report(n->a, STORE_ALERT_RETRY, n->row.row, clock_wall() + wait, false, why);
 	note_free(n);
 }
 
@@ -344,12 +346,12 @@ note_failed(struct note *n, const char *why)
 	wait = outbox_backoff(c->failures, (uint64_t)now);
 	c->quiet_until = clock_mono() + wait;
 	if (note_is_expired(n, n->to)) {
-		note_give_up(n, why);
+		note_give_up(n, true, why);
 	} else {
 		log_warn("%s alert.failed channel=%s event=%s tries=%u why=%s", note_log_id(n, id),
 			 n->row.channel, n->row.event, n->row.tries + 1, log_safe(why));
 		outbox_report(n->a, STORE_ALERT_RETRY, n->row.row,
-			      now + outbox_backoff(failures, (uint64_t)n->row.row), why);
+			      now + outbox_backoff(failures, (uint64_t)n->row.row), true, why);
 	}
 	channel_clear_waiting(n->a, c, wait);
 }
@@ -395,7 +397,7 @@ note_ended(void *context, bool ok, const char *why)
 		metric_add(METRIC_ALERTS_SENT, 1);
 		log_info("%s alert.sent channel=%s event=%s tries=%u", note_log_id(n, id),
 			 n->row.channel, n->row.event, n->row.tries + 1);
-		outbox_report(a, STORE_ALERT_DONE, n->row.row, 0, "");
+		outbox_report(a, STORE_ALERT_DONE, n->row.row, 0, true, "");
 	} else {
 		note_failed(n, why);
 	}
@@ -458,7 +460,7 @@ note_start(struct note *n)
 	if (n->attempt == NULL) {
 		note_land(n);
 		if (n->to == NULL)
-			note_give_up(n, "the channel is no longer configured");
+			note_give_up(n, false, "the channel is no longer configured");
 		else
 			note_failed(n, buf_text(&why));
 		note_free(n);
@@ -476,8 +478,9 @@ note_arrived(struct alert *a, const struct store_alert *row)
 	int64_t quiet = n->channel->quiet_until - clock_mono();
 
 	if (to == NULL || (quiet > 0 && note_is_expired(n, to))) {
-		note_give_up(n, to == NULL ? "the channel is no longer configured"
-					   : "the channel failed for as long as retry_for says");
+		note_give_up(n, false,
+			     to == NULL ? "the channel is no longer configured"
+					: "the channel failed for as long as retry_for says");
 		note_free(n);
 	} else if (quiet > 0) {
 		note_hand_back(n, quiet, "an earlier alert of this channel failed");

@@ -193,7 +193,7 @@ report(struct work *w, struct store_job *job)
 	if (job->u.alerts.step == STORE_ALERT_DONE)
 		return w->b->outbox_delete(w->db, one.row.row);
 	one.row.error = error;
-	one.row.tries++;
+	one.row.tries += job->u.alerts.tried;
 	one.row.state = OUTBOX_PENDING;
 	one.row.due_at = job->u.alerts.due_at;
 	if (job->u.alerts.step == STORE_ALERT_GIVE_UP) {

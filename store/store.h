@@ -259,7 +259,8 @@ struct store_job {
 			uint32_t limit;
 			int64_t now, due_at;
 			int64_t row;
-			const char *error_text;     /* RETRY, GIVE_UP: why */
+			const char *error_text; /* RETRY, GIVE_UP: why */
+			bool tried; /* RETRY, GIVE_UP: false when it was only handed back */
 			struct store_alert *alerts; /* out of TAKE; store_alerts_free() */
 			size_t alert_count;
 			int64_t next_due_at; /* out of TAKE */

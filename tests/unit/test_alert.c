@@ -325,6 +325,34 @@ test_retry(void **state)
 	rig_close();
 }
 
+static bool
+keep_failed(void *context, const struct store_audit *row)
+{
+	if (strcmp(row->action, "alert.failed") == 0)
+		buf_printf(context, "%s;", row->detail);
+	return true;
+}
+
+/* What is handed back because another alert of its channel failed was not tried. */
+static void
+test_only_tries_count(void **state)
+{
+	struct buf seen = {0};
+
+	(void)state;
+	rig_open("bad", "2s");
+	tell("batch.opened", "one");
+	tell("batch.opened", "two");
+	alert_poke(rig.alert);
+	assert_true(backlog_becomes(0, 2, 9 * CLOCK_SECOND));
+	assert_int_equal(store_view_audit(rig.view, 0, 0, 0, keep_failed, &seen), STORE_OK);
+	for (const char *t = buf_text(&seen); (t = strstr(t, "tries=")) != NULL; t++)
+		rig.count -= strtoul(t + 6, NULL, 10);
+	assert_int_equal(rig.count, 0);
+	buf_free(&seen);
+	rig_close();
+}
+
 /* A channel that fails is left alone for a while: its other alerts are not tried one by one. */
 static void
 test_failing_channel_is_quiet(void **state)
@@ -494,6 +522,7 @@ main(void)
 	    cmocka_unit_test(test_in_order),
 	    cmocka_unit_test(test_without_poke),
 	    cmocka_unit_test(test_retry),
+	    cmocka_unit_test(test_only_tries_count),
 	    cmocka_unit_test(test_failing_channel_is_quiet),
 	    cmocka_unit_test(test_dead_channel_delays_nobody),
 	    cmocka_unit_test(test_gives_up),

@@ -397,6 +397,9 @@ alerts_are_taken_and_tried_again(void **state)
 	job.u.alerts.row = row;
 	job.u.alerts.due_at = TEST_NOW + 60;
 	job.u.alerts.error_text = "500";
+	job.u.alerts.tried = true;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	job.u.alerts.tried = false; /* handed back untried: no try more */
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	job.u.alerts.step = STORE_ALERT_TAKE;
 	job.u.alerts.limit = 10;
