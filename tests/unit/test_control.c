@@ -330,7 +330,7 @@ test_mixed_batch(void **state)
 	    {"may leave", "POST", "/v1/release", "{\"ids\":[\"B5\"],\"reason\":\"r\"}", 200,
 	     "\"recipients\":1,\"left\":0", NULL}};
 	static const struct row two[] = {
-	    {"pressed", "POST", "/v1/hold", everything, 200, "\"stopped\":2}", NULL},
+	    {"pressed", "POST", "/v1/hold", everything, 200, "\"stopped\":3}", NULL},
 	    {"let go", "POST", "/v1/unhold", everything, 200, "true", NULL},
 	    {"a part may not leave", "POST", "/v1/release", "{\"ids\":[\"B6\"],\"reason\":\"r\"}",
 	     409,
@@ -346,6 +346,8 @@ test_mixed_batch(void **state)
 	gate_start();
 	gate_add_queued("staging", "10.2.0.7");
 	CHECK_ROWS(one);
+	/* What B5 released goes back to B5; these two become B6. */
+	gate_add_queued("staging", "10.2.0.8");
 	gate_add_queued("box", "10.3.0.1");
 	CHECK_ROWS(two);
 	gate_stop();
