@@ -128,6 +128,24 @@ set_state(struct work *w, const struct adding *a, const struct verdict *v, struc
 	panic("verdict %d", (int)v->action);
 }
 
+/* Judged before its stream tripped, stored after what tripped it: it waits no more. */
+static enum store_result
+catch_up(struct work *w, const struct adding *a, struct delivery_row *d)
+{
+	struct work_batch *wb;
+
+	TRY(work_batch_overtaken(w, d->stream, a->now, &wb));
+	if (wb == NULL)
+		return STORE_OK;
+	d->state = STORE_HELD;
+	d->due_at = 0;
+	d->batch = wb->row.b.id;
+	d->rule = wb->row.b.rule;
+	d->reason = "its stream tripped while it waited";
+	wb->row.b.leaked -= wb->row.b.leaked > 0;
+	return STORE_OK;
+}
+
 static enum store_result
 add_delivery(struct work *w, const struct adding *a, uint32_t number, const struct recipient *to)
 {
@@ -151,6 +169,8 @@ add_delivery(struct work *w, const struct adding *a, uint32_t number, const stru
 	const struct store_hold *hold = NULL;
 
 	TRY(set_state(w, a, v, &d));
+	if (d.state == STORE_WAITING && d.stream != 0)
+		TRY(catch_up(w, a, &d));
 	/* Judged before the panic button was pressed, stored after it. What is taken comes back
 	 * through STORE_RESULTS. */
 	if (d.state == STORE_WAITING || (d.state == STORE_QUEUED && !a->taken))

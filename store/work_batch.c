@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -227,12 +228,7 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 	   const char *rule, int64_t now, struct work_batch **out)
 {
 	struct work_batch *wb = arena_zalloc(&w->arena, sizeof(*wb));
-	struct batch_query again = {.stream = stream->hash, .tripped_at = stream->tripped_at};
-	struct found found = {.count = 0};
 
-	/* Opened a second time under one trip (what was under way during a decision): the first
-	 * batch has told the leak. */
-	TRY(w->b->batch_list(w->db, &again, find_batch, &found));
 	wb->row.b = (struct store_batch){
 	    .state = STORE_BATCH_HELD,
 	    .collecting = true,
@@ -248,7 +244,7 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 	    .subject = work_copy(w, stream->subject),
 	    .limit = stream->limit,
 	    .window = stream->window,
-	    .leaked = found.count > 0 ? 0 : stream->counted,
+	    .leaked = stream->counted,
 	    .decided_by = "",
 	    .decided_reason = "",
 	};
@@ -259,17 +255,26 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 	return STORE_OK;
 }
 
+/* One trip is one batch, also for what was under way while it was decided or closed. A stream that
+ * never trips (its rule holds by its nature) opens another one. */
+static bool
+takes_in(const struct store_batch *b, const struct verdict_stream *stream)
+{
+	return b->stream_hash == stream->hash && b->tripped_at == stream->tripped_at &&
+	       (b->collecting || stream->tripped_at != 0);
+}
+
 enum store_result
 work_batch_join(struct work *w, const struct verdict_stream *stream, const char *environment,
 		const char *rule, int64_t now, struct work_batch **out)
 {
-	struct batch_query q = {
-	    .stream = stream->hash, .tripped_at = stream->tripped_at, .collecting = true};
+	struct batch_query q = {.stream = stream->hash,
+				.tripped_at = stream->tripped_at,
+				.collecting = stream->tripped_at == 0};
 	struct found found = {.count = 0};
 
 	SLIST_FOREACH (*out, &w->batches, next)
-		if ((*out)->row.b.stream_hash == stream->hash && (*out)->row.b.collecting &&
-		    (*out)->row.b.tripped_at == stream->tripped_at)
+		if (takes_in(&(*out)->row.b, stream))
 			return STORE_OK;
 	TRY(w->b->batch_list(w->db, &q, find_batch, &found));
 	if (found.count > 0) {
@@ -278,7 +283,28 @@ work_batch_join(struct work *w, const struct verdict_stream *stream, const char 
 		TRY(work_batch_close(w, stream->hash, stream->tripped_at));
 		TRY(open_batch(w, stream, environment, rule, now, out));
 	}
+	if (!(*out)->row.b.collecting)
+		return STORE_OK;
 	return pull_in(w, *out, (*out)->row.b.rule, now);
+}
+
+enum store_result
+work_batch_overtaken(struct work *w, uint64_t stream, int64_t judged_at, struct work_batch **out)
+{
+	struct batch_query q = {.stream = stream, .collecting = true};
+	struct found found = {.count = 0};
+	struct work_batch *wb;
+	size_t i;
+
+	*out = NULL;
+	TRY(w->b->batch_list(w->db, &q, find_batch, &found));
+	for (i = 0; i < found.count && *out == NULL; i++) {
+		TRY(work_batch(w, found.ids[i], &wb));
+		/* Both times were read before the counters' lock was taken: a second of slack. */
+		if (wb->row.b.collecting && judged_at <= wb->row.b.tripped_at + CLOCK_SECOND)
+			*out = wb;
+	}
+	return STORE_OK;
 }
 
 /* ---- the end of a job ---- */
@@ -322,6 +348,13 @@ announce(struct work *w, struct work_batch *wb, int64_t now)
 		log_info(
 		    "%s batch.opened environment=%s rule=%s recipients=%" PRIu64 " leaked=%" PRIu64,
 		    object, log_safe(b->environment), log_safe(b->rule), b->recipients, b->leaked);
+	} else if (b->state != STORE_BATCH_HELD && b->decided_at != 0) {
+		e.event = "batch.grown";
+		e.text = arena_printf(&w->arena,
+				      "%s: B%" PRId64 " holds %" PRIu64
+				      " recipients again, which came while it was decided",
+				      *b->environment != '\0' ? b->environment : "mailfuse", b->id,
+				      b->held);
 	} else if (b->recipients >= 10 * (wb->row.alerted > 0 ? wb->row.alerted : 1)) {
 		e.event = "batch.grown";
 		e.text = arena_printf(

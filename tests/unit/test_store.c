@@ -105,12 +105,70 @@ waiting_is_pulled_in(void **state)
 	assert_int_equal(b.state, STORE_BATCH_HELD);
 	assert_int_equal(count_audit(f, "batch.opened"), 1);
 	assert_int_equal(take_alerts(f, "batch.opened"), 1);
-	/* judged WAIT before the trip, stored after it: the next message brings it in */
+	/* judged WAIT before the trip, stored after it: nobody may have to come to bring it in */
 	add_message(f, make_message("staging", "a", 1, VERDICT_WAIT, "burst volume", &test_stream));
-	assert_int_equal(count_deliveries(f, 0, STORE_WAITING), 1);
-	add_held(f, &test_stream, 1);
-	assert_int_equal(count_deliveries(f, 1, STORE_HELD), 7);
+	assert_int_equal(count_deliveries(f, 0, STORE_WAITING), 0);
+	assert_int_equal(count_deliveries(f, 1, STORE_HELD), 6);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 7 - 4);
 	check_counts(f);
+}
+
+/* The stream has calmed down and mail passes again, the batch is closed a moment later. */
+static void
+waiting_long_after_a_trip_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct message *m =
+	    make_message("staging", "a", 1, VERDICT_WAIT, "burst volume", &test_stream);
+
+	add_held(f, &test_stream, 2);
+	m->accepted_at = test_stream.tripped_at + CLOCK_HOUR;
+	add_message(f, m);
+	assert_int_equal(count_deliveries(f, 0, STORE_WAITING), 1);
+}
+
+/* Judged before a decision or a close, stored after it: of the same trip, so of the same batch. */
+static void
+late_mail_joins_its_trip(void **state)
+{
+	struct fixture *f = *state;
+	struct store_job close = {.op = STORE_CLOSE};
+	struct batch_numbers b;
+
+	add_held(f, &test_stream, 3);
+	assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
+	assert_int_equal(take_alerts(f, "batch.grown"), 0);
+	add_held(f, &test_stream, 2);
+	assert_int_equal(take_alerts(f, "batch.grown"), 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.state, STORE_BATCH_HELD);
+	assert_int_equal(b.held, 2);
+	assert_int_equal(b.discarded, 3);
+	assert_int_equal(b.leaked, 7);
+	close.u.close.stream_hash = test_stream.hash;
+	close.u.close.now = TEST_NOW;
+	assert_int_equal(run_job(f, &close), STORE_OK);
+	add_held(f, &test_stream, 1);
+	assert_false(get_batch(f, 2, &b));
+	assert_int_equal(take_alerts(f, "batch.grown"), 0);
+	check_counts(f);
+}
+
+/* A rule that holds by its nature never trips: decided is decided, what comes is another batch. */
+static void
+what_never_trips_opens_another(void **state)
+{
+	struct fixture *f = *state;
+	struct verdict_stream stream = test_stream;
+	struct batch_numbers b;
+
+	stream.tripped_at = 0;
+	add_held(f, &stream, 3);
+	decide(f, STORE_DISCARD, 1);
+	add_held(f, &stream, 2);
+	assert_true(get_batch(f, 2, &b));
+	assert_int_equal(b.held, 2);
 }
 
 static void
@@ -504,6 +562,9 @@ main(void)
 	    BOTH(add_gives_states),
 	    BOTH(add_without_recipients_is_refused),
 	    BOTH(waiting_is_pulled_in),
+	    BOTH(waiting_long_after_a_trip_waits),
+	    BOTH(late_mail_joins_its_trip),
+	    BOTH(what_never_trips_opens_another),
 	    BOTH(join_by_hash_and_trip),
 	    BOTH(growth_is_told_tenfold),
 	    BOTH(observing_is_told_once_a_trip),

@@ -182,6 +182,7 @@ close_stops_collecting(void **state)
 {
 	struct fixture *f = *state;
 	struct store_job job = {.op = STORE_CLOSE, .u.close = {.stream_hash = test_stream.hash}};
+	struct verdict_stream again = test_stream;
 	struct batch_numbers b;
 
 	add_held(f, &test_stream, 1);
@@ -189,9 +190,12 @@ close_stops_collecting(void **state)
 	get_batch(f, 1, &b);
 	assert_false(b.collecting);
 	assert_int_equal(b.state, STORE_BATCH_HELD);
-	add_held(f, &test_stream, 1);
+	again.tripped_at += CLOCK_HOUR;
+	add_held(f, &again, 1);
 	assert_true(get_batch(f, 2, &b));
-	assert_int_equal(b.leaked, 0); /* the first one told it */
+	assert_true(b.collecting);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.recipients, 1);
 }
 
 /* ---- the panic button ---- */
