@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -117,6 +118,19 @@ absolute_path(const char *path)
 	return result;
 }
 
+/* Each connection is a file, and the usual soft limit of 1024 is less than max_connections. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		log_warn("- files.limit error=\"%s\"", strerror(errno));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -160,6 +174,7 @@ main(int argc, char **argv)
 	log_open(policy_config(policy)->log == CONFIG_LOG_SYSLOG ? LOG_TO_SYSLOG : LOG_TO_STDERR,
 		 "mailfused");
 	log_set_debug(o.debug);
+	raise_file_limit();
 	code = daemon_run(o.path, policy);
 	free(path);
 	return code;
