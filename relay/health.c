@@ -315,6 +315,21 @@ health_connections(const struct health *h)
 }
 
 void
+health_recheck(struct health_table *t)
+{
+	struct health *h;
+
+	pthread_mutex_lock(&t->lock);
+	SLIST_FOREACH (h, &t->list, next) {
+		if (health_is_up(h))
+			continue;
+		h->wait = retry_probe_delay();
+		health_schedule_probe(h);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
 health_stop(struct health_table *t)
 {
 	struct health *h;

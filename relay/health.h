@@ -41,6 +41,11 @@ void health_connected(struct health *h, int n);
 int64_t health_since(const struct health *h);
 const char *health_why(const struct health *h);
 uint32_t health_connections(const struct health *h);
+/*
+ * A new configuration: what is down is asked again soon. Its address may have changed, or it was
+ * not configured for a while and nobody asked.
+ */
+void health_recheck(struct health_table *t);
 /* No more probes: the relay stops. */
 void health_stop(struct health_table *t);
 

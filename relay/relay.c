@@ -136,6 +136,7 @@ relay_set_policy(struct relay *r, struct policy *policy)
 		o->policy = policy_ref(policy);
 		loop_post(r->loops[i].loop, &o->post);
 	}
+	health_recheck(r->health);
 	retry_poke(r->retry);
 }
 
