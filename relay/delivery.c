@@ -110,6 +110,12 @@ delivery_is_stopped(const struct delivery *d)
 	return counters_is_held(d->rl->relay->counters, environment, source);
 }
 
+bool
+delivery_may_move(const struct delivery *d)
+{
+	return !d->rl->stopping && !delivery_is_stopped(d);
+}
+
 /* Into the upstream's hands, unless mail must not move. */
 static void
 delivery_start(struct delivery *d)
@@ -135,8 +141,7 @@ delivery_sending(struct delivery *d)
 void
 delivery_again(struct delivery *d)
 {
-	delivery_set_state(d, DELIVERY_WAITING);
-	upstream_acquire(d);
+	delivery_start(d);
 }
 
 void
@@ -280,15 +285,14 @@ delivery_record_again(void *context)
 	delivery_record(d);
 }
 
-/* Deferred: retry.c must know when, or it would notice at its next idle look only. */
+/* Deferred or put back: retry.c must know, or it would notice at its next idle look only. */
 static bool
-delivery_has_deferred(const struct delivery *d)
+delivery_has_queued(const struct delivery *d)
 {
-	int64_t now = clock_wall();
 	size_t i;
 
 	for (i = 0; i < d->count; i++)
-		if (d->results[i].state == STORE_QUEUED && d->results[i].due_at > now)
+		if (d->results[i].state == STORE_QUEUED)
 			return true;
 	return false;
 }
@@ -303,7 +307,7 @@ delivery_recorded(struct loop_post *post)
 	struct delivery *d = (struct delivery *)post;
 	struct record_again *again;
 
-	if (d->job.result == STORE_OK && delivery_has_deferred(d))
+	if (d->job.result == STORE_OK && delivery_has_queued(d))
 		relay_request_poke(d->rl->relay);
 	if (d->job.result == STORE_OK || d->job.result == STORE_MISSING || d->rl->stopping) {
 		delivery_free(d);

@@ -47,6 +47,8 @@ struct delivery {
 	struct arena arena; /* recipients, replies */
 	struct store_delivery_result *results;
 	struct store_job job;
+	int64_t deferred_at; /* wall clock; one for all its recipients, see retry_schedule() */
+	uint32_t jitter;
 	bool moved_on; /* was put to another connection once already */
 	unsigned record_tries;
 };
@@ -64,6 +66,8 @@ void delivery_sending(struct delivery *d);
 void delivery_again(struct delivery *d);
 /* True if the panic button covers it: it must not move. */
 bool delivery_is_stopped(const struct delivery *d);
+/* False if it is stopped, or the relay stops: what has not begun must not begin. */
+bool delivery_may_move(const struct delivery *d);
 /*
  * Nothing more will happen to it now: recipients without an answer go back into the queue, as tried
  * and due after a back-off (`tried`), or as they were. `why` is what people see, e.g. "connection

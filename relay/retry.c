@@ -69,14 +69,26 @@ test_delay(void)
 	return value > 0 ? value * 1000 : 0;
 }
 
-int64_t
-retry_jitter(int64_t us)
+static uint32_t
+random_number(void)
 {
 	uint32_t random = 0;
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
 		random = (uint32_t)clock_mono();
+	return random;
+}
+
+static int64_t
+jitter(int64_t us, uint32_t random)
+{
 	return us * 3 / 4 + (int64_t)((double)us / 2 * (random / 4294967296.0));
+}
+
+int64_t
+retry_jitter(int64_t us)
+{
+	return jitter(us, random_number());
 }
 
 int64_t
@@ -88,7 +100,7 @@ retry_probe_delay(void)
 }
 
 void
-retry_schedule(const struct delivery *d, struct delivery_recipient *r)
+retry_schedule(struct delivery *d, struct delivery_recipient *r)
 {
 	const struct config_upstream *u =
 	    config_find_upstream(policy_config(d->policy), d->upstream);
@@ -97,7 +109,12 @@ retry_schedule(const struct delivery *d, struct delivery_recipient *r)
 
 	for (tries = r->tries; tries > 0 && delay < LAST_DELAY; tries--)
 		delay *= 2;
-	r->result.due_at = now + retry_jitter(delay < LAST_DELAY ? delay : LAST_DELAY);
+	if (d->deferred_at == 0) {
+		d->deferred_at = now;
+		d->jitter = random_number();
+	}
+	r->result.due_at =
+	    d->deferred_at + jitter(delay < LAST_DELAY ? delay : LAST_DELAY, d->jitter);
 	if (u != NULL && now - r->queued_at > u->retry_for)
 		r->result.state = STORE_FAILED;
 }

@@ -23,9 +23,10 @@ void retry_stop(struct retry *q);
 /*
  * An upstream said 4xx, or was lost: fills r->result.due_at with the next try (first delay doubled
  * each time, at most an hour, a quarter of jitter), or makes it STORE_FAILED once retry_for has
- * passed. Any thread.
+ * passed. Recipients that were tried together come again together: one transaction for all of
+ * them, and one copy for a mailbox that several were rewritten to. Any thread.
  */
-void retry_schedule(const struct delivery *d, struct delivery_recipient *r);
+void retry_schedule(struct delivery *d, struct delivery_recipient *r);
 /* About so long: between 75% and 125%. Any thread. */
 int64_t retry_jitter(int64_t microseconds);
 /* The first wait before a probe of an upstream that is down. */

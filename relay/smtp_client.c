@@ -64,6 +64,7 @@ smtp_client_leave(struct smtp_client *c, const char *why)
 	smtp_transaction_forget(c);
 	upstream_lost(c, c->opened, why);
 	reply_free(&c->reply);
+	policy_unref(c->policy);
 	loop_free_later(c->rl->loop, c);
 }
 
@@ -157,7 +158,7 @@ smtp_client_greet(struct smtp_client *c, enum smtp_client_state next, const char
 	conn_write(c->conn, verb, strlen(verb));
 	conn_write(c->conn, host, strlen(host));
 	conn_write(c->conn, "\r\n", 2);
-	smtp_client_expect(c, c->upstream->config->timeout);
+	smtp_client_expect(c, c->config->timeout);
 }
 
 /* The keywords of an EHLO reply (RFC 5321 4.1.1.1), one a line behind the greeting. */
@@ -273,8 +274,8 @@ smtp_client_connected(void *context)
 	struct smtp_client *c = context;
 
 	smtp_client_set_state(c, CLIENT_GREETING);
-	conn_set_timeouts(c->conn, 0, c->upstream->config->timeout);
-	smtp_client_expect(c, c->upstream->config->timeout);
+	conn_set_timeouts(c->conn, 0, c->config->timeout);
+	smtp_client_expect(c, c->config->timeout);
 }
 
 static void
@@ -297,8 +298,8 @@ smtp_client_closed(void *context, enum conn_end end, const char *why)
 		snprintf(text, sizeof(text), "4.4.2 connection lost (%s): %s",
 			 state_names[c->state], why);
 	else
-		snprintf(text, sizeof(text), "%s port %u: %s", c->upstream->config->host,
-			 c->upstream->config->port, why);
+		snprintf(text, sizeof(text), "%s port %u: %s", c->config->host, c->config->port,
+			 why);
 	smtp_client_end(c, text);
 }
 
@@ -317,6 +318,8 @@ smtp_client_open(struct upstream *u, bool probe)
 
 	c->upstream = u;
 	c->rl = u->rl;
+	c->policy = policy_ref(u->policy);
+	c->config = u->config;
 	c->probe = probe;
 	c->timer = loop_timer_new(u->rl->loop, smtp_client_timed_out, c);
 	c->conn = conn_connect(u->rl->loop, u->config->host, u->config->port, limit,
@@ -347,11 +350,14 @@ smtp_client_transaction_over(struct smtp_client *c)
 
 	smtp_client_set_state(c, CLIENT_READY);
 	c->used = true;
-	if (c->next_recipient < d->count) {
+	if (c->next_recipient < d->count && delivery_may_move(d)) {
 		smtp_transaction_start(c);
 		return;
 	}
 	c->delivery = NULL;
-	delivery_done(d, true, "4.3.0 no answer was given for this recipient");
+	if (c->next_recipient < d->count)
+		delivery_done(d, false, "stopped before its transaction began");
+	else
+		delivery_done(d, true, "4.3.0 no answer was given for this recipient");
 	upstream_release(c);
 }

@@ -43,6 +43,9 @@ struct smtp_client {
 	LIST_ENTRY(smtp_client) next; /* upstream.idle in READY, else upstream.busy */
 	struct upstream *upstream;
 	struct relay_loop *rl;
+	struct policy *policy; /* holds `config` */
+	/* What it was opened with: a reload may change the upstream's, or take it away. */
+	const struct config_upstream *config;
 	struct conn *conn;
 	enum smtp_client_state state;
 	bool probe, retired, opened;

@@ -72,7 +72,7 @@ send_steps(struct smtp_client *c)
 	while (c->sent < last)
 		write_step(c, &line);
 	buf_free(&line);
-	smtp_client_expect(c, c->upstream->config->timeout);
+	smtp_client_expect(c, c->config->timeout);
 }
 
 /* What could end the line early, or pass for something else, is refused by us, not tried on them.
@@ -140,7 +140,7 @@ smtp_transaction_start(struct smtp_client *c)
 	/* Nothing to say after all. */
 	smtp_client_set_state(c, CLIENT_RESET);
 	conn_write(c->conn, "RSET\r\n", 6);
-	smtp_client_expect(c, c->upstream->config->timeout);
+	smtp_client_expect(c, c->config->timeout);
 }
 
 /* The body_sink of what goes out. */
@@ -248,7 +248,7 @@ smtp_transaction_drained(struct smtp_client *c)
 	body_finish(&c->out, write_wire, c);
 	smtp_client_set_state(c, CLIENT_FINAL);
 	/* RFC 5321 4.5.3.2.6: the longest wait is the one after the final dot. */
-	smtp_client_expect(c, 2 * c->upstream->config->timeout);
+	smtp_client_expect(c, 2 * c->config->timeout);
 }
 
 static void
@@ -256,7 +256,7 @@ reset(struct smtp_client *c)
 {
 	smtp_client_set_state(c, CLIENT_RESET);
 	conn_write(c->conn, "RSET\r\n", 6);
-	smtp_client_expect(c, c->upstream->config->timeout);
+	smtp_client_expect(c, c->config->timeout);
 }
 
 /* The upstream wants something of us (a login, TLS): that is not the message's fault, so it waits.
@@ -281,7 +281,7 @@ data_replied(struct smtp_client *c, int code, const char *text)
 		 */
 		conn_write(c->conn, ".\r\n", 3);
 		smtp_client_set_state(c, CLIENT_FINAL);
-		smtp_client_expect(c, 2 * c->upstream->config->timeout);
+		smtp_client_expect(c, 2 * c->config->timeout);
 		return;
 	}
 	/* A 2xx to DATA is nonsense, and no delivery. */
@@ -300,6 +300,8 @@ envelope_replied(struct smtp_client *c, const char *text)
 		if (c->mail_refused)
 			answer_all(c, code / 100 == 5 ? code : 451, text, false);
 	} else if (step <= c->count && !c->mail_refused) {
+		if (code == 552) /* "too many recipients" of old (RFC 5321 4.5.3.1.10) */
+			code = 452;
 		c->accepted[step - 1] = code / 100 == 2;
 		if (code / 100 == 2)
 			c->accepted_count++;

@@ -20,6 +20,27 @@ upstream_share(uint32_t all, size_t loop_index, size_t loop_count)
 	return all / loop_count + (loop_index < all % loop_count ? 1 : 0);
 }
 
+static struct delivery *
+upstream_take_waiting(struct upstream *u)
+{
+	struct delivery *d = TAILQ_FIRST(&u->waiting);
+
+	if (d != NULL) {
+		TAILQ_REMOVE(&u->waiting, d, next);
+		u->waiting_count--;
+	}
+	return d;
+}
+
+static void
+upstream_hand_back(struct upstream *u, const char *why)
+{
+	struct delivery *d;
+
+	while ((d = upstream_take_waiting(u)) != NULL)
+		delivery_done(d, false, why);
+}
+
 /* Takes the loop's present configuration; connections to an address that changed end. */
 static void
 upstream_refresh(struct upstream *u)
@@ -43,6 +64,8 @@ upstream_refresh(struct upstream *u)
 	u->max_clients =
 	    now == NULL ? 0
 			: upstream_share(now->connections, u->rl->index, u->rl->relay->loop_count);
+	if (now == NULL)
+		upstream_hand_back(u, "its upstream is no longer configured");
 }
 
 static struct upstream *
@@ -82,18 +105,6 @@ upstream_send(struct upstream *u, struct smtp_client *c, struct delivery *d)
 	smtp_client_send(c, d);
 }
 
-static struct delivery *
-upstream_take_waiting(struct upstream *u)
-{
-	struct delivery *d = TAILQ_FIRST(&u->waiting);
-
-	if (d != NULL) {
-		TAILQ_REMOVE(&u->waiting, d, next);
-		u->waiting_count--;
-	}
-	return d;
-}
-
 static void
 upstream_open(struct upstream *u, bool probe)
 {
@@ -110,15 +121,6 @@ upstream_open_needed(struct upstream *u)
 {
 	if (u->config != NULL && u->waiting_count > u->connecting && u->clients < u->max_clients)
 		upstream_open(u, false);
-}
-
-static void
-upstream_hand_back(struct upstream *u, const char *why)
-{
-	struct delivery *d;
-
-	while ((d = upstream_take_waiting(u)) != NULL)
-		delivery_done(d, false, why);
 }
 
 void
@@ -199,6 +201,9 @@ upstream_lost(struct smtp_client *c, bool opened, const char *why)
 	}
 	if (opened && !u->rl->stopping)
 		upstream_open_needed(u);
+	/* A reload left this loop no connection: nobody else would come for those that wait. */
+	if (u->clients == 0)
+		upstream_hand_back(u, "no connection is left to its upstream");
 	relay_check_quiet(u->rl);
 }
 
