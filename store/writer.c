@@ -19,7 +19,7 @@
 #include "base/metrics.h"
 #include "store/jobs.h"
 
-enum { GROUP_MAX = 256, CHECK_SECONDS = 1 };
+enum { GROUP_MAX = 256, CHECK_SECONDS = 1, CHECK_BYTES = 1 << 20 };
 
 typedef enum store_result job_fn(struct work *w, struct store_job *job);
 
@@ -126,25 +126,51 @@ disk_is_low(struct store *s, uint64_t least)
 	       (uint64_t)fs.f_bavail * fs.f_frsize < least;
 }
 
-void
-writer_check_room(struct store *s)
+static bool
+is_over_limit(struct store *s)
 {
 	uint64_t limit = atomic_load(&s->size_limit), used = 0;
-	int room = ROOM_OK, before = atomic_load(&s->room);
 
-	if (limit > 0 && s->b->used_bytes(s->work.db, &used) == STORE_OK && used >= limit)
-		room = ROOM_OVER_LIMIT;
-	else if (disk_is_low(s, atomic_load(&s->min_free_space)))
-		room = ROOM_DISK_LOW;
-	atomic_store(&s->room, room);
-	s->checked_at = clock_mono();
-	if (room == before)
+	return limit > 0 && s->b->used_bytes(s->work.db, &used) == STORE_OK && used >= limit;
+}
+
+static void
+set_room(struct store *s, int room)
+{
+	if (atomic_exchange(&s->room, room) == room)
 		return;
 	if (room == ROOM_OK)
 		log_info("- store.room now=yes");
 	else
 		log_warn("- store.room now=no why=%s",
 			 room == ROOM_OVER_LIMIT ? "quarantine_limit" : "min_free_space");
+}
+
+void
+writer_check_room(struct store *s)
+{
+	int room = ROOM_OK;
+
+	if (is_over_limit(s))
+		room = ROOM_OVER_LIMIT;
+	else if (disk_is_low(s, atomic_load(&s->min_free_space)))
+		room = ROOM_DISK_LOW;
+	s->checked_at = clock_mono();
+	s->unchecked = 0;
+	set_room(s, room);
+}
+
+/* A blast writes hundreds of megabytes in a second: its size is looked at as it grows. Room again
+ * is seen once a second. */
+static void
+check_size(struct store *s, size_t more)
+{
+	s->unchecked += more;
+	if (s->unchecked < CHECK_BYTES || atomic_load(&s->room) != ROOM_OK)
+		return;
+	s->unchecked = 0;
+	if (is_over_limit(s))
+		set_room(s, ROOM_OVER_LIMIT);
 }
 
 static void
@@ -230,6 +256,8 @@ try_group(struct store *s, struct store_job **jobs, size_t n)
 		jobs[i]->result = run_job(s, jobs[i]);
 		if (spoils(jobs[i], full))
 			r = jobs[i]->result;
+		else if (is_new_mail(jobs[i]))
+			check_size(s, jobs[i]->bytes);
 	}
 	if (r == STORE_OK)
 		r = work_flush(w);

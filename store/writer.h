@@ -31,9 +31,10 @@ struct store {
 	struct db *reader;
 	struct queue writer_queue, reader_queue;
 	_Atomic uint64_t size_limit, min_free_space;
-	atomic_int room;    /* enum room: by size, set once a second */
+	atomic_int room;    /* enum room: by size and free space */
 	atomic_int trouble; /* enum room: of the last write, until one succeeds */
 	int64_t checked_at; /* monotonic; the writer's */
+	size_t unchecked;   /* bytes of new mail since the size was looked at; the writer's */
 };
 
 /* Main thread. Both end what is queued before writer_stop() returns. */

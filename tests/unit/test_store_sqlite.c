@@ -451,6 +451,38 @@ over_the_limit_new_mail_is_refused(void **state)
 	add_passing(f, "staging", 1);
 }
 
+/* All within the second between two looks at the disk, and most of it in one transaction. */
+static void
+a_fast_blast_stops_at_the_limit(void **state)
+{
+	enum { LIMIT = 2 << 20, BODY = 64 << 10, JOBS = 160 };
+	struct fixture *f = *state;
+	struct store_job *jobs = mem_zalloc(JOBS * sizeof(*jobs));
+	char *body = mem_zalloc(BODY);
+	size_t i, stored = 0;
+
+	store_set_limits(f->s, LIMIT, 0);
+	for (i = 0; i < JOBS; i++) {
+		struct message *m =
+		    make_message("staging", "x", 1, VERDICT_HOLD, "burst volume", &test_stream);
+
+		m->body_bytes += BODY;
+		chunks_add(&m->body, body, BODY);
+		jobs[i] = (struct store_job){.op = STORE_ADD, .bytes = BODY, .u.add.message = m};
+	}
+	run_jobs(f, jobs, JOBS);
+	for (i = 0; i < JOBS; i++) {
+		assert_true(jobs[i].result == STORE_OK || jobs[i].result == STORE_FULL);
+		stored += jobs[i].result == STORE_OK;
+		message_free(jobs[i].u.add.message);
+	}
+	free(jobs);
+	free(body);
+	assert_in_range(stored * BODY, LIMIT / 2, LIMIT + (2 << 20));
+	assert_false(store_has_room(f->s, NULL));
+	check_counts(f);
+}
+
 static struct db *
 small_open(const char *path, struct buf *error)
 {
@@ -525,6 +557,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(a_failed_commit_loses_nothing, setup_faulty, teardown),
 	    cmocka_unit_test_setup_teardown(a_locked_store_is_busy, setup_faulty, teardown),
 	    ON_DISK(over_the_limit_new_mail_is_refused),
+	    ON_DISK(a_fast_blast_stops_at_the_limit),
 	    cmocka_unit_test_setup_teardown(a_full_database_is_full, setup_small, teardown),
 	};
 
