@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "mail/header.h"
 #include "mail/mime.h"
 
@@ -29,11 +30,21 @@ message_free(struct message *m)
 {
 	if (m == NULL)
 		return;
+	metric_add(METRIC_BODY_BYTES_NOW, -(int64_t)m->counted);
 	chunks_clear(&m->body);
 	buf_free(&m->header);
 	free(m->recipients);
 	arena_free(&m->arena);
 	free(m);
+}
+
+void
+message_count_memory(struct message *m)
+{
+	size_t now = m->arena.total + m->header.cap + m->recipient_cap * sizeof(*m->recipients);
+
+	metric_add(METRIC_BODY_BYTES_NOW, (int64_t)now - (int64_t)m->counted);
+	m->counted = now;
 }
 
 static struct address

@@ -45,6 +45,7 @@ struct message {
 	bool eightbit; /* BODY=8BITMIME */
 	struct recipient *recipients;
 	size_t recipient_count, recipient_cap;
+	size_t counted;          /* what message_count_memory() added to the gauge */
 
 	struct buf
 	    header; /* header section, CRLF lines, no empty line; rewritten by message_apply() */
@@ -65,6 +66,11 @@ struct message *message_new(void);
 void message_free(struct message *m);
 /* Copies the address. The pointer is good until the next call; `final` starts as address.text. */
 struct recipient *message_add_recipient(struct message *m, const struct address *address);
+/*
+ * Counts what it takes beside its body into METRIC_BODY_BYTES_NOW (a body's chunks count
+ * themselves); to be called again when that has grown. message_free() takes it off.
+ */
+void message_count_memory(struct message *m);
 /* Copies a struct address into the message's arena. */
 void message_set_sender(struct message *m, const struct address *address);
 

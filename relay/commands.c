@@ -113,6 +113,10 @@ run_rcpt(struct session *s, const struct command *c)
 			      s->limits->max_recipients);
 		return;
 	}
+	if (intake_is_too_much(s->rl, m)) {
+		session_reply(s, 451, "4.3.2", "Busy; try again in a minute");
+		return;
+	}
 	r = message_add_recipient(m, &c->path);
 	gate_recipient(s->policy, m, r);
 	if (r->verdict.action == VERDICT_REJECT) {

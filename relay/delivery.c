@@ -184,6 +184,7 @@ delivery_loaded(struct loop_post *post)
 		return;
 	}
 	d->message = d->job.u.load.message;
+	message_count_memory(d->message);
 	d->chunk_count = d->job.u.load.chunk_count;
 	delivery_start(d);
 }

@@ -25,6 +25,8 @@ enum {
 	HEADER_MAX = 1048576,
 	SPILL_BYTES = CHUNK_BYTES,
 	SPILL_TIGHT_BYTES = 16384,
+	/* What a message may take beside its body however short memory is. */
+	ORDINARY_BYTES = 32768,
 	RECEIVED_MAX =
 	    50, /* RFC 5321 6.3: a loop; "at least 100" is for simple counting, Postfix has 50 */
 	WRITER_BUSY_BYTES = 64 * 1024 * 1024
@@ -60,6 +62,13 @@ intake_is_overloaded(const struct relay_loop *rl)
 
 	return metric_get(METRIC_WRITER_BYTES_NOW) > WRITER_BUSY_BYTES ||
 	       (uint64_t)metric_get(METRIC_BODY_BYTES_NOW) > limit;
+}
+
+bool
+intake_is_too_much(const struct relay_loop *rl, struct message *m)
+{
+	message_count_memory(m);
+	return m->counted > ORDINARY_BYTES && intake_is_overloaded(rl);
 }
 
 struct intake *
@@ -104,6 +113,7 @@ intake_refuse(struct intake *in, int code, const char *status, const char *text)
 	in->refuse_text = text;
 	buf_free(&in->message->header);
 	chunks_clear(&in->message->body);
+	message_count_memory(in->message);
 }
 
 static void intake_answered(struct loop_post *post);
@@ -185,6 +195,8 @@ intake_add_header(struct intake *in, const char *data, size_t len)
 			if (h->len > HEADER_MAX)
 				intake_refuse(in, 552, "5.3.4",
 					      "Header section is larger than 1 MiB");
+			else if (intake_is_too_much(in->rl, in->message))
+				intake_refuse(in, 451, "4.3.2", "Busy; try again in a minute");
 			return;
 		}
 		head = (size_t)(end - h->data) + 2;
@@ -298,6 +310,7 @@ intake_complete(struct intake *in)
 	gate_judge(in->policy, in->rl->relay->counters, m, clock_mono(), m->accepted_at,
 		   GATE_COUNT);
 	message_apply(m);
+	message_count_memory(m);
 	intake_store(in);
 }
 

@@ -14,11 +14,14 @@
 #include <stddef.h>
 
 struct intake;
+struct message;
 struct relay_loop;
 struct session;
 
 /* True while so much waits for the writer or lies in memory that MAIL gets 451. */
 bool intake_is_overloaded(const struct relay_loop *rl);
+/* True if this message has grown beyond the ordinary while memory is short: it is refused. */
+bool intake_is_too_much(const struct relay_loop *rl, struct message *m);
 /* Takes the session's message over. */
 struct intake *intake_start(struct session *s);
 /* Bytes after 354; returns how many were used. May end in session_message_done(). */

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rig.client import letter
+from rig.client import Client, letter
 from rig.gate import PRODUCTION_CLIENT, STAGING_CLIENT, production, sanitized, staging
 
 MEGABYTE = 1 << 20
@@ -142,3 +142,43 @@ def test_large_body_with_small_limit_leaves_no_rest_in_the_store(gate, sink):
 def send_big_refused(running):
     with running.client(timeout=60) as client:
         return client.mail(["big@x.test"], b"Subject: x\r\n\r\n" + b"y" * 3999998)[1][0]
+
+
+def test_headers_without_end_are_bounded_together(gate):
+    """Many that send headers for ever are refused before memory ends; the others are not."""
+    running = gate(production(), more='memory_limit = "16MB"\n')
+    before = running.memory_peak()
+    clients = []
+    for _ in range(100):
+        client = Client(running.address(), PRODUCTION_CLIENT)
+        if client.command("MAIL FROM:<a@x.test>")[0] != 250:
+            client.close()
+            continue
+        client.expect(250, "RCPT TO:<b@x.test>")
+        client.expect(354, "DATA")
+        client.send(b"X-Long: " + (b"x" * 990 + b"\r\n ") * 1000)
+        clients.append(client)
+    for client in clients:
+        client.send(b"\r\n.\r\n")
+    codes = [client.reply()[0] for client in clients]
+    for client in clients:
+        client.close()
+    assert 250 in codes
+    assert len(clients) < 100 or 451 in codes
+    assert set(codes) <= {250, 451}
+    if not sanitized():
+        assert running.memory_peak() - before < 64 * MEGABYTE
+    running.send(letter(), ["c@x.test"], PRODUCTION_CLIENT)
+    assert running.api("GET", "/v1/status")[0] == 200
+
+
+def test_refused_recipients_are_bounded(gate):
+    """A long list of refused addresses is kept until the transaction ends: not without end."""
+    running = gate(staging('others = reject'), more='memory_limit = "1MB"\n')
+    with Client(running.address(), STAGING_CLIENT) as client:
+        client.expect(250, "MAIL FROM:<a@x.test>")
+        client.send("".join(f"RCPT TO:<{'n' * 60}{n}@{'d' * 60}.test>\r\n" for n in range(9000)))
+        codes = [client.reply()[0] for _ in range(9000)]
+        assert set(codes) == {550, 451}
+        client.expect(250, "RSET")
+    running.send(letter(), ["c@x.test"], PRODUCTION_CLIENT)
