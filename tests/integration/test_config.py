@@ -105,7 +105,7 @@ def test_gate_without_environments_and_upstreams_holds_everything(make_gate):
     running = make_gate(listener()).start()
     for n in range(3):
         running.send(letter(), [f"a{n}@x.test"], "127.0.0.1")
-    assert running.counts("unknown") == {"held": 3}
+    running.wait_counts("unknown", {"held": 3})
     assert len(running.batches()) >= 1
 
 

@@ -34,7 +34,7 @@ def test_down_for_a_while_and_back(gate, sink):
     wait_for("the gate says the upstream is down",
              lambda: running.status()["upstreams"][0]["up"] is False)
     assert running.status()["upstreams"][0]["why"]
-    assert running.counts("production") == {"queued": 30}
+    running.wait_counts("production", {"queued": 30})
     sink.start()
     sink.wait(30)
     running.wait_count("production", "sent", 30)
@@ -148,12 +148,12 @@ LIES = [
 ]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
-@pytest.mark.parametrize("stage", ["connect", "mail", "end"])
+# A bare "220" is a greeting: RFC 5321 4.2 lets the text be empty.
+@pytest.mark.parametrize("stage, lie", [
+    (stage, lie) for stage in ("connect", "mail", "end") for lie in LIES
+    if (stage, lie) != ("connect", "220")])
 def test_rubbish_is_never_taken_for_success(stage, lie, gate, sink):
     """What is no proper reply cannot mean "sent"; the message comes again on another connection."""
-    if (stage, lie) == ("connect", "220"):
-        pytest.skip("a bare 220 is a greeting (RFC 5321 4.2 lets the text be empty)")
     sink.rule = first_time(stage, lie)
     running = gate(production(), upstream_keys='timeout = "1s"')
     send(running, "a@x.test")

@@ -14,11 +14,12 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import urlencode
 
 from .client import Client
-from .wait import wait_for
+from .wait import DEADLINE, wait_for
 
 TOP = Path(__file__).resolve().parents[3]
 MAILFUSED = os.environ.get("MAILFUSED", str(TOP / "build" / "mailfused"))
@@ -120,8 +121,10 @@ class Gate:
         return self.dir / "mailfuse.db"
 
     def write(self, config):
-        """A configuration: the common head, then what the test says."""
-        self.config.write_text(self.head.format(dir=self.dir, run=self.run) + config)
+        """A configuration: the common head, then what the test says. Whole at every moment."""
+        new = self.config.with_suffix(".new")
+        new.write_text(self.head.format(dir=self.dir, run=self.run) + config)
+        new.rename(self.config)
 
     def spawn(self, *arguments):
         """Starts the process without waiting for anything."""
@@ -290,6 +293,16 @@ class Gate:
             for row in self.status()["counts"]
             if row["environment"] == environment
         }
+
+    def wait_counts(self, environment, wanted):
+        """Until the deliveries of an environment are just these, by state.
+
+        The sink's 250 is there before the gate has read and recorded it, so counts follow.
+        """
+        end = time.monotonic() + DEADLINE
+        while (counts := self.counts(environment)) != wanted:
+            assert time.monotonic() < end, f"wanted {wanted}, is {counts}"
+            time.sleep(0.02)
 
     def wait_count(self, environment, state, count):
         wait_for(
