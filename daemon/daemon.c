@@ -4,6 +4,7 @@
 #include "daemon/daemon.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -181,6 +182,9 @@ daemon_run(const char *config_path, struct policy *policy)
 	signal(SIGPIPE, SIG_IGN);
 	if (!daemon_start(&d, &error)) {
 		log_warn("- start.failed %s", buf_text(&error));
+		/* Who started it by hand does not look into syslog first. */
+		if (policy_config(policy)->log == CONFIG_LOG_SYSLOG)
+			fprintf(stderr, "mailfused: %s\n", buf_text(&error));
 		status = 1;
 	} else {
 		/* Caught until the end: a second SIGTERM must not cut the stop short. */
