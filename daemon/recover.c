@@ -61,12 +61,16 @@ recover_delivery(void *context, const struct store_delivery *d)
 		m->source = d->source;
 		m->subject = d->subject;
 		m->subject_key = mime_normal_subject(d->subject, &m->arena);
-		m->campaign = "";
+		m->campaign = d->campaign;
 		if (*d->sender == '\0' || address_parse(d->sender, &m->arena, &m->sender) != NULL)
 			m->sender = (struct address){
 			    .text = (char *)d->sender, .local = (char *)"", .domain = (char *)""};
 		to = message_add_recipient(m, &address);
 		to->final = d->final;
+		/* Counted, but not as what left: a new batch states its leak. */
+		if (d->state == STORE_HELD || d->state == STORE_DISCARDED)
+			to->verdict =
+			    (struct verdict){.action = VERDICT_HOLD, .rule = "burst before"};
 		counters_replay(r->daemon->counters, r->daemon->policy, m,
 				r->mono - (r->wall - d->accepted_at));
 		r->deliveries++;

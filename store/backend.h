@@ -35,7 +35,7 @@ struct delivery_row {
 	bool counted; /* the burst counters saw it */
 	const char *recipient, *final, *rule, *reason, *reply;
 	/* of its message, out only */
-	const char *environment_name, *source, *sender, *subject;
+	const char *environment_name, *source, *sender, *subject, *campaign;
 	int64_t accepted_at;
 	uint64_t bytes;
 };

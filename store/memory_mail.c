@@ -372,6 +372,7 @@ memory_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 		d.source = message->source;
 		d.sender = message->sender;
 		d.subject = message->subject;
+		d.campaign = message->campaign;
 		d.accepted_at = message->accepted_at;
 		d.bytes = message->bytes;
 		if (!matches(q, &d))

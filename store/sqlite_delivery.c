@@ -127,7 +127,7 @@ build(struct built *b, const struct delivery_query *q)
 		   " d.changed_at, d.batch, d.stream, d.tries, d.counted, d.recipient,"
 		   " coalesce(d.final, d.recipient), d.rule, d.reason, d.reply, e.name, m.source, "
 		   "m.sender,"
-		   " m.subject, m.accepted_at, m.bytes FROM delivery d%s"
+		   " m.subject, m.accepted_at, m.bytes, m.campaign FROM delivery d%s"
 		   " CROSS JOIN message m ON m.id = d.message"
 		   " CROSS JOIN environment e ON e.id = d.environment WHERE m.complete = 1",
 		   choose_index(q));
@@ -192,6 +192,7 @@ read_row(sqlite3_stmt *s, struct delivery_row *d)
 	    .subject = sql_text(s, 19),
 	    .accepted_at = sqlite3_column_int64(s, 20),
 	    .bytes = (uint64_t)sqlite3_column_int64(s, 21),
+	    .campaign = sql_text(s, 22),
 	};
 }
 

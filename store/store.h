@@ -337,8 +337,8 @@ struct store_delivery {
 	uint32_t number;
 	enum store_state state;
 	int64_t batch;
-	const char *environment, *source, *sender, *recipient, *final, *subject, *rule, *reason,
-	    *reply;
+	const char *environment, *source, *sender, *recipient, *final, *subject, *campaign, *rule,
+	    *reason, *reply;
 	uint64_t bytes;
 	int64_t accepted_at, due_at, changed_at;
 	uint32_t tries;

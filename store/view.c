@@ -137,6 +137,7 @@ give_delivery(void *context, const struct delivery_row *d)
 	    .recipient = d->recipient,
 	    .final = d->final,
 	    .subject = d->subject,
+	    .campaign = d->campaign,
 	    .rule = d->rule,
 	    .reason = d->reason,
 	    .reply = d->reply,

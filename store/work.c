@@ -240,6 +240,7 @@ take_row(void *context, const struct delivery_row *d)
 	to->source = copy_like(l->w, d->source, last ? last->source : NULL);
 	to->sender = copy_like(l->w, d->sender, last ? last->sender : NULL);
 	to->subject = copy_like(l->w, d->subject, last ? last->subject : NULL);
+	to->campaign = NULL; /* for views only */
 	to->recipient = l->strings ? work_copy(l->w, d->recipient) : NULL;
 	to->final = l->strings ? work_copy(l->w, d->final) : NULL;
 	to->rule = to->reason = to->reply = NULL; /* unchanged, for delivery_set() */
