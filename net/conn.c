@@ -96,6 +96,9 @@ conn_writable(struct bufferevent *bev, void *context)
 	struct conn *c = context;
 
 	(void)bev;
+	/* Told late: the input's callback, which ran before, has written more. */
+	if (conn_pending(c) > 0)
+		return;
 	if (c->state == CONN_FINISHING) {
 		conn_free(c);
 		return;

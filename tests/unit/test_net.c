@@ -340,13 +340,144 @@ test_no_such_address(void **state)
 	loop_free(loop);
 }
 
+/*
+ * Input and an empty output queue told in one turn: what the input's callback writes then is not
+ * gone, whatever was gone before it.
+ */
+enum { LARGE = 8 << 20 };
+
+struct talk {
+	struct conn *conn;
+	int peer; /* the other end's socket */
+	bool finish;
+	int inputs, early; /* drained() calls with bytes left */
+	size_t got;
+};
+
+static struct talk talk;
+
+static size_t
+talk_input(void *context, const char *data, size_t len)
+{
+	char *large;
+
+	(void)context;
+	(void)data;
+	if (talk.inputs++ == 0) {
+		conn_write(talk.conn, "x", 1);
+		assert_int_equal(send(talk.peer, "2", 1, 0), 1);
+		return len;
+	}
+	large = mem_zalloc(LARGE);
+	conn_write(talk.conn, large, LARGE);
+	free(large);
+	if (talk.finish) {
+		conn_finish(talk.conn, 20 * CLOCK_SECOND);
+		talk.conn = NULL;
+	}
+	return len;
+}
+
+static void
+talk_drained(void *context)
+{
+	(void)context;
+	talk.early += conn_pending(talk.conn) > 0;
+	if (talk.inputs > 1 && conn_pending(talk.conn) == 0)
+		shutdown(talk.peer, SHUT_RD);
+}
+
+static void
+talk_closed(void *context, enum conn_end how, const char *why)
+{
+	(void)context;
+	(void)how;
+	(void)why;
+	conn_free(talk.conn);
+	talk.conn = NULL;
+}
+
+static const struct conn_owner talk_owner = {
+    .input = talk_input, .drained = talk_drained, .closed = talk_closed};
+
+static void
+talk_serve(void *context, size_t loop_index, int fd, const char *name)
+{
+	(void)context;
+	(void)loop_index;
+	(void)name;
+	talk.conn = conn_accepted(loop, fd, &talk_owner, NULL);
+}
+
+static void *
+talk_read(void *context)
+{
+	static char bytes[65536];
+	ssize_t n;
+
+	(void)context;
+	while ((n = recv(talk.peer, bytes, sizeof(bytes), 0)) > 0)
+		talk.got += (size_t)n;
+	loop_stop(loop);
+	return NULL;
+}
+
+static void
+check_written_last(bool end)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct buf error = {0};
+	struct listener *l;
+	pthread_t reader;
+
+	loop = loop_new("test");
+	talk = (struct talk){.finish = end};
+	l = listener_new("test", "127.0.0.1", 0, &loop, 1, talk_serve, NULL, &error);
+	assert_non_null(l);
+	listener_resume(l);
+	to.sin_port = htons((uint16_t)strtoul(strrchr(listener_address(l), ':') + 1, NULL, 10));
+	talk.peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(talk.peer, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(send(talk.peer, "1", 1, 0), 1);
+	assert_int_equal(pthread_create(&reader, NULL, talk_read, NULL), 0);
+	run_for(20 * CLOCK_SECOND);
+	assert_int_equal(pthread_join(reader, NULL), 0);
+	assert_int_equal(talk.inputs, 2);
+	assert_int_equal(talk.early, 0);
+	assert_int_equal(talk.got, LARGE + 1);
+	if (talk.conn != NULL)
+		conn_free(talk.conn);
+	close(talk.peer);
+	listener_free(l);
+	loop_free(loop);
+}
+
+static void
+test_finish_sends_all(void **state)
+{
+	(void)state;
+	check_written_last(true);
+}
+
+static void
+test_drained_means_all(void **state)
+{
+	(void)state;
+	check_written_last(false);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_posts),   cmocka_unit_test(test_echo),
-	    cmocka_unit_test(test_pause),   cmocka_unit_test(test_timeout_has_a_last_word),
-	    cmocka_unit_test(test_refused), cmocka_unit_test(test_no_such_address),
+	    cmocka_unit_test(test_posts),
+	    cmocka_unit_test(test_echo),
+	    cmocka_unit_test(test_pause),
+	    cmocka_unit_test(test_timeout_has_a_last_word),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_no_such_address),
+	    cmocka_unit_test(test_finish_sends_all),
+	    cmocka_unit_test(test_drained_means_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
