@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "cli/field.h"
 #include "cli/screen.h"
 
@@ -176,14 +177,31 @@ ask_first(const struct command *c, const struct decision *d, json_t *body, const
 	return result;
 }
 
+/* When the last one leaves, where a rate spreads them; the first leaves at once. */
 static void
-print_done(const struct decision *d, const json_t *answer, const char *what)
+print_span(const char *rate, int64_t recipients)
+{
+	char text[UNITS_BYTES];
+	uint32_t count;
+	int64_t period;
+
+	if (rate == NULL || recipients < 2 || !units_parse_rate(rate, &count, &period))
+		return;
+	printf(" At %s the last leaves in about %s.", screen_text(rate),
+	       units_format_duration((int64_t)((double)(recipients - 1) * (double)period / count),
+				     text));
+}
+
+static void
+print_done(const struct command *c, const struct decision *d, const json_t *answer,
+	   const char *what)
 {
 	printf("%s %s (%s) of %s.", d->done,
 	       screen_counted(field_count(answer, "recipients"), "recipient", "recipients"),
 	       screen_counted(field_count(answer, "messages"), "message", "messages"), what);
 	if (d != &decision_restore && json_is_integer(json_object_get(answer, "left")))
 		printf(" Still held: %s.", screen_count(field_count(answer, "left")));
+	print_span(options_text(c->options, "rate"), field_count(answer, "recipients"));
 	if (d == &decision_discard)
 		printf(" Until they are purged, mailfuse restore brings them back.");
 	if (d == &decision_restore)
@@ -209,7 +227,7 @@ decide(struct command *c, const struct decision *d)
 		if (c->json)
 			command_print_json(answer);
 		else
-			print_done(d, answer, buf_text(&what));
+			print_done(c, d, answer, buf_text(&what));
 		json_decref(answer);
 	}
 	json_decref(body);

@@ -838,6 +838,8 @@ def test_release_output(fake):
     can(fake)
     done = fake.run(*RELEASE, "--first", "10")
     assert done.out == "Released 10 recipients (10 messages) of B17. Still held: 4,980.\n"
+    done = fake.run(*RELEASE, "--first", "10", "--rate", "5/1m")
+    assert done.out.endswith("Still held: 4,980. At 5/1m the last leaves in about 108 s.\n")
     assert done.err == "Releasing 10 recipients of B17.\n"
     done = fake.run("--json", *RELEASE, "--first", "10")
     assert json.loads(done.out) == decide("", {"first": 10})
