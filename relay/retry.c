@@ -25,7 +25,7 @@
 #define IDLE_LOOK (10 * CLOCK_SECOND)
 #define EXPIRE_EVERY CLOCK_MINUTE /* or sooner, where retry_for is short */
 
-enum { UNDER_WAY_MAX = 500, CLAIM_MAX = 200 };
+enum { UNDER_WAY_MIN = 10, UNDER_WAY_MAX = 500, CLAIM_MAX = 200 };
 
 /* The claims of one upstream. */
 struct route {
@@ -235,19 +235,30 @@ route_job_done(struct store_job *job)
 	loop_post(r->retry->relay->main, &r->post);
 }
 
+/* Each keeps a header and a first chunk in memory: no more than memory_limit has room for. */
+static size_t
+under_way_max(const struct config *config)
+{
+	uint64_t room = config->memory_limit / CHUNK_BYTES;
+
+	return room < UNDER_WAY_MIN   ? UNDER_WAY_MIN
+	       : room < UNDER_WAY_MAX ? (size_t)room
+				      : UNDER_WAY_MAX;
+}
+
 /* Claims for one upstream, unless it is down, busy enough, or being asked already. */
 static void
 route_claim(struct retry *q, const struct config *config, const struct config_upstream *u)
 {
 	struct route *r = route_find(q, u->name);
-	size_t i, count = 0;
+	size_t i, count = 0, most = under_way_max(config), now = health_under_way(r->health);
 
 	if (r->claiming) {
 		r->again = true;
 		return;
 	}
 	r->again = false;
-	if (!health_is_up(r->health) || health_under_way(r->health) >= UNDER_WAY_MAX)
+	if (!health_is_up(r->health) || now >= most)
 		return;
 	r->environments = mem_zalloc(config->environment_count * sizeof(*r->environments));
 	for (i = 0; i < config->environment_count; i++) {
@@ -270,7 +281,7 @@ route_claim(struct retry *q, const struct config *config, const struct config_up
 	    .u.claim = {.environments = r->environments,
 			.environment_count = count,
 			.now = clock_wall(),
-			.limit = CLAIM_MAX},
+			.limit = most - now < CLAIM_MAX ? (uint32_t)(most - now) : CLAIM_MAX},
 	};
 	writer_submit(q->relay->store, &r->job);
 }

@@ -3,11 +3,14 @@
 import hashlib
 import random
 import threading
+import time
 
 import pytest
 
 from rig.client import Client, letter
 from rig.gate import PRODUCTION_CLIENT, STAGING_CLIENT, production, sanitized, staging
+from rig.sink import HANG
+from rig.wait import wait_for
 
 MEGABYTE = 1 << 20
 TRIPS = 'allow = {"*"} burst "volume" { limit = "1/10m" per = {environment} cooldown = 0 }'
@@ -182,3 +185,23 @@ def test_refused_recipients_are_bounded(gate):
         assert set(codes) == {550, 451}
         client.expect(250, "RSET")
     running.send(letter(), ["c@x.test"], PRODUCTION_CLIENT)
+
+
+def test_a_queue_of_large_messages_is_taken_as_memory_allows(gate, sink):
+    sink.stop()
+    running = gate(production(), more='memory_limit = "8MB"\n')
+    running.send(letter(), ["first@x.test"], PRODUCTION_CLIENT)
+    wait_for("it is down", lambda: running.status()["upstreams"][0]["up"] is False)
+    body = "x" * 70 + "\r\n"
+    for n in range(200):
+        running.send(letter(body=body * 4000), [f"a{n}@x.test"], PRODUCTION_CLIENT)
+    before = running.memory_peak()
+    heard = []
+    sink.rule = lambda now, *_: (heard.append(now), HANG)[1] if now == "mail" else None
+    sink.start()
+    wait_for("it is tried", lambda: heard)
+    time.sleep(1.5)
+    assert running.memory_peak() - before < 32 * MEGABYTE
+    sink.rule = None
+    sink.cut()
+    running.wait_count("production", "sent", 201)
