@@ -1,5 +1,5 @@
 /*
- * A kind of alert channel is one const table (DESIGN 9.12): webhook, slack, exec, and in tests a
+ * A kind of alert channel is one const table: webhook, slack, exec, and in tests a
  * fake one. The outbox knows nothing else about them. All on the main loop.
  */
 #ifndef ALERT_CHANNEL_H

@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 
-/* The exit codes of the program (DESIGN 6). */
+/* The exit codes of the program. */
 enum client_exit {
 	CLIENT_DONE = 0,
 	CLIENT_REFUSED = 1, /* mailfused said no, or it failed */

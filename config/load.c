@@ -214,7 +214,7 @@ load_sections(struct loader *l, cfg_t *cfg, const struct text_section *at)
 
 /* ---- what a file leaves open */
 
-/* DESIGN 5, "a gate out of the box". */
+/* So that the gate protects out of the box. mailfuse.conf(5) and README.md tell of them. */
 static const struct builtin_burst {
 	bool production;
 	const char *name;

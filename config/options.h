@@ -1,6 +1,6 @@
 /*
  * The table of settings: one row a setting. The same row tells the parser what exists, converts
- * the value, gives the default, and documents it (DESIGN 9.13). Immutable; any thread.
+ * the value, gives the default, and documents it. Immutable; any thread.
  */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H

@@ -1,5 +1,5 @@
 /*
- * The burst filter (DESIGN 4.5). Called by gate_judge() on the relay loop that has the message; the
+ * The burst filter. Called by gate_judge() on the relay loop that has the message; the
  * counters behind it are shared. Streams live in the message's arena, the rest ends with the call.
  *
  * Each rule sorts the message's recipients by key, counts each key's recipients in one step, and

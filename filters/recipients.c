@@ -1,5 +1,5 @@
 /*
- * The recipients filter (DESIGN 4.2). Called through gate_recipient() at each RCPT, on the relay
+ * The recipients filter. Called through gate_recipient() at each RCPT, on the relay
  * loop that has the session, and through the header map by message_apply(). Everything it makes
  * lives in the message's arena.
  */

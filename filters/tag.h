@@ -1,5 +1,5 @@
 /*
- * What the gate tells message_apply() to do with the header: DESIGN 4.2 and 4.3.
+ * What the gate tells message_apply() to do with the header.
  */
 #ifndef FILTERS_TAG_H
 #define FILTERS_TAG_H

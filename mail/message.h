@@ -37,7 +37,7 @@ struct message {
 	uint64_t id;             /* 0 until intake gives one */
 	int64_t accepted_at;     /* wall clock, microseconds */
 	const char *environment; /* "staging"; set by the gate */
-	const char *source;      /* DESIGN 2 */
+	const char *source;      /* who sends: its address, and a login once there is AUTH */
 	const char *client;      /* IP address, text */
 	const char *helo;
 	const char *protocol; /* "ESMTP", "SMTP"; for Received (RFC 3848) */
@@ -81,7 +81,7 @@ void message_set_sender(struct message *m, const struct address *address);
 void message_read_header(struct message *m);
 
 /*
- * Rewrites `header` into the form that leaves (DESIGN 4.2, 4.3), after the gate has judged; in
+ * Rewrites `header` into the form that leaves, after the gate has judged; in
  * message_apply.c. Fields that are not named here keep their bytes and their order.
  * - Removes Bcc, Resent-Bcc and every X-Mailfuse-*.
  * - With edit.harmless maps To, Cc, Reply-To, Resent-To, Resent-Cc, Resent-Reply-To, and where

@@ -1,6 +1,6 @@
 /*
  * The header in the form that leaves: what must not go out is removed, addresses are made harmless,
- * the message is tagged (DESIGN 4.2, 4.3). Called by relay/ once per message after gate_judge(),
+ * the message is tagged. Called by relay/ once per message after gate_judge(),
  * and by control/ for `explain`; on the message's loop. Works in an arena of its own that is freed
  * at the end; only message.header changes. Everything that came from outside is cleaned before it
  * stands in a field of ours.

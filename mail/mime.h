@@ -30,7 +30,7 @@ char *mime_encode_text(const char *utf8, struct arena *arena);
 const char *mime_skip_replies(const char *subject);
 
 /*
- * The normal form in which subjects are compared (DESIGN 2), from decoded UTF-8: reply prefixes
+ * The normal form in which subjects are compared, from decoded UTF-8: reply prefixes
  * (re, fw, fwd, aw, wg, sv, antw, any number, with [2]) and bracketed environment prefixes at the
  * start removed, case folded (Unicode), runs of digits, hexadecimal tokens of 6 or more with a
  * digit in them, and UUIDs replaced by '#', white space collapsed. Never NULL.

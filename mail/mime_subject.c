@@ -1,5 +1,5 @@
 /*
- * The normal form in which subjects are compared (DESIGN 2). Called by message.c for every message,
+ * The normal form in which subjects are compared. Called by message.c for every message,
  * on its relay loop; needs GLib's Unicode tables only. Results are the arena's.
  */
 #include <string.h>

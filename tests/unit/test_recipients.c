@@ -1,5 +1,5 @@
 /*
- * The whole recipient policy as a table (DESIGN 4.2): who passes, and what becomes of the others;
+ * The whole recipient policy as a table: who passes, and what becomes of the others;
  * then the rewritten address, the header map, and what policy_new() refuses.
  */
 #include "tests/unit/filters_fixture.h"
