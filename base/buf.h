@@ -20,7 +20,8 @@ void buf_reserve(struct buf *b, size_t more);
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_add_char(struct buf *b, char c);
 void buf_add_text(struct buf *b, const char *text);
-void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_printf(struct buf *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3), nonnull(2)));
 /* Removes the first n bytes. O(rest). */
 void buf_drop(struct buf *b, size_t n);
 /* The content as a C string, "" while empty; still owned by the buffer. */
