@@ -45,7 +45,7 @@ struct message {
 	bool eightbit; /* BODY=8BITMIME */
 	struct recipient *recipients;
 	size_t recipient_count, recipient_cap;
-	size_t counted;          /* what message_count_memory() added to the gauge */
+	size_t counted; /* what message_count_memory() added to the gauge */
 
 	struct buf
 	    header; /* header section, CRLF lines, no empty line; rewritten by message_apply() */
