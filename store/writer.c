@@ -171,6 +171,8 @@ check_size(struct store *s, size_t more)
 	s->unchecked = 0;
 	if (is_over_limit(s))
 		set_room(s, ROOM_OVER_LIMIT);
+	else if (disk_is_low(s, atomic_load(&s->min_free_space)))
+		set_room(s, ROOM_DISK_LOW);
 }
 
 static void
