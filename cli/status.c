@@ -26,9 +26,15 @@ print_title(const char *title)
 static bool
 is_said(const char *warning)
 {
-	static const char holds[] = "the panic button is pressed";
+	static const char *const said[] = {"the panic button is pressed",
+					   "the store takes no more mail"};
+	size_t i;
 
-	return warning != NULL && strncmp(warning, holds, sizeof(holds) - 1) == 0;
+	for (i = 0; warning != NULL && i < sizeof(said) / sizeof(said[0]); i++) {
+		if (strncmp(warning, said[i], strlen(said[i])) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* "Warning      text" for each text of a list. */

@@ -719,7 +719,8 @@ def test_status(fake):
     can(fake)
     fake.answers[("GET", "/v1/status")] = STATUS | {"holds": [
         {"scope": "environment", "name": "staging", "reason": "wrong list", "who": "uid:0(root)",
-         "since": "2026-11-21T09:00:00.000Z"}]}
+         "since": "2026-11-21T09:00:00.000Z"}],
+        "warnings": ["the panic button is pressed: environment staging", "no alert is set up"]}
     done = fake.run("status")
     assert done.out == """\
 Held         4,990 recipients in 1 batch: mailfuse batches
