@@ -1,5 +1,8 @@
 """What a person does with a batch: release in part, discard, restore; and the panic button."""
 
+import random
+import threading
+
 import pytest
 
 from rig.client import Blast, letter
@@ -205,6 +208,42 @@ def test_daemon_not_reached_is_3(shared, tmp_path):
                             capture_output=True, text=True, timeout=30)
     assert result.returncode == 3
     assert str(tmp_path / "nobody") in result.stderr
+
+
+def test_many_hands_at_once_nobody_lost_nobody_twice(gate, sink):
+    """Operators decide on one batch, by batch and by id, while others press and clear the button."""
+    names = [f"a{n}@x.test" for n in range(scaled(200))]
+    running, batch = held(gate, names)
+    wanted = sorted(names + [f"opener{n}@x.test" for n in range(6)])
+    ids = [d["id"] for d in running.deliveries(batch=batch)]
+    wrong = []
+
+    def work(seed):
+        dice = random.Random(seed)
+        for _ in range(12):
+            some = dice.sample(ids, 5)
+            verb = dice.choice(["release", "discard", "restore"])
+            what = {"ids": dice.choice([[batch], some]), "reason": "many hands"}
+            status, answer = running.api("POST", "/v1/" + verb, what)
+            if status not in (200, 404, 409):
+                wrong.append((status, answer))
+            if seed == 0:
+                for verb in ("hold", "unhold"):
+                    running.api("POST", "/v1/" + verb, {"scope": "everything", "reason": "stop"})
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    for each in running.batches("--all"):
+        running.cli("restore", each["id"], *WHY)
+        running.cli("release", each["id"], *WHY)
+    running.wait_counts("staging", {"sent": len(wanted)})
+    stays_true("nobody gets it twice", lambda: sorted(sink.recipients()) == wanted, 0.5)
+    batch = running.one("show", batch)
+    assert (batch["recipients"], batch["sent"], batch["held"]) == (len(wanted), len(wanted), 0)
 
 
 # ---- the panic button
