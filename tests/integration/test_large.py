@@ -201,7 +201,8 @@ def test_a_queue_of_large_messages_is_taken_as_memory_allows(gate, sink):
     sink.start()
     wait_for("it is tried", lambda: heard)
     time.sleep(1.5)
-    assert running.memory_peak() - before < 32 * MEGABYTE
+    if not sanitized():
+        assert running.memory_peak() - before < 32 * MEGABYTE
     sink.rule = None
     sink.cut()
     running.wait_count("production", "sent", 201)
