@@ -1,5 +1,5 @@
 /*
- * What each SMTP command does: the protocol as a table (DESIGN 9.3). mail/command.c reads a line;
+ * What each SMTP command does: the protocol as a table. mail/command.c reads a line;
  * this runs it.
  */
 #ifndef RELAY_COMMANDS_H

@@ -2,6 +2,7 @@
  * Messages, bodies and deliveries of the memory twin: arrays sorted by their keys. See memory.c
  * for threads and memory.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ find_delivery(const struct memory *m, uint64_t id, uint32_t number, size_t *at)
 static enum store_result
 broken(struct db *db, const char *why)
 {
-	strncpy(db->error, why, sizeof(db->error) - 1);
+	snprintf(db->error, sizeof(db->error), "%s", why);
 	return STORE_BROKEN;
 }
 

@@ -197,8 +197,10 @@ lock_store(struct sqlite_db *db, struct buf *error)
 	db->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (db->lock < 0)
 		buf_printf(error,
-			   "cannot create %s: %s; make the directory %s writable for the user "
-			   "that mailfused runs as",
+			   errno == ENOENT ? "cannot create %s: %s; make the directory %s, owned "
+					     "by the user that mailfused runs as"
+					   : "cannot create %s: %s; make the directory %s writable "
+					     "for the user that mailfused runs as",
 			   path, strerror(errno), db->directory);
 	else if (flock(db->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
 		buf_printf(error,

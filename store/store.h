@@ -8,7 +8,7 @@
  * bad job cannot fail its neighbours. Loads run likewise on a reader thread with its own
  * connection. Views (below) are for one thread each and read on their own connection.
  *
- * State of a delivery (DESIGN 3); the function that moves it:
+ * State of a delivery; the function that moves it:
  *   (new)      -> dropped | queued | waiting | held     STORE_ADD
  *   waiting    -> queued                                STORE_CLAIM, when its time has come
  *   waiting    -> held                                  STORE_ADD of what trips its stream

@@ -15,7 +15,7 @@
 #include "store/audit.h"
 #include "store/work_batch.h"
 
-/* Which state may follow which (DESIGN 3). */
+/* Which state may follow which (drawn in store.h). */
 static const unsigned delivery_moves[STORE_STATE_COUNT] = {
     [STORE_QUEUED] = 1U << STORE_QUEUED | 1U << STORE_SENT | 1U << STORE_FAILED | 1U << STORE_HELD,
     [STORE_WAITING] = 1U << STORE_QUEUED | 1U << STORE_HELD,

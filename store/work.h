@@ -67,7 +67,7 @@ const char *work_environment_name(struct work *w, int64_t number);
 /* A new delivery, in any state that STORE_ADD may give it. */
 enum store_result work_add(struct work *w, const struct delivery_row *d);
 /*
- * The one place where a stored delivery changes its state: asserts that DESIGN 3 allows it, keeps
+ * The one place where a stored delivery changes its state: asserts that store.h allows it, keeps
  * the counts and its batches' counters. `next` is `d` with the changes made.
  */
 enum store_result work_move(struct work *w, const struct delivery_row *d,

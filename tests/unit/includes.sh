@@ -1,5 +1,5 @@
 #!/bin/sh
-# Holds every #include of the rooms against the table of DESIGN 7: which room may include which,
+# Holds every #include of the rooms against the table of HACKING.md: which room may include which,
 # and the only rooms that may include a library's header. Prints the lines that break it.
 # `make check` runs it with srcdir set.
 set -u
@@ -77,13 +77,13 @@ check_tree() (
 			if (!sub(/\/.*/, "", from) || !(from in known))
 				bad("write it as \"room/file.h\"")
 			else if (!((room, from) in may))
-				bad(room "/ may not include " from "/ (DESIGN 7)")
+				bad(room "/ may not include " from "/ (see HACKING.md)")
 		} else if (sub(/^[^<]*</, "", header)) {
 			sub(/>.*/, "", header)
 			for (i = 1; i <= patterns; i++)
 				if (header ~ pattern[i]) {
 					if (index(only[i], " " room " ") == 0)
-						bad("<" header "> belongs to:" only[i] "(DESIGN 7)")
+						bad("<" header "> belongs to:" only[i] "(see HACKING.md)")
 					break
 				}
 		}
