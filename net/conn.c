@@ -2,7 +2,7 @@
  * Connections over libevent's bufferevents. Owned by a session or an SMTP client of relay/; freed
  * by conn_free() or, after conn_finish(), by itself.
  *
- *   CONNECTING -bev_event-> OPEN        CONNECTING -bev_event-> ENDED
+ *   CONNECTING -bev_event-> OPEN        CONNECTING -no address is left-> ENDED
  *   OPEN -bev_event-> ENDED             OPEN -conn_finish-> FINISHING -> ENDED
  */
 #include "net/conn.h"
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -34,6 +35,10 @@ struct conn {
 	const struct conn_owner *owner;
 	void *context;
 	enum conn_state state;
+	/* CONNECTING: each address of the name is tried, in the resolver's order. */
+	struct evdns_getaddrinfo_request *resolving;
+	struct evutil_addrinfo *addresses, *next_address;
+	int resolve_error;
 	bool paused;
 	bool freed;    /* conn_free() came while a callback ran */
 	int callbacks; /* depth */
@@ -43,6 +48,8 @@ struct conn {
 static void
 conn_destroy(struct conn *c)
 {
+	if (c->addresses != NULL)
+		evutil_freeaddrinfo(c->addresses);
 	bufferevent_free(c->bev);
 	event_free(c->kick);
 	free(c);
@@ -145,19 +152,40 @@ conn_end_with(struct conn *c, enum conn_end end, const char *why)
 	conn_leave(c);
 }
 
+/* The next address of the name; conn_event() follows later, however it ends. */
+static void
+conn_try_next(struct conn *c)
+{
+	const struct evutil_addrinfo *a = c->next_address;
+	int fd = bufferevent_getfd(c->bev);
+
+	c->next_address = a->ai_next;
+	if (fd >= 0) {
+		bufferevent_setfd(c->bev, -1);
+		close(fd);
+	}
+	if (bufferevent_socket_connect(c->bev, a->ai_addr, (int)a->ai_addrlen) == 0)
+		bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+}
+
 static void
 conn_event(struct bufferevent *bev, short what, void *context)
 {
 	struct conn *c = context;
 	int error = EVUTIL_SOCKET_ERROR();
-	int dns = bufferevent_socket_get_dns_error(bev);
 
+	(void)bev;
 	if (c->state == CONN_FINISHING) {
 		conn_free(c);
 		return;
 	}
 	if (c->state == CONN_ENDED)
 		return;
+	if (c->next_address != NULL && c->state == CONN_CONNECTING &&
+	    !(what & BEV_EVENT_CONNECTED)) {
+		conn_try_next(c);
+		return;
+	}
 	if (what & BEV_EVENT_CONNECTED) {
 		c->state = CONN_OPEN;
 		conn_name_peer(c);
@@ -173,20 +201,42 @@ conn_event(struct bufferevent *bev, short what, void *context)
 		conn_end_with(c, CONN_TIMEOUT, "timed out");
 	else if (what & BEV_EVENT_EOF)
 		conn_end_with(c, CONN_EOF, "the peer closed the connection");
-	else if (dns != 0)
-		conn_end_with(c, CONN_ERROR, evutil_gai_strerror(dns));
 	else
 		conn_end_with(c, CONN_ERROR,
 			      error != 0 ? evutil_socket_error_to_string(error)
 					 : "the connection failed");
 }
 
+/* conn_resume() left input to look at, or the name is resolved. */
 static void
 conn_kicked(evutil_socket_t fd, short what, void *context)
 {
+	struct conn *c = context;
+
 	(void)fd;
 	(void)what;
-	conn_offer(context);
+	if (c->freed)
+		return;
+	if (c->state != CONN_CONNECTING)
+		conn_offer(c);
+	else if (c->next_address != NULL)
+		conn_try_next(c);
+	else
+		conn_end_with(c, CONN_ERROR, evutil_gai_strerror(c->resolve_error));
+}
+
+/* May be called within conn_connect(), so the rest waits for the next turn. */
+static void
+conn_resolved(int error, struct evutil_addrinfo *addresses, void *context)
+{
+	struct conn *c = context;
+
+	c->resolving = NULL;
+	c->resolve_error = addresses != NULL ? 0 : error != 0 ? error : EVUTIL_EAI_FAIL;
+	c->addresses = c->next_address = addresses;
+	if (!c->freed)
+		event_active(c->kick, EV_READ, 1);
+	conn_leave(c);
 }
 
 static struct conn *
@@ -225,14 +275,19 @@ struct conn *
 conn_connect(struct loop *l, const char *host, uint16_t port, int64_t timeout,
 	     const struct conn_owner *owner, void *context)
 {
+	const struct evutil_addrinfo hints = {
+	    .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
 	struct conn *c = conn_new(l, -1, owner, context);
+	struct evdns_getaddrinfo_request *request;
+	char service[8];
 
 	c->state = CONN_CONNECTING;
 	conn_set_timeouts(c, timeout, timeout);
-	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
-	/* A failure is also reported through conn_event, deferred. */
-	if (bufferevent_socket_connect_hostname(c->bev, loop_dns(l), AF_UNSPEC, host, port) < 0)
-		log_debug("- conn.connect-failed host=%s port=%u", log_safe(host), port);
+	snprintf(service, sizeof(service), "%u", port);
+	c->callbacks++; /* conn_resolved() gives it back, also when it is cancelled */
+	request = evdns_getaddrinfo(loop_dns(l), host, service, &hints, conn_resolved, c);
+	if (request != NULL) /* else it has been called already */
+		c->resolving = request;
 	return c;
 }
 
@@ -347,6 +402,8 @@ conn_free(struct conn *c)
 	c->state = CONN_ENDED;
 	c->freed = true;
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+	if (c->resolving != NULL)
+		evdns_getaddrinfo_cancel(c->resolving);
 	if (c->callbacks == 0)
 		conn_destroy(c);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <event2/dns.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -324,6 +325,54 @@ test_refused(void **state)
 	finish(l);
 }
 
+/* A name with two addresses, of which only the second answers. */
+static void
+test_each_address_is_tried(void **state)
+{
+	static const char hosts[] = "127.0.0.2 two.test\n127.0.0.1 two.test\n127.0.0.3 two.test\n";
+	char path[] = "/tmp/mailfuse-test-XXXXXX";
+	int fd = mkstemp(path);
+	struct listener *l;
+	uint16_t port;
+
+	(void)state;
+	assert_int_equal(write(fd, hosts, sizeof(hosts) - 1), sizeof(hosts) - 1);
+	close(fd);
+	setup();
+	l = listen_here(&port);
+	assert_int_equal(evdns_base_load_hosts(loop_dns(loop), path), 0);
+	unlink(path);
+	server.stop_at = 5;
+	client.conn = conn_connect(loop, "two.test", port, 5 * CLOCK_SECOND, &end_owner, &client);
+	conn_write(client.conn, "hello", 5);
+	run_for(10 * CLOCK_SECOND);
+	assert_int_equal(client.connected, 1);
+	assert_int_equal(client.closed, 0);
+	assert_string_equal(buf_text(&server.got), "hello");
+	finish(l);
+}
+
+/* A name that does not resolve ends as an error, and freeing it meanwhile is safe. */
+static void
+test_no_such_name(void **state)
+{
+	struct conn *gone;
+
+	(void)state;
+	setup();
+	client.conn = conn_connect(loop, "not a name", 25, CLOCK_SECOND, &end_owner, &client);
+	gone = conn_connect(loop, "also.invalid", 25, CLOCK_SECOND, &end_owner, &server);
+	conn_free(gone);
+	run_for(20 * CLOCK_SECOND);
+	assert_int_equal(client.closed, 1);
+	assert_int_equal(client.how, CONN_ERROR);
+	assert_int_equal(server.closed, 0);
+	gone = conn_connect(loop, "never.invalid", 25, CLOCK_SECOND, &end_owner, &server);
+	conn_free(gone); /* the loop ends before the resolver does */
+	buf_free(&client.got);
+	loop_free(loop);
+}
+
 static void
 test_no_such_address(void **state)
 {
@@ -475,6 +524,8 @@ main(void)
 	    cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_timeout_has_a_last_word),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_each_address_is_tried),
+	    cmocka_unit_test(test_no_such_name),
 	    cmocka_unit_test(test_no_such_address),
 	    cmocka_unit_test(test_finish_sends_all),
 	    cmocka_unit_test(test_drained_means_all),
