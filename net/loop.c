@@ -186,9 +186,13 @@ loop_free(struct loop *l)
 		rest->end(rest);
 	}
 	loop_drain(l);
+	/*
+	 * libevent frees a bufferevent, and tells of a cancelled resolution, in a turn of the loop;
+	 * the latter needs the resolver.
+	 */
+	event_base_loop(l->base, EVLOOP_NONBLOCK);
 	if (l->dns != NULL)
-		evdns_base_free(l->dns, 1);
-	/* libevent frees a bufferevent, and calls what waited for a name, in a turn of the loop. */
+		evdns_base_free(l->dns, 0);
 	event_base_loop(l->base, EVLOOP_NONBLOCK);
 	event_free(l->wake);
 	event_base_free(l->base);
