@@ -1,96 +1,8 @@
 /*
  * The burst filter: exact against a list of time stamps, then trips, cooldown, decisions, head and
- * settle, several rules, keys, alert mode, peeking, restarts, reloads, the cap, and eight threads.
+ * settle, several rules, keys, alert mode.
  */
-#include <pthread.h>
-#include <stdio.h>
-
-#include "tests/unit/filters_fixture.h"
-
-#include "filters/counters.h"
-
-#define BURSTS(...)                                                                                \
-	((struct config_burst[]){__VA_ARGS__}), COUNT_OF(((struct config_burst[]){__VA_ARGS__}))
-#define SOURCE_SUBJECT (CONFIG_PER_SOURCE | CONFIG_PER_SUBJECT)
-
-struct world {
-	struct config config;
-	struct config_environment environments[2];
-	struct config_burst bursts[4];
-	struct policy *policy;
-	struct counters *counters;
-	int64_t wall;
-};
-
-static char *everybody[] = {TEXT("*"), NULL};
-static char *nobody[] = {NULL};
-
-/* One production environment with these rules, and `unknown`. */
-static struct world *
-world_new(const struct config_burst *bursts, size_t count)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_non_null(w);
-	memcpy(w->bursts, bursts, count * sizeof(*bursts));
-	w->environments[0] = (struct config_environment){.name = TEXT("production"),
-							 .production = true,
-							 .allow = everybody,
-							 .upstream = TEXT("out"),
-							 .subject_prefix = TEXT(""),
-							 .rewrite_to = TEXT(""),
-							 .bursts = w->bursts,
-							 .burst_count = count};
-	w->environments[1] = (struct config_environment){.name = TEXT("unknown"),
-							 .allow = nobody,
-							 .others = CONFIG_OTHERS_HOLD,
-							 .subject_prefix = TEXT(""),
-							 .rewrite_to = TEXT("")};
-	w->config = fixture_config(w->environments, 2);
-	w->policy = fixture_policy(&w->config);
-	w->counters = counters_new();
-	w->wall = 1000;
-	return w;
-}
-
-static void
-world_free(struct world *w)
-{
-	policy_unref(w->policy);
-	counters_free(w->counters);
-	free(w);
-}
-
-/* A message to n different recipients, judged. */
-static struct message *
-world_send(struct world *w, const char *source, uint32_t n, int64_t mono, enum gate_mode mode)
-{
-	struct message *m = fixture_message("production", source, "hello");
-	char to[64];
-	uint32_t i;
-
-	for (i = 0; i < n; i++) {
-		snprintf(to, sizeof(to), "r%u@customer.test", i);
-		fixture_add(m, to);
-	}
-	gate_judge(w->policy, w->counters, m, mono, w->wall, mode);
-	return m;
-}
-
-/* One message of one source; what became of its last recipient. The stream's facts in *stream (may
- * be NULL). */
-static enum verdict_action
-world_last(struct world *w, uint32_t n, int64_t mono, struct verdict_stream *stream)
-{
-	struct message *m = world_send(w, "shop", n, mono, GATE_COUNT);
-	const struct verdict *v = &m->recipients[n - 1].verdict;
-	enum verdict_action action = v->action;
-
-	if (stream != NULL)
-		*stream = v->stream != NULL ? *v->stream : (struct verdict_stream){0};
-	message_free(m);
-	return action;
-}
+#include "tests/unit/burst_fixture.h"
 
 /* ---- exactness */
 
@@ -112,15 +24,6 @@ static const struct exact_row exact_rows[] = {
     {"slices that do not divide the window", 100, 7 * SECOND + 1, 280000, -7},
     {"a window shorter than its slices", 40, 37, 4, 0},
 };
-
-static uint64_t
-random_next(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
 
 struct reference {
 	int64_t at[4000];
@@ -255,31 +158,6 @@ whole_message(void **state)
 	world_free(w);
 }
 
-struct cooled {
-	uint64_t hash;
-	int count;
-};
-
-static void
-note_cooled(void *context, uint64_t hash)
-{
-	struct cooled *cooled = context;
-
-	cooled->hash = hash;
-	cooled->count++;
-}
-
-static int
-world_cool(struct world *w, int64_t mono, uint64_t *hash)
-{
-	struct cooled cooled = {0};
-
-	counters_cool(w->counters, mono, note_cooled, &cooled);
-	if (hash != NULL)
-		*hash = cooled.hash;
-	return cooled.count;
-}
-
 /* Over the limit until 60 s after the first arrival, then 100 s of cooldown. */
 static void
 cooldown(void **state)
@@ -372,9 +250,6 @@ head_and_settle(void **state)
 }
 
 /* ---- several rules */
-
-#define HEAD(n, wait) .head = n, .head_window = 60 * SECOND, .settle = (wait)*SECOND
-#define RULE(text, most) .name = TEXT(text), .limit = most, .window = 60 * SECOND
 
 struct several_row {
 	const char *name;
@@ -686,262 +561,6 @@ duplicates(void **state)
 
 /* ---- peek, restart, reload, cap */
 
-static void
-peek(void **state)
-{
-	struct world *w = world_new(
-	    BURSTS({RULE("volume", 2), HEAD(1, 5), .per = SOURCE_SUBJECT, .cooldown = SECOND}));
-	struct verdict_stream stream;
-	struct message *m;
-	int i;
-
-	(void)state;
-	for (i = 0; i < 5; i++) {
-		m = world_send(w, "shop", 3, 0, GATE_PEEK);
-		assert_int_equal(m->recipients[2].verdict.action, VERDICT_HOLD);
-		message_free(m);
-	}
-	assert_int_equal(counters_key_count(w->counters), 0);
-	assert_int_equal(world_last(w, 1, 0, NULL), VERDICT_PASS);
-	for (i = 0; i < 5; i++) {
-		m = world_send(w, "shop", 1, 0, GATE_PEEK);
-		assert_int_equal(m->recipients[0].verdict.action, VERDICT_WAIT);
-		message_free(m);
-	}
-	assert_int_equal(world_last(w, 1, 0, NULL), VERDICT_WAIT);
-	assert_int_equal(world_last(w, 1, 0, &stream), VERDICT_HOLD);
-	/* Far ahead it would pass; now it is still tripped. */
-	m = world_send(w, "shop", 1, 900 * SECOND, GATE_PEEK);
-	assert_int_equal(m->recipients[0].verdict.action, VERDICT_PASS);
-	message_free(m);
-	assert_int_equal(world_last(w, 1, 1, NULL), VERDICT_HOLD);
-	world_free(w);
-}
-
-static void
-replay(struct world *w, uint32_t n, int64_t mono)
-{
-	struct message *m = fixture_message("production", "shop", "hello");
-	char to[64];
-	uint32_t i;
-
-	for (i = 0; i < n; i++) {
-		snprintf(to, sizeof(to), "r%u@customer.test", i);
-		fixture_add(m, to);
-	}
-	counters_replay(w->counters, w->policy, m, mono);
-	message_free(m);
-}
-
-/* A daemon that saw the arrivals itself and one that counts them again say the same from then on.
- */
-static void
-replay_equals_live(void **state)
-{
-	static const uint32_t limits[] = {7, 32, 33, 60};
-	uint64_t seed = 4711;
-	size_t i;
-	int step;
-
-	(void)state;
-	for (i = 0; i < COUNT_OF(limits); i++) {
-		struct config_burst rules[] = {
-		    {RULE("volume", limits[i]), HEAD(3, 5), .per = SOURCE_SUBJECT,
-		     .cooldown = 30 * SECOND},
-		    {RULE("repeat", 40), .per = CONFIG_PER_RECIPIENT, .cooldown = 30 * SECOND}};
-		struct world *live = world_new(rules, 2), *restarted = world_new(rules, 2);
-		int64_t mono = -100 * SECOND;
-
-		for (step = 0; step < 25; step++) {
-			mono += (int64_t)(random_next(&seed) % (20 * SECOND));
-			if (world_last(live, 1, mono, NULL) == VERDICT_HOLD)
-				break;
-			replay(restarted, 1, mono);
-		}
-		for (step = 0; step < 100; step++) {
-			struct verdict_stream a, b;
-			enum verdict_action wanted;
-
-			mono += (int64_t)(random_next(&seed) % (2 * SECOND));
-			wanted = world_last(live, 1, mono, &a);
-			assert_int_equal(world_last(restarted, 1, mono, &b), wanted);
-			assert_int_equal(a.counted, b.counted);
-			assert_int_equal(a.hash, b.hash);
-		}
-		world_free(live);
-		world_free(restarted);
-	}
-}
-
-static void
-restores_trips(void **state)
-{
-	struct world *w =
-	    world_new(BURSTS({RULE("volume", 5), .per = SOURCE_SUBJECT, .cooldown = 100 * SECOND}));
-	struct verdict_stream stream;
-	struct message *m = world_send(w, "shop", 6, 0, GATE_PEEK);
-	uint64_t hash = m->recipients[0].verdict.stream->hash;
-
-	(void)state;
-	message_free(m);
-	counters_restore_trip(w->counters, w->policy, "production", "recipients", 4711, 77, 0);
-	counters_restore_trip(w->counters, w->policy, "gone", "burst volume", 4712, 77, 0);
-	assert_int_equal(counters_key_count(w->counters), 0);
-	counters_restore_trip(w->counters, w->policy, "production", "burst volume", hash, 77,
-			      -20 * SECOND);
-	replay(w, 1, -20 * SECOND);
-	assert_int_equal(world_last(w, 1, 0, &stream), VERDICT_HOLD);
-	assert_int_equal(stream.tripped_at, 77);
-	assert_int_equal(world_cool(w, 80 * SECOND - 1, NULL), 0);
-	assert_int_equal(world_cool(w, 80 * SECOND, NULL), 1);
-	assert_int_equal(world_last(w, 1, 80 * SECOND, NULL), VERDICT_PASS);
-	world_free(w);
-}
-
-static void
-reload(void **state)
-{
-	struct world *w = world_new(BURSTS({RULE("volume", 5), .per = SOURCE_SUBJECT}));
-	struct verdict_stream stream;
-
-	(void)state;
-	assert_int_equal(world_last(w, 5, 0, NULL), VERDICT_PASS);
-	w->bursts[0].limit = 7; /* as precise as before: goes on counting */
-	assert_int_equal(world_last(w, 2, 1, NULL), VERDICT_PASS);
-	w->bursts[0].limit = 100; /* slices: starts afresh */
-	assert_int_equal(world_last(w, 100, 2, NULL), VERDICT_PASS);
-	assert_int_equal(world_last(w, 1, 3, &stream), VERDICT_HOLD);
-	w->bursts[0].window = 6000 * SECOND; /* other slices, but still tripped */
-	assert_int_equal(world_last(w, 1, 4, &stream), VERDICT_HOLD);
-	assert_int_equal(stream.tripped_at, 1000);
-	world_free(w);
-
-	/* A head that is kept otherwise starts afresh, too. */
-	w = world_new(BURSTS({RULE("volume", 500), HEAD(1, 5), .per = SOURCE_SUBJECT}));
-	assert_int_equal(world_last(w, 2, 0, NULL), VERDICT_WAIT);
-	w->bursts[0].head = 40;
-	assert_int_equal(world_last(w, 40, 1, NULL), VERDICT_PASS);
-	assert_int_equal(world_last(w, 1, 2, NULL), VERDICT_WAIT);
-	w->bursts[0].head = 2;
-	assert_int_equal(world_last(w, 2, 3, NULL), VERDICT_PASS);
-	world_free(w);
-}
-
-static enum verdict_action
-send_from(struct world *w, unsigned number, int64_t mono, uint64_t *hash)
-{
-	char source[32];
-	struct message *m;
-	enum verdict_action action;
-
-	snprintf(source, sizeof(source), "10.0.%u.%u", number >> 8, number & 255);
-	m = world_send(w, source, 1, mono, GATE_COUNT);
-	action = m->recipients[0].verdict.action;
-	*hash = m->recipients[0].verdict.stream != NULL ? m->recipients[0].verdict.stream->hash : 0;
-	message_free(m);
-	return action;
-}
-
-/* Beyond the cap new keys share one, which trips at the limit; what is idle makes place again. */
-static void
-cap(void **state)
-{
-	struct world *w =
-	    world_new(BURSTS({RULE("volume", 3), .per = CONFIG_PER_SOURCE, .cooldown = SECOND}));
-	struct message *m;
-	uint64_t hash, other;
-	unsigned i;
-
-	(void)state;
-	counters_set_cap(w->counters, 100);
-	for (i = 0; i < 103; i++)
-		assert_int_equal(send_from(w, i, 0, &hash), VERDICT_PASS);
-	assert_int_equal(counters_key_count(w->counters), 101);
-	m = world_send(w, "crm", 1, 0, GATE_PEEK);
-	assert_int_equal(m->recipients[0].verdict.action, VERDICT_HOLD);
-	message_free(m);
-	assert_int_equal(send_from(w, 103, 0, &hash), VERDICT_HOLD);
-	assert_int_equal(send_from(w, 104, 0, &other), VERDICT_HOLD);
-	assert_int_equal(hash, other);
-	assert_int_equal(send_from(w, 0, 0, &hash), VERDICT_PASS); /* has its own */
-	for (i = 0; i < 64; i++)
-		counters_cool(w->counters, 100 * SECOND, note_cooled, &(struct cooled){0});
-	assert_int_equal(counters_key_count(w->counters), 1); /* keeps the time of its trip */
-	assert_int_equal(send_from(w, 103, 100 * SECOND, &hash), VERDICT_PASS);
-	assert_int_equal(counters_key_count(w->counters), 2);
-	world_free(w);
-}
-
-/* ---- threads */
-
-enum { THREADS = 8, ROUNDS = 400 };
-
-struct thread {
-	pthread_t id;
-	struct world *world;
-	unsigned number;
-	unsigned passed, held; /* of the shared key */
-};
-
-static void *
-hammer(void *context)
-{
-	struct thread *t = context;
-	char own[16];
-	int i;
-
-	snprintf(own, sizeof(own), "own%u", t->number);
-	for (i = 0; i < ROUNDS; i++) {
-		struct message *m = world_send(t->world, "shop", 1, i, GATE_COUNT);
-
-		if (m->recipients[0].verdict.action == VERDICT_PASS)
-			t->passed++;
-		else
-			t->held++;
-		message_free(m);
-		m = world_send(t->world, own, 2, i, i % 2 == 0 ? GATE_COUNT : GATE_PEEK);
-		if (i % 16 == 0 && m->recipients[0].verdict.stream != NULL)
-			counters_forget(t->world->counters, m->recipients[0].verdict.stream->hash);
-		message_free(m);
-		counters_is_held(t->world->counters, "staging", own);
-	}
-	return NULL;
-}
-
-/* However they race, exactly the limit passes. */
-static void
-threads(void **state)
-{
-	struct world *w = world_new(BURSTS({.name = TEXT("volume"),
-					    .limit = 500,
-					    .window = 600 * SECOND,
-					    .per = SOURCE_SUBJECT,
-					    .cooldown = 3600 * SECOND}));
-	const struct gate_hold hold = {
-	    .scope = GATE_SCOPE_ENVIRONMENT, .name = TEXT("staging"), .reason = TEXT("")};
-	struct thread all[THREADS];
-	unsigned passed = 0, held = 0;
-	int i;
-
-	(void)state;
-	for (i = 0; i < THREADS; i++) {
-		all[i] = (struct thread){.world = w, .number = (unsigned)i};
-		assert_int_equal(pthread_create(&all[i].id, NULL, hammer, &all[i]), 0);
-	}
-	for (i = 0; i < 50; i++) {
-		counters_set_holds(w->counters, &hold, (size_t)i % 2);
-		world_cool(w, i, NULL);
-	}
-	for (i = 0; i < THREADS; i++) {
-		pthread_join(all[i].id, NULL);
-		passed += all[i].passed;
-		held += all[i].held;
-	}
-	assert_int_equal(passed, 500);
-	assert_int_equal(held, THREADS * ROUNDS - 500);
-	world_free(w);
-}
-
 int
 main(void)
 {
@@ -961,12 +580,6 @@ main(void)
 	    cmocka_unit_test(keys),
 	    cmocka_unit_test(rewritten),
 	    cmocka_unit_test(duplicates),
-	    cmocka_unit_test(peek),
-	    cmocka_unit_test(replay_equals_live),
-	    cmocka_unit_test(restores_trips),
-	    cmocka_unit_test(reload),
-	    cmocka_unit_test(cap),
-	    cmocka_unit_test(threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

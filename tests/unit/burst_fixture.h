@@ -1,0 +1,132 @@
+/*
+ * One production environment with given burst rules, and messages through its gate: for the tests
+ * of bursts and of their counters.
+ */
+#ifndef TESTS_UNIT_BURST_FIXTURE_H
+#define TESTS_UNIT_BURST_FIXTURE_H
+
+#include <stdio.h>
+
+#include "tests/unit/filters_fixture.h"
+
+#define BURSTS(...)                                                                                \
+	((struct config_burst[]){__VA_ARGS__}), COUNT_OF(((struct config_burst[]){__VA_ARGS__}))
+#define SOURCE_SUBJECT (CONFIG_PER_SOURCE | CONFIG_PER_SUBJECT)
+
+struct world {
+	struct config config;
+	struct config_environment environments[2];
+	struct config_burst bursts[4];
+	struct policy *policy;
+	struct counters *counters;
+	int64_t wall;
+};
+
+static char *everybody[] = {TEXT("*"), NULL};
+static char *nobody[] = {NULL};
+
+/* One production environment with these rules, and `unknown`. */
+static inline struct world *
+world_new(const struct config_burst *bursts, size_t count)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	memcpy(w->bursts, bursts, count * sizeof(*bursts));
+	w->environments[0] = (struct config_environment){.name = TEXT("production"),
+							 .production = true,
+							 .allow = everybody,
+							 .upstream = TEXT("out"),
+							 .subject_prefix = TEXT(""),
+							 .rewrite_to = TEXT(""),
+							 .bursts = w->bursts,
+							 .burst_count = count};
+	w->environments[1] = (struct config_environment){.name = TEXT("unknown"),
+							 .allow = nobody,
+							 .others = CONFIG_OTHERS_HOLD,
+							 .subject_prefix = TEXT(""),
+							 .rewrite_to = TEXT("")};
+	w->config = fixture_config(w->environments, 2);
+	w->policy = fixture_policy(&w->config);
+	w->counters = counters_new();
+	w->wall = 1000;
+	return w;
+}
+
+static inline void
+world_free(struct world *w)
+{
+	policy_unref(w->policy);
+	counters_free(w->counters);
+	free(w);
+}
+
+/* A message to n different recipients, judged. */
+static inline struct message *
+world_send(struct world *w, const char *source, uint32_t n, int64_t mono, enum gate_mode mode)
+{
+	struct message *m = fixture_message("production", source, "hello");
+	char to[64];
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(to, sizeof(to), "r%u@customer.test", i);
+		fixture_add(m, to);
+	}
+	gate_judge(w->policy, w->counters, m, mono, w->wall, mode);
+	return m;
+}
+
+/* One message of one source; what became of its last recipient. The stream's facts in *stream (may
+ * be NULL). */
+static inline enum verdict_action
+world_last(struct world *w, uint32_t n, int64_t mono, struct verdict_stream *stream)
+{
+	struct message *m = world_send(w, "shop", n, mono, GATE_COUNT);
+	const struct verdict *v = &m->recipients[n - 1].verdict;
+	enum verdict_action action = v->action;
+
+	if (stream != NULL)
+		*stream = v->stream != NULL ? *v->stream : (struct verdict_stream){0};
+	message_free(m);
+	return action;
+}
+
+#define RULE(text, most) .name = TEXT(text), .limit = most, .window = 60 * SECOND
+#define HEAD(n, wait) .head = n, .head_window = 60 * SECOND, .settle = (wait)*SECOND
+
+static inline uint64_t
+random_next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+struct cooled {
+	uint64_t hash;
+	int count;
+};
+
+static inline void
+note_cooled(void *context, uint64_t hash)
+{
+	struct cooled *cooled = context;
+
+	cooled->hash = hash;
+	cooled->count++;
+}
+
+static inline int
+world_cool(struct world *w, int64_t mono, uint64_t *hash)
+{
+	struct cooled cooled = {0};
+
+	counters_cool(w->counters, mono, note_cooled, &cooled);
+	if (hash != NULL)
+		*hash = cooled.hash;
+	return cooled.count;
+}
+
+#endif
