@@ -351,7 +351,9 @@ smtp_transaction_reply(struct smtp_client *c)
 		else
 			smtp_client_end(c, "4.5.0 it refused RSET");
 	} else {
-		/* A word before the final dot: whatever it says, the message was not taken. */
+		/* A word before the final dot: no 2xx can be meant, and a 5xx will not change. */
+		answer_all(c, c->reply.code / 100 == 5 ? c->reply.code : 451, buf_text(&text),
+			   true);
 		smtp_client_end(c, buf_text(&text));
 	}
 	buf_free(&text);
