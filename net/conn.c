@@ -142,8 +142,11 @@ conn_set_nodelay(struct conn *c)
 static void
 conn_end_with(struct conn *c, enum conn_end end, const char *why)
 {
-	/* After a silence the owner may still say goodbye, with conn_finish(). */
-	if (end != CONN_TIMEOUT) {
+	/*
+	 * After a silence, or where the peer has only closed its side, the owner may still send
+	 * what is written and a goodbye, with conn_finish().
+	 */
+	if (end == CONN_ERROR) {
 		c->state = CONN_ENDED;
 		bufferevent_disable(c->bev, EV_READ | EV_WRITE);
 	}

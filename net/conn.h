@@ -18,7 +18,7 @@
 struct conn;
 
 enum conn_end {
-	CONN_EOF,     /* the peer closed */
+	CONN_EOF,     /* the peer closed, or its side of it; conn_finish() sends what is written */
 	CONN_TIMEOUT, /* nothing came for the time limit; conn_finish() can still send a last word
 		       */
 	CONN_ERROR    /* refused, reset, unreachable, not resolved, nothing could be sent in time */

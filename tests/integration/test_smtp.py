@@ -1,9 +1,11 @@
 """The server's side of SMTP: replies, limits, and the exact bytes of a message."""
 
+import socket
+
 import pytest
 
 from rig.client import letter
-from rig.gate import PRODUCTION_CLIENT, production, staging
+from rig.gate import PRODUCTION_CLIENT, QUIET, production, staging
 from rig.wait import wait_for
 
 CONVERSATIONS = [
@@ -129,6 +131,22 @@ def test_pipelining_a_whole_session_in_one_packet(gate, sink):
     assert codes == [250] + one + one + [221]
     sink.wait(4)
     assert sorted(sink.recipients()) == ["c@d.example"] * 2 + ["e@f.example"] * 2
+
+
+def test_client_that_says_no_more_hears_every_reply(gate, sink):
+    """`printf ... | nc`: the client closes its side behind its last command."""
+    running = gate(production(QUIET))
+    message = (b"MAIL FROM:<a@b.example>\r\n" + 50 * b"RCPT TO:<c@x.test>\r\n"
+               + b"DATA\r\nSubject: x\r\n\r\nhello\r\n.\r\n")
+    with socket.create_connection(running.address(), timeout=30,
+                                  source_address=(PRODUCTION_CLIENT, 0)) as client:
+        client.sendall(b"EHLO a.example\r\n" + 20 * message)
+        client.shutdown(socket.SHUT_WR)
+        heard = b""
+        while piece := client.recv(65536):
+            heard += piece
+    assert heard.count(b"queued as") == 20
+    sink.wait(20)
 
 
 def test_bytes_that_come_one_at_a_time(gate, sink):

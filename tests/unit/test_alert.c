@@ -20,6 +20,9 @@
 #include "base/mem.h"
 #include "config/load.h"
 
+/* How long what must come may take on a busy machine: a wait for an event, no measurement. */
+#define PATIENCE (30 * CLOCK_SECOND)
+
 enum { SEEN_MAX = 400 };
 
 /*
@@ -271,9 +274,9 @@ test_who_wants_what(void **state)
 	tell("batch.opened", "one");
 	tell("upstream.down", "two");
 	alert_poke(rig.alert);
-	assert_true(rig_sees("ok", 2, CLOCK_SECOND));
-	assert_true(rig_sees("ok2", 1, CLOCK_SECOND));
-	assert_true(backlog_becomes(0, 0, CLOCK_SECOND));
+	assert_true(rig_sees("ok", 2, PATIENCE));
+	assert_true(rig_sees("ok2", 1, PATIENCE));
+	assert_true(backlog_becomes(0, 0, PATIENCE));
 	assert_int_equal(rig.count, 3);
 	for (size_t i = 0; i < rig.count; i++)
 		if (strcmp(rig.seen[i].channel, "ok2") == 0)
@@ -293,7 +296,7 @@ test_in_order(void **state)
 		tell("batch.opened", text);
 	}
 	alert_poke(rig.alert);
-	assert_true(rig_sees("ok", 12, 2 * CLOCK_SECOND));
+	assert_true(rig_sees("ok", 12, PATIENCE));
 	for (int i = 0; i < 12; i++)
 		assert_int_equal(strtol(rig.seen[i].text, NULL, 10), i);
 	rig_close();
@@ -307,7 +310,7 @@ test_without_poke(void **state)
 	rig_open("ok", "1d");
 	rig_pass(CLOCK_SECOND / 10);
 	tell("batch.opened", "x");
-	assert_true(rig_sees("ok", 1, 3 * CLOCK_SECOND / 2));
+	assert_true(rig_sees("ok", 1, PATIENCE));
 	rig_close();
 }
 
@@ -317,11 +320,11 @@ test_retry(void **state)
 	(void)state;
 	rig_open("once", "1d");
 	tell("batch.opened", "x");
-	assert_true(rig_sees("once", 2, 4 * CLOCK_SECOND));
+	assert_true(rig_sees("once", 2, PATIENCE));
 	assert_int_equal(rig.seen[0].id, rig.seen[1].id);
 	/* 1 s, less a quarter of jitter. */
 	assert_true(rig.seen[1].at - rig.seen[0].at >= 3 * CLOCK_SECOND / 4);
-	assert_true(backlog_becomes(0, 0, CLOCK_SECOND));
+	assert_true(backlog_becomes(0, 0, PATIENCE));
 	rig_close();
 }
 
@@ -344,7 +347,7 @@ test_only_tries_count(void **state)
 	tell("batch.opened", "one");
 	tell("batch.opened", "two");
 	alert_poke(rig.alert);
-	assert_true(backlog_becomes(0, 2, 9 * CLOCK_SECOND));
+	assert_true(backlog_becomes(0, 2, PATIENCE));
 	assert_int_equal(store_view_audit(rig.view, 0, 0, 0, keep_failed, &seen), STORE_OK);
 	for (const char *t = buf_text(&seen); (t = strstr(t, "tries=")) != NULL; t++)
 		rig.count -= strtoul(t + 6, NULL, 10);
@@ -362,10 +365,10 @@ test_failing_channel_is_quiet(void **state)
 	for (int i = 0; i < 30; i++)
 		tell("batch.opened", "x");
 	alert_poke(rig.alert);
-	assert_true(rig_sees("bad", 1, CLOCK_SECOND));
+	assert_true(rig_sees("bad", 1, PATIENCE));
 	rig_pass(CLOCK_SECOND / 2);
 	assert_int_equal(seen_by("bad"), 1);
-	assert_true(backlog_becomes(30, 0, CLOCK_SECOND));
+	assert_true(backlog_becomes(30, 0, PATIENCE));
 	rig_close();
 }
 
@@ -386,7 +389,7 @@ test_dead_channel_delays_nobody(void **state)
 		for (int k = 0; k < 5; k++)
 			tell("upstream.down", "for both");
 		alert_poke(rig.alert);
-		if (!rig_sees("ok", 5, CLOCK_SECOND))
+		if (!rig_sees("ok", 5, 5 * CLOCK_SECOND))
 			fail_msg("%s: only %zu arrived", dead[i], seen_by("ok"));
 		rig_close();
 	}
@@ -411,7 +414,7 @@ test_gives_up(void **state)
 	(void)state;
 	rig_open("bad", "3s"); /* the second try comes after about one */
 	tell("batch.opened", "x");
-	assert_true(backlog_becomes(0, 1, 20 * CLOCK_SECOND));
+	assert_true(backlog_becomes(0, 1, PATIENCE));
 	assert_true(rig.count >= 2);
 	assert_int_equal(store_view_audit(rig.view, 0, 0, 1000, find_failed, &found), STORE_OK);
 	assert_true(found);
@@ -427,13 +430,13 @@ test_reload(void **state)
 	(void)state;
 	rig_open("bad", "1d");
 	tell("batch.opened", "old");
-	assert_true(rig_sees("bad", 1, CLOCK_SECOND));
+	assert_true(rig_sees("bad", 1, PATIENCE));
 	alert_set_config(rig.alert, c);
 	config_unref(c);
 	tell("batch.opened", "new");
-	assert_true(rig_sees("ok", 1, 2 * CLOCK_SECOND));
+	assert_true(rig_sees("ok", 1, PATIENCE));
 	assert_string_equal(rig.seen[rig.count - 1].text, "new");
-	assert_true(backlog_becomes(0, 1, 4 * CLOCK_SECOND));
+	assert_true(backlog_becomes(0, 1, PATIENCE));
 	assert_int_equal(seen_by("bad"), 1);
 	rig_close();
 }
@@ -452,7 +455,7 @@ test_no_channels(void **state)
 	alert_set_config(rig.alert, c);
 	config_unref(c);
 	tell("batch.opened", "after");
-	assert_true(rig_sees("ok", 1, 2 * CLOCK_SECOND));
+	assert_true(rig_sees("ok", 1, PATIENCE));
 	assert_string_equal(rig.seen[0].text, "after");
 	assert_int_equal(rig.count, 1);
 	rig_close();
@@ -467,8 +470,8 @@ test_stop_in_flight(void **state)
 	rig_open("hang hang2", "1d");
 	tell("batch.opened", "x");
 	alert_poke(rig.alert);
-	assert_true(rig_sees("hang", 1, CLOCK_SECOND));
-	assert_true(rig_sees("hang2", 1, CLOCK_SECOND));
+	assert_true(rig_sees("hang", 1, PATIENCE));
+	assert_true(rig_sees("hang2", 1, PATIENCE));
 	backlog(&pending, &failed);
 	assert_int_equal(pending, 2);
 	assert_int_equal(rig.cancelled, 0);
