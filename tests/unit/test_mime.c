@@ -8,12 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "mail/html.h"
 #include "mail/mime.h"
+
+/* Work that grows with the square of these sizes would never end: SIGALRM ends the program. */
+enum { HANG_SECONDS = 300 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -295,10 +298,10 @@ test_map_sizes(void **state)
 	for (i = 0; i < COUNT(rows); i++) {
 		struct arena arena = {0};
 		struct buf in = {0};
-		clock_t start = clock();
 		char *out;
 
 		print_message("  %s\n", rows[i].name);
+		alarm(HANG_SECONDS);
 		for (n = 0; n < rows[i].times; n++)
 			buf_add_text(&in, rows[i].unit);
 		out = mime_map_addresses(in.data, map_policy, NULL, &arena);
@@ -306,7 +309,6 @@ test_map_sizes(void **state)
 		if (out != NULL)
 			assert_memory_equal(out, rows[i].start,
 					    strlen(rows[i].start) + (rows[i].start[0] == '\0'));
-		assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
 		buf_free(&in);
 		arena_free(&arena);
 	}
@@ -387,15 +389,14 @@ test_text_sizes(void **state)
 	(void)state;
 	for (i = 0; i < COUNT(rows); i++) {
 		struct buf in = {0}, out = {0};
-		clock_t start = clock();
 
 		print_message("  %s\n", rows[i].name);
+		alarm(HANG_SECONDS);
 		buf_add_text(&in, rows[i].start);
 		for (n = 0; n < rows[i].times; n++)
 			buf_add_text(&in, rows[i].unit);
 		mime_message_text(in.data, in.len, 1000, &out);
 		assert_int_equal(out.len, 0);
-		assert_true(clock() - start < 5 * CLOCKS_PER_SEC); /* of CPU: others run too */
 		buf_free(&in);
 		buf_free(&out);
 	}
