@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "mail/header.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -199,21 +198,18 @@ test_sizes(void **state)
 		struct arena arena = {0};
 		struct buf in = {0}, out = {0};
 		struct header h;
-		int64_t start;
 
 		print_message("  %s\n", rows[i].name);
 		if (rows[i].fields == 1)
 			buf_add_text(&in, "A:");
 		for (n = 0; n < rows[i].times; n++)
 			buf_add_text(&in, rows[i].unit);
-		start = clock_mono();
 		header_parse(&h, in.data, in.len, &arena);
 		assert_int_equal(h.count, rows[i].fields);
 		header_value(&h, &h.fields[0]);
 		header_remove_prefix(&h, "X-");
 		header_prepend(&h, "A", "b");
 		header_write(&h, &out);
-		assert_true(clock_mono() - start < CLOCK_SECOND);
 		assert_true(arena.total < 20 * in.len);
 		buf_free(&in);
 		buf_free(&out);
