@@ -40,6 +40,7 @@ void health_connected(struct health *h, int n);
 /* Main thread. */
 int64_t health_since(const struct health *h);
 const char *health_why(const struct health *h);
+/* Any thread. */
 uint32_t health_connections(const struct health *h);
 /*
  * A new configuration: what is down is asked again soon. Its address may have changed, or it was

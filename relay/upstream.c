@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "relay/health.h"
 #include "relay/smtp_client.h"
 
 enum { WAITING_MAX = 500 };
+
+#define FULL_WAIT (5 * CLOCK_SECOND)
 
 size_t
 upstream_share(uint32_t all, size_t loop_index, size_t loop_count)
@@ -68,6 +71,8 @@ upstream_refresh(struct upstream *u)
 		upstream_hand_back(u, "its upstream is no longer configured");
 }
 
+static void upstream_look_again(void *context);
+
 static struct upstream *
 upstream_get(struct relay_loop *rl, const char *name)
 {
@@ -81,6 +86,7 @@ upstream_get(struct relay_loop *rl, const char *name)
 		u->rl = rl;
 		u->name = mem_strdup(name);
 		u->health = health_find(rl->relay->health, name);
+		u->again = loop_timer_new(rl->loop, upstream_look_again, u);
 		TAILQ_INIT(&u->waiting);
 		LIST_INSERT_HEAD(&rl->upstreams, u, next);
 	}
@@ -93,7 +99,8 @@ upstream_has_room(struct relay_loop *rl, const char *name)
 {
 	struct upstream *u = upstream_get(rl, name);
 
-	return u->max_clients > 0 && u->waiting_count < WAITING_MAX && health_is_up(u->health);
+	return u->max_clients > 0 && u->waiting_count < WAITING_MAX && health_is_up(u->health) &&
+	       (u->clients > 0 || clock_mono() >= u->full_until);
 }
 
 static void
@@ -115,12 +122,39 @@ upstream_open(struct upstream *u, bool probe)
 	u->connecting++;
 }
 
-/* One connection more where somebody waits for whom none is on its way. */
+/* It has just refused one connection more than it allows. */
+static bool
+upstream_is_full(const struct upstream *u)
+{
+	return clock_mono() < u->full_until;
+}
+
+/* A connection for each that waits and for whom none is on its way. */
 static void
 upstream_open_needed(struct upstream *u)
 {
-	if (u->config != NULL && u->waiting_count > u->connecting && u->clients < u->max_clients)
+	while (u->config != NULL && !upstream_is_full(u) && u->waiting_count > u->connecting &&
+	       u->clients < u->max_clients)
 		upstream_open(u, false);
+}
+
+/* While connections stand, here or on another loop, it is full rather than down: a while later. */
+static void
+upstream_set_full(struct upstream *u, const char *why)
+{
+	log_warn("- upstream.connect-failed name=%s why=%s", u->name, log_safe(why));
+	u->full_until = clock_mono() + FULL_WAIT;
+	loop_timer_set(u->again, FULL_WAIT);
+}
+
+static void
+upstream_look_again(void *context)
+{
+	struct upstream *u = context;
+
+	u->full_until = 0;
+	if (!u->rl->stopping)
+		upstream_open_needed(u);
 }
 
 void
@@ -190,10 +224,8 @@ upstream_lost(struct smtp_client *c, bool opened, const char *why)
 		health_connected(u->health, -1);
 	} else {
 		u->connecting--;
-		/* Others stand: this one was too many, or unlucky. */
-		if (u->clients > u->connecting && !smtp_client_is_probe(c)) {
-			log_warn("- upstream.connect-failed name=%s why=%s", u->name,
-				 log_safe(why));
+		if (health_connections(u->health) > 0 && !smtp_client_is_probe(c)) {
+			upstream_set_full(u, why);
 		} else {
 			health_report_down(u->health, smtp_client_is_probe(c), why);
 			upstream_hand_back(u, why);
@@ -202,7 +234,7 @@ upstream_lost(struct smtp_client *c, bool opened, const char *why)
 	if (opened && !u->rl->stopping)
 		upstream_open_needed(u);
 	/* A reload left this loop no connection: nobody else would come for those that wait. */
-	if (u->clients == 0)
+	if (u->clients == 0 && !upstream_is_full(u))
 		upstream_hand_back(u, "no connection is left to its upstream");
 	relay_check_quiet(u->rl);
 }
@@ -276,6 +308,7 @@ upstream_free_all(struct relay_loop *rl)
 		while ((d = upstream_take_waiting(u)) != NULL)
 			delivery_done(d, false, "shutting down");
 		LIST_REMOVE(u, next);
+		loop_timer_free(u->again);
 		policy_unref(u->policy);
 		free(u->name);
 		free(u);

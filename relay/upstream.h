@@ -29,6 +29,8 @@ struct upstream {
 	LIST_HEAD(, smtp_client) idle;
 	LIST_HEAD(, smtp_client) busy; /* connecting ones too */
 	size_t clients, connecting, max_clients;
+	int64_t full_until; /* monotonic: no more connections before that */
+	struct loop_timer *again;
 };
 
 /* True if a delivery for it can be taken straight from memory now. */

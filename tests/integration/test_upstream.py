@@ -2,7 +2,7 @@
 
 import pytest
 
-from rig.client import letter
+from rig.client import Blast, letter
 from rig.gate import PRODUCTION_CLIENT, listener, production, upstream
 from rig.sink import CUT, HANG
 from rig.wait import stays_true, wait_for
@@ -235,3 +235,35 @@ def test_message_larger_than_the_upstream_allows_is_failed(gate, sink):
                               PRODUCTION_CLIENT)
     wait_for("a decision", lambda: running.deliveries(message=message_id)[0]["state"]
              in ("failed", "sent"))
+
+
+def test_upstream_that_allows_few_connections_is_not_hammered(gate, sink):
+    """With four open it answers 421: the open ones carry the mail, and new ones are tried seldom."""
+    refused = []
+
+    def four(now, argument, session):
+        if now == "connect" and len(sink.open) > 4:
+            refused.append(session.number)
+            return "421 4.7.0 too many connections"
+        return None
+
+    sink.rule = four
+    running = gate(production(), upstream_keys="connections = 20")
+    blast = Blast(running.address(), 400, PRODUCTION_CLIENT, connections=20)
+    blast.run()
+    running.wait_count("production", "sent", 400)
+    assert len(refused) <= 40
+    assert "upstream.down" not in running.text()
+    assert "new=suspect" not in running.text()
+
+
+def test_all_connections_cut_at_once_come_back(gate, sink):
+    """As many as wait for one are opened again, and nothing is lost."""
+    running = gate(production(), upstream_keys="connections = 10")
+    blast = Blast(running.address(), 300, PRODUCTION_CLIENT, connections=10)
+    blast.start()
+    sink.wait(50)
+    sink.cut()
+    blast.join()
+    running.wait_count("production", "sent", 300)
+    assert set(sink.recipients()) == {blast.recipient(n) for n in range(300)}
