@@ -432,8 +432,11 @@ talk_drained(void *context)
 {
 	(void)context;
 	talk.early += conn_pending(talk.conn) > 0;
-	if (talk.inputs > 1 && conn_pending(talk.conn) == 0)
-		shutdown(talk.peer, SHUT_RD);
+	if (talk.inputs > 1 && conn_pending(talk.conn) == 0) {
+		/* All is the kernel's now, which still delivers it. */
+		conn_free(talk.conn);
+		talk.conn = NULL;
+	}
 }
 
 static void
