@@ -18,6 +18,19 @@ enum config_others {
 	CONFIG_OTHERS_HOLD
 };
 enum config_bare_newline { CONFIG_BARE_NORMALIZE, CONFIG_BARE_REJECT };
+enum config_listener_tls {
+	CONFIG_TLS_OFF,
+	CONFIG_TLS_STARTTLS,
+	CONFIG_TLS_REQUIRED,
+	CONFIG_TLS_IMPLICIT
+};
+enum config_upstream_tls {
+	CONFIG_UPSTREAM_TLS_OFF,
+	CONFIG_UPSTREAM_TLS_OPPORTUNISTIC, /* used where offered, whatever certificate it shows */
+	CONFIG_UPSTREAM_TLS_REQUIRED,      /* STARTTLS, chain and name verified */
+	CONFIG_UPSTREAM_TLS_IMPLICIT       /* from the first byte, chain and name verified */
+};
+enum config_auth { CONFIG_AUTH_OFF, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED };
 enum config_log { CONFIG_LOG_STDERR, CONFIG_LOG_SYSLOG };
 enum config_alert_type { CONFIG_ALERT_WEBHOOK, CONFIG_ALERT_SLACK, CONFIG_ALERT_EXEC };
 enum config_burst_action { CONFIG_BURST_HOLD, CONFIG_BURST_ALERT };
@@ -41,6 +54,14 @@ struct config_listener {
 	uint32_t max_connections;
 	int64_t idle_timeout; /* microseconds */
 	enum config_bare_newline bare_newline;
+	enum config_listener_tls tls;
+	/* PEM files; key is certificate where the file does not say; client_ca "" = none */
+	char *certificate, *key, *client_ca;
+	enum config_auth auth;
+	uint32_t max_client_connections; /* of one client address, or one IPv6 /64 */
+	uint32_t max_client_errors;      /* bad commands and failed logins of one client ... */
+	int64_t client_errors_window;    /* ... in so long; then it is answered 421 */
+	int line;                        /* of the section in the file, 0 = built in */
 };
 
 struct config_upstream {
@@ -51,6 +72,10 @@ struct config_upstream {
 	int64_t retry_for;
 	int64_t timeout; /* of one reply; the wait after the final dot is twice that (RFC
 			    5321 4.5.3.2) */
+	enum config_upstream_tls tls;
+	char *ca; /* PEM file of who may have signed its certificate; "" = the system's */
+	char *user, *password; /* AUTH; "" = none */
+	int line;              /* of the section in the file */
 };
 
 struct config_match { /* NULL list = the key is absent */
@@ -98,6 +123,9 @@ struct config_alert {
 struct config {
 	char *path; /* "" = built-in defaults */
 	char *hostname, *store, *control;
+	char *users; /* path of the users file, "" = none; see config/users.h */
+	char *user;  /* whom the process becomes after it has bound and read its keys, "" = nobody
+			else */
 	enum config_log log;
 	uint32_t loops; /* 0 = one per core, at most 8 */
 	int64_t keep_dropped, keep_discarded, keep_sent;

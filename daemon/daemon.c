@@ -98,11 +98,16 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .alert_poke = dep_alert_poke,
 				    .started_at = d->started_at};
 
-	if (!daemon_open_store(d, error))
+	int *sockets = sockets_open(c, error);
+
+	if (sockets == NULL)
 		return false;
-	d->relay = relay_new(d->loop, d->policy, d->store, d->counters, error);
-	if (d->relay == NULL)
+	if (!daemon_open_store(d, error)) {
+		free(sockets);
 		return false;
+	}
+	d->relay = relay_new(d->loop, d->policy, sockets, d->store, d->counters);
+	free(sockets);
 	deps.store = d->store;
 	deps.view = d->view;
 	d->control = control_new(&deps, c->control, error);

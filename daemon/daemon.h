@@ -47,6 +47,12 @@ bool daemon_recover(struct daemon *d, struct buf *error);
 struct chores *chores_new(struct daemon *d);
 void chores_free(struct chores *c);
 
+/*
+ * sockets.c: one listening socket for each listener of the configuration, in its order; for free().
+ * NULL and the reasons, one a line, in `error`.
+ */
+int *sockets_open(const struct config *c, struct buf *error);
+
 /* notify.c: sd_notify(3)'s protocol: "READY=1". Does nothing where nobody listens. */
 void notify_manager(const char *state);
 

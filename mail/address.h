@@ -18,8 +18,8 @@ enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_DOMAIN_MAX = 255, ADDRESS_PATH_MAX = 256 
 
 struct address {
 	/*
-	 * local@domain as it was written, without <> and source route, always ASCII:
-	 * address_parse() puts A-labels for U-labels. "" = null path.
+	 * local@domain as it was written, without <> and source route. Beyond ASCII only where
+	 * `utf8` says so; address_parse() puts A-labels for U-labels. "" = null path.
 	 */
 	char *text;
 	char *local; /* as written; a quoted local part without its quotes and backslashes */
@@ -28,16 +28,19 @@ struct address {
 	 * for a null path and for a bare postmaster.
 	 */
 	char *domain;
+	bool utf8; /* `text` has UTF-8 beyond ASCII (RFC 6531): it needs SMTPUTF8 to travel */
 };
 
 /*
  * Reads a path at *text: `<` [source route `:`] mailbox `>`, or `<>` where allow_null. Also accepts
  * a bare `postmaster` in `<>` for RCPT (RFC 5321 4.5.1) where allow_postmaster. A source route is
- * read and ignored (RFC 5321 appendix C). Refuses: control characters, bytes beyond ASCII (no
- * SMTPUTF8 yet), a missing or malformed domain, text outside the grammar, parts that are too long;
- * takes dots anywhere in the local part and underscores in the domain, which are in use. Moves
- * *text behind the `>`. NULL, or a static reason in plain English that follows "the address" ("has
- * no domain") with all fields of `out` NULL. Memory comes from `arena`.
+ * read and ignored (RFC 5321 appendix C). Takes UTF-8 in the local part and U-labels in the domain
+ * (RFC 6531 3.3) and says so in `utf8`; whether the client may use them is the caller's matter.
+ * Refuses: control characters (C1 too), what is no UTF-8, a missing or malformed domain, text
+ * outside the grammar, parts that are too long; takes dots anywhere in the local part and
+ * underscores in the domain, which are in use. Moves *text behind the `>`. NULL, or a static reason
+ * in plain English that follows "the address" ("has no domain") with all fields of `out` NULL.
+ * Memory comes from `arena`.
  */
 const char *address_parse_path(const char **text, bool allow_null, bool allow_postmaster,
 			       struct arena *arena, struct address *out);

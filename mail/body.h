@@ -33,6 +33,7 @@ struct body_in {
 	enum body_state state; /* starts as BODY_LINE_START = 0 */
 	bool bare_newline;     /* saw a bare CR or LF */
 	bool nul;              /* saw a NUL */
+	bool eightbit;         /* saw a byte beyond ASCII */
 	uint64_t bytes;        /* content bytes handed out so far */
 };
 
@@ -44,6 +45,15 @@ typedef void body_sink(void *context, const char *data, size_t len);
  * gets slices of `data` wherever no byte had to change.
  */
 size_t body_feed(struct body_in *in, const char *data, size_t len, body_sink *sink, void *context);
+
+/*
+ * The same for the octets of BDAT (RFC 3030): dots mean nothing, nothing in it ends it, line ends
+ * are treated alike. All of `len` is used. A CR at the end of a chunk is held back until the next
+ * one, or until body_end_chunks() says that there is none: then it was a bare one.
+ */
+void body_feed_chunk(struct body_in *in, const char *data, size_t len, body_sink *sink,
+		     void *context);
+void body_end_chunks(struct body_in *in, body_sink *sink, void *context);
 
 /* Out; starts as all zero. Content must have CRLF line ends only (what we stored). */
 struct body_out {

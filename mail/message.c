@@ -21,7 +21,7 @@ message_new(void)
 	chunks_init(&m->body);
 	m->subject = m->subject_key = m->campaign = m->header_from = "";
 	m->sender.text = m->sender.local = m->sender.domain = arena_strdup(&m->arena, "");
-	m->edit.subject_prefix = "";
+	m->edit.subject_prefix = m->tls = m->envid = "";
 	return m;
 }
 
@@ -50,8 +50,10 @@ message_count_memory(struct message *m)
 static struct address
 address_copy(struct arena *arena, const struct address *a)
 {
-	return (struct address){arena_strdup(arena, a->text), arena_strdup(arena, a->local),
-				arena_strdup(arena, a->domain)};
+	return (struct address){.text = arena_strdup(arena, a->text),
+				.local = arena_strdup(arena, a->local),
+				.domain = arena_strdup(arena, a->domain),
+				.utf8 = a->utf8};
 }
 
 struct recipient *
@@ -65,7 +67,7 @@ message_add_recipient(struct message *m, const struct address *address)
 		    mem_resize_array(m->recipients, m->recipient_cap, sizeof(*m->recipients));
 	}
 	r = &m->recipients[m->recipient_count++];
-	*r = (struct recipient){.address = address_copy(&m->arena, address)};
+	*r = (struct recipient){.address = address_copy(&m->arena, address), .orcpt = ""};
 	r->final = r->address.text;
 	return r;
 }

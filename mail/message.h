@@ -14,11 +14,14 @@
 #include "base/buf.h"
 #include "mail/address.h"
 #include "mail/chunks.h"
+#include "mail/notify.h"
 #include "mail/verdict.h"
 
 struct recipient {
 	struct address address; /* as the client gave it */
 	const char *final;      /* where it may go: address.text, or what `rewrite` made of it */
+	unsigned notify;        /* enum dsn_notify; 0 = not said */
+	const char *orcpt;      /* "" if none */
 	struct verdict verdict;
 };
 
@@ -40,9 +43,14 @@ struct message {
 	const char *source;      /* who sends: its address, and a login once there is AUTH */
 	const char *client;      /* IP address, text */
 	const char *helo;
-	const char *protocol; /* "ESMTP", "SMTP"; for Received (RFC 3848) */
+	const char *protocol; /* "ESMTPSA", "UTF8SMTP"; for Received (RFC 3848, RFC 6531 4.3) */
+	const char *tls;      /* "TLSv1.3 with cipher ...", for Received; "" if none */
 	struct address sender;
-	bool eightbit; /* BODY=8BITMIME */
+	bool eightbit; /* its content has bytes beyond ASCII */
+	bool smtputf8; /* MAIL SMTPUTF8 */
+	enum dsn_ret ret;
+	const char *envid; /* xtext; "" if none */
+	bool report;       /* our own notification: no notification is ever sent about it */
 	struct recipient *recipients;
 	size_t recipient_count, recipient_cap;
 	size_t counted; /* what message_count_memory() added to the gauge */
@@ -99,5 +107,15 @@ void message_apply(struct message *m);
 
 /* How many `Received` fields it has (RFC 5321 6.3). */
 size_t message_count_received(const struct message *m);
+/*
+ * True if this very gate has sent it before: an X-Mailfuse-Id, or a Received that we wrote, with an
+ * id of this store (base/id.h). To be asked before message_apply().
+ */
+bool message_was_here(const struct message *m);
+/*
+ * True if it cannot travel without SMTPUTF8 (RFC 6531): the client said so, and its sender or its
+ * header section is beyond ASCII. A recipient beyond ASCII is a matter of its own. O(header).
+ */
+bool message_needs_smtputf8(const struct message *m);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * A stream connection on a loop: bytes in through a callback, bytes out through a bounded queue,
- * one time limit, one end. A client's and an upstream's connection are the same thing; TLS will
- * live in here. Everything on the loop's thread.
+ * one time limit, one end. A client's and an upstream's connection are the same thing; TLS lives
+ * in here. Everything on the loop's thread.
  *
  * The owner is told of its end exactly once, by closed(), or not at all when it calls conn_free().
  * conn_free() may be called from within any callback; the memory goes after the callback's return.
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "net/loop.h"
+#include "net/tls.h"
 
 struct conn;
 
@@ -27,6 +28,9 @@ enum conn_end {
 struct conn_owner {
 	/* An outgoing connection stands. May be NULL for an accepted one. */
 	void (*connected)(void *owner);
+	/* The handshake that conn_start_tls() began is done. May be NULL where that is never
+	 * called. */
+	void (*secured)(void *owner);
 	/*
 	 * Bytes came; returns how many it used. Called again while it uses some and some are left.
 	 * With 0 it waits: for more bytes, or, after conn_pause(), for conn_resume().
@@ -60,6 +64,29 @@ void conn_write(struct conn *c, const void *data, size_t len);
 /* Writes without a copy; release(arg) is called once when the bytes are no longer needed. */
 void conn_write_ref(struct conn *c, const void *data, size_t len, void (*release)(void *arg),
 		    void *arg);
+/*
+ * TLS from here on, as the server of an accepted connection or the client of one that was made:
+ * first what is written goes out in clear, then the handshake, then secured(); input() gets nothing
+ * in between. What the peer sent in clear behind the bytes that the owner uses in the call of
+ * input() under way is thrown away unseen if we are the server (RFC 3207 4.2: commands before the
+ * handshake must not count), and ends the connection if we are the client. `host` is the name for
+ * SNI and the check of the certificate; NULL for a server. Fails into closed(CONN_ERROR, "TLS:
+ * why"), also when the handshake takes longer than `limit` microseconds in all. Takes its own
+ * reference to `t`. To be called at most once a connection.
+ */
+void conn_start_tls(struct conn *c, struct tls *t, const char *host, int64_t limit);
+/* NULL before secured(). Good as long as the connection. */
+struct conn_security {
+	const char *version; /* "TLSv1.3" */
+	const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
+	/*
+	 * The name in a verified client certificate: the first dNSName, else rfc822Name, of its
+	 * alternative names, else its common name; "" if it showed none or it is not printable
+	 * ASCII.
+	 */
+	const char *peer_name;
+};
+const struct conn_security *conn_security(const struct conn *c);
 /* Bytes that wait to be sent. */
 size_t conn_pending(const struct conn *c);
 /* Sends what is written, then ends; no callback comes any more. Bounded by `limit` microseconds. */

@@ -82,6 +82,7 @@ listener_retry(void *context)
 	evconnlistener_enable(l->event);
 }
 
+/* The reason goes into `error`. */
 static int
 listener_bind(const char *host, uint16_t port, struct buf *error)
 {
@@ -124,21 +125,25 @@ listener_name_address(struct listener *l, int fd)
 			 ss.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, service);
 }
 
-struct listener *
-listener_new(const char *name, const char *host, uint16_t port, struct loop **loops,
-	     size_t loop_count, listener_start *start, void *context, struct buf *error)
+int
+listener_open(const char *name, const char *host, uint16_t port, struct buf *error)
 {
 	struct buf why = {0};
-	struct listener *l;
 	int fd = listener_bind(host, port, &why);
 
-	if (fd < 0) {
+	if (fd < 0)
 		buf_printf(error, "listener \"%s\" cannot listen on %s port %u: %s", name, host,
 			   port, buf_text(&why));
-		buf_free(&why);
-		return NULL;
-	}
-	l = mem_zalloc(sizeof(*l));
+	buf_free(&why);
+	return fd;
+}
+
+struct listener *
+listener_new(const char *name, int fd, struct loop **loops, size_t loop_count,
+	     listener_start *start, void *context)
+{
+	struct listener *l = mem_zalloc(sizeof(*l));
+
 	l->name = mem_strdup(name);
 	l->loops = loops;
 	l->loop_count = loop_count;

@@ -17,12 +17,16 @@ struct listener;
 typedef void listener_start(void *context, size_t loop_index, int fd, const char *client);
 
 /*
- * Binds and listens; accepts nothing before listener_resume(). `loops` must outlive the listener.
- * NULL and a reason with the next step in `error`. Main thread, before the loops run.
+ * Binds and listens: a socket for listener_new(), or -1 and a reason with the next step in `error`.
+ * Apart from it, because a port below 1024 is bound before the process gives up its rights.
  */
-struct listener *listener_new(const char *name, const char *host, uint16_t port,
-			      struct loop **loops, size_t loop_count, listener_start *start,
-			      void *context, struct buf *error);
+int listener_open(const char *name, const char *host, uint16_t port, struct buf *error);
+/*
+ * Takes over a listening socket, of listener_open() or of the service manager; accepts nothing
+ * before listener_resume(). `loops` must outlive the listener. Main thread, before the loops run.
+ */
+struct listener *listener_new(const char *name, int fd, struct loop **loops, size_t loop_count,
+			      listener_start *start, void *context);
 /* "127.0.0.1:2525", with the port that was bound. */
 const char *listener_address(const struct listener *l);
 /* On loop 0, or before the loops run. */

@@ -53,10 +53,9 @@ relay_make_loops(struct relay *r, uint32_t wanted)
 	}
 }
 
-static bool
-relay_bind(struct relay *r, const struct config *c, struct buf *error)
+static void
+relay_listen(struct relay *r, const struct config *c, const int *sockets)
 {
-	bool ok = true;
 	size_t i;
 
 	r->listeners = mem_zalloc(c->listener_count * sizeof(*r->listeners));
@@ -66,22 +65,16 @@ relay_bind(struct relay *r, const struct config *c, struct buf *error)
 
 		l->relay = r;
 		l->name = mem_strdup(c->listeners[i].name);
-		l->listener = listener_new(l->name, c->listeners[i].host, c->listeners[i].port,
-					   r->loop_list, r->loop_count, session_start, l, error);
-		if (l->listener == NULL) {
-			buf_add_char(error, '\n');
-			ok = false;
-			continue;
-		}
+		l->listener = listener_new(l->name, sockets[i], r->loop_list, r->loop_count,
+					   session_start, l);
 		log_info("- listener.bound name=%s address=%s", l->name,
 			 listener_address(l->listener));
 	}
-	return ok;
 }
 
 struct relay *
-relay_new(struct loop *main, struct policy *policy, struct store *store, struct counters *counters,
-	  struct buf *error)
+relay_new(struct loop *main, struct policy *policy, const int *sockets, struct store *store,
+	  struct counters *counters)
 {
 	struct relay *r = mem_zalloc(sizeof(*r));
 
@@ -92,10 +85,7 @@ relay_new(struct loop *main, struct policy *policy, struct store *store, struct 
 	r->health = health_table_new(r);
 	r->retry = retry_new(r);
 	relay_make_loops(r, policy_config(policy)->loops);
-	if (!relay_bind(r, policy_config(policy), error)) {
-		relay_free(r);
-		return NULL;
-	}
+	relay_listen(r, policy_config(policy), sockets);
 	return r;
 }
 

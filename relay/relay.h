@@ -21,10 +21,12 @@
 
 struct relay;
 
-/* Makes the loops and binds the listeners; nothing runs. NULL and the reasons in `error`. Main
- * thread. */
-struct relay *relay_new(struct loop *main, struct policy *policy, struct store *store,
-			struct counters *counters, struct buf *error);
+/*
+ * Makes the loops and takes over the listening sockets, one for each listener of the configuration,
+ * in its order; nothing runs. Main thread.
+ */
+struct relay *relay_new(struct loop *main, struct policy *policy, const int *sockets,
+			struct store *store, struct counters *counters);
 /* Starts the threads and accepts connections. */
 void relay_start(struct relay *r);
 /* A reload: sessions see it at their next message. Main thread. */

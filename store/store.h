@@ -17,7 +17,8 @@
  *   queued, taken -> held                               STORE_RESULTS under a panic
  *   held       -> queued (released)                     STORE_DECIDE release
  *   held       -> discarded   discarded -> held         STORE_DECIDE discard, restore
- *   dropped, discarded, sent, failed -> (gone)          STORE_PURGE, after its keep_ time
+ *   dropped, discarded, sent, failed -> (gone)          STORE_PURGE, after its keep_ time; never
+ *                                                       while its sender waits to be told
  *
  * "Taken": queued with due_at NULL, in a relay loop's memory. At start everything taken becomes
  * due.
@@ -98,6 +99,8 @@ enum store_op {
 	STORE_FACT,    /* audit row and alert row of something that happened */
 	STORE_ALERTS,  /* alert outbox: fan out, take, report */
 	STORE_PURGE,   /* retention, a bounded step */
+	STORE_NOTICES, /* whom nobody has told yet that mail failed, or was relayed */
+	STORE_TOLD,    /* they need not be told after all */
 	/* reader */
 	STORE_LOAD, /* header and envelope of a message, and its first chunk */
 	STORE_LOAD_CHUNK
@@ -110,6 +113,25 @@ struct store_delivery_result {
 	int64_t due_at;         /* wall clock */
 	bool tried;             /* counts as a try; false when it was only handed back */
 	const char *reply;      /* what the upstream said, one line; "" if nothing */
+	/* STORE_SENT: the upstream does not do DSN; the sender is told if NOTIFY=SUCCESS */
+	bool relayed;
+	const char *remote_mta; /* the upstream's host, "" if it was never reached; may be NULL */
+};
+
+/* What the sender of one message has to be told; out of STORE_NOTICES. */
+struct store_notice_delivery {
+	uint32_t number;
+	bool failed; /* else relayed */
+	char *recipient, *final, *orcpt, *reply, *remote_mta;
+	int64_t at; /* when that was */
+};
+struct store_notice {
+	uint64_t id; /* of the message */
+	int64_t accepted_at;
+	char *environment, *source, *sender, *envid;
+	struct buf header; /* as stored; at most 64 KiB of it */
+	struct store_notice_delivery *deliveries;
+	size_t count;
 };
 
 struct store_due_delivery {
@@ -197,7 +219,23 @@ struct store_job {
 			/* false: deliveries that pass are left to be claimed; true: the caller has
 			 * taken them */
 			bool taken;
+			/* A notification: these deliveries of message `told_id` have been told by
+			 * it; 0 = none. In the same transaction. */
+			uint64_t told_id;
+			const uint32_t *told;
+			size_t told_count;
 		} add;
+		struct {
+			uint32_t limit;               /* messages */
+			struct store_notice *notices; /* out; store_notices_free() */
+			size_t notice_count;
+		} notices;
+		struct { /* TOLD */
+			uint64_t id;
+			const uint32_t *numbers;
+			size_t count;
+			const char *why; /* for the log and `mailfuse message` */
+		} told;
 		struct {
 			struct store_delivery_result *results; /* owned by the caller */
 			size_t count;
@@ -284,6 +322,13 @@ struct store_job {
 };
 
 /*
+ * When a sender has to be told (RFC 3461, RFC 3464), decided when the delivery ends: it failed, by
+ * STORE_RESULTS or STORE_EXPIRE, and NOTIFY is not set or has FAILURE; or it was sent with
+ * `relayed` and NOTIFY has SUCCESS. Never if the sender is the null path or the message is a report
+ * itself (message.report).
+ */
+
+/*
  * Opens, migrates, recovers (what was taken becomes due; half-received bodies go), starts the two
  * threads, calls id_init(). NULL and a plain reason with the next step in `error` otherwise. Main
  * thread.
@@ -307,6 +352,7 @@ void store_set_limits(struct store *s, uint64_t size_limit, uint64_t min_free_sp
 const char *store_library_version(void);
 
 void store_due_free(struct store_due *due, size_t count);
+void store_notices_free(struct store_notice *notices, size_t count);
 void store_alerts_free(struct store_alert *alerts, size_t count);
 
 /* ---- reading: one view belongs to one thread; each call sees one consistent state ---- */

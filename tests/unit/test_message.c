@@ -355,7 +355,7 @@ static void
 test_recipients(void **state)
 {
 	char text[] = "a@b.example", local[] = "a", domain[] = "b.example";
-	struct address a = {text, local, domain};
+	struct address a = {.text = text, .local = local, .domain = domain};
 	struct message *m = message_new();
 	size_t i;
 

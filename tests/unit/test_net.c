@@ -170,7 +170,8 @@ static struct listener *
 listen_here(uint16_t *port)
 {
 	struct buf error = {0};
-	struct listener *l = listener_new("test", "127.0.0.1", 0, &loop, 1, serve, NULL, &error);
+	struct listener *l = listener_new("test", listener_open("test", "127.0.0.1", 0, &error),
+					  &loop, 1, serve, NULL);
 
 	assert_non_null(l);
 	*port = (uint16_t)strtoul(strrchr(listener_address(l), ':') + 1, NULL, 10);
@@ -380,10 +381,10 @@ test_no_such_address(void **state)
 
 	(void)state;
 	setup();
-	assert_null(listener_new("apps", "192.0.2.1", 0, &loop, 1, serve, NULL, &error));
+	assert_int_equal(listener_open("apps", "192.0.2.1", 0, &error), -1);
 	assert_non_null(strstr(buf_text(&error), "listener \"apps\" cannot listen on 192.0.2.1"));
 	buf_clear(&error);
-	assert_null(listener_new("apps", "no name", 0, &loop, 1, serve, NULL, &error));
+	assert_int_equal(listener_open("apps", "no name", 0, &error), -1);
 	assert_non_null(strstr(buf_text(&error), "\"apps\""));
 	buf_free(&error);
 	loop_free(loop);
@@ -484,7 +485,8 @@ check_written_last(bool end)
 
 	loop = loop_new("test");
 	talk = (struct talk){.finish = end};
-	l = listener_new("test", "127.0.0.1", 0, &loop, 1, talk_serve, NULL, &error);
+	l = listener_new("test", listener_open("test", "127.0.0.1", 0, &error), &loop, 1,
+			 talk_serve, NULL);
 	assert_non_null(l);
 	listener_resume(l);
 	to.sin_port = htons((uint16_t)strtoul(strrchr(listener_address(l), ':') + 1, NULL, 10));

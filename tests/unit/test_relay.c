@@ -444,6 +444,7 @@ run_script(const struct script *script)
 	struct buf error = {0};
 	struct gate g = {.script = script};
 	struct sink sink;
+	int socket;
 
 	sink_open(&sink, script);
 	g.main = loop_new("main");
@@ -452,9 +453,10 @@ run_script(const struct script *script)
 	g.store = store_open(&options, &error);
 	assert_non_null(g.store);
 	g.view = store_view_open(g.store, &error);
-	g.relay = relay_new(g.main, g.policy, g.store, g.counters, &error);
-	if (g.relay == NULL)
+	socket = listener_open("apps", "127.0.0.1", 0, &error);
+	if (socket < 0)
 		fail_msg("%s", buf_text(&error));
+	g.relay = relay_new(g.main, g.policy, &socket, g.store, g.counters);
 	relay_listeners(g.relay, note_listener, &g);
 	relay_start(g.relay);
 	pthread_create(&g.client, NULL, client_run, &g);

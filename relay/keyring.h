@@ -1,0 +1,29 @@
+/*
+ * What a configuration needs from other files than its own: certificates, keys, trusted CAs, the
+ * users file. Read on the main thread at the start (while the process may still read keys) and at
+ * each reload, then immutable, counted, and shared by the loops like the policy beside which it
+ * travels.
+ */
+#ifndef RELAY_KEYRING_H
+#define RELAY_KEYRING_H
+
+#include "base/buf.h"
+#include "config/config.h"
+#include "config/users.h"
+#include "net/tls.h"
+
+struct keyring;
+
+/* NULL and one line an error in `errors`, "FILE:LINE: why; what to do". Warns in the log of
+ * certificates that have expired or will within 14 days. */
+struct keyring *keyring_new(const struct config *c, struct buf *errors);
+struct keyring *keyring_ref(struct keyring *k);
+void keyring_unref(struct keyring *k);
+/* NULL where the listener has no TLS, or is not in its configuration. */
+struct tls *keyring_listener(const struct keyring *k, const char *name);
+/* NULL where tls = off. */
+struct tls *keyring_upstream(const struct keyring *k, const char *name);
+/* NULL where there is no users file. */
+const struct users *keyring_users(const struct keyring *k);
+
+#endif

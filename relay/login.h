@@ -1,0 +1,45 @@
+/*
+ * Logins of clients, checked off the relay loops: one thread computes scrypt for all loops, a
+ * bounded number waits for it, and each loop remembers for ten minutes what was right, so that an
+ * application that connects anew for each message stays fast. What is remembered is an HMAC-SHA256
+ * of name, password and the user's hash under a key of this process: a changed users file is seen
+ * at once, and memory holds no password.
+ */
+#ifndef RELAY_LOGIN_H
+#define RELAY_LOGIN_H
+
+#include <stdbool.h>
+
+#include "relay/keyring.h"
+
+struct login;       /* one check under way */
+struct login_cache; /* one loop's memory; at most 4096 logins */
+struct login_desk;  /* the thread */
+struct loop;
+
+enum login_result {
+	LOGIN_RIGHT,
+	LOGIN_WRONG,
+	LOGIN_BUSY, /* too many wait (64): 454, try again */
+	LOGIN_WAIT  /* of login_check(): the answer comes by done() */
+};
+
+struct login_desk *login_desk_new(void);
+/* After the loops have ended. Whoever waits is not answered. */
+void login_desk_free(struct login_desk *desk);
+struct login_cache *login_cache_new(void);
+void login_cache_free(struct login_cache *cache);
+
+/*
+ * Checks name and password (both are copied) against the keyring's users, which it holds on to.
+ * RIGHT or BUSY at once, else WAIT, *out is the check, and done(context, RIGHT or WRONG) is called
+ * once on the loop, never within this call. An unknown name takes as long as a wrong password.
+ */
+enum login_result login_check(struct login_desk *desk, struct login_cache *cache, struct loop *loop,
+			      struct keyring *keys, const char *name, const char *password,
+			      void (*done)(void *context, enum login_result result), void *context,
+			      struct login **out);
+/* The session has ended: done() will not be called. On the loop. */
+void login_forget(struct login *l);
+
+#endif
