@@ -11,7 +11,7 @@ build_packages=(
 # end-to-end tests put in front of the gate and behind it.
 test_packages=(
 	clang clang-format libclang-rt-dev llvm libcmocka-dev xz-utils
-	python3-pytest python3-pytest-xdist
+	python3-pytest python3-pytest-xdist openssl
 	swaks msmtp curl node-nodemailer postfix
 )
 
