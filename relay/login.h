@@ -20,23 +20,30 @@ struct loop;
 enum login_result {
 	LOGIN_RIGHT,
 	LOGIN_WRONG,
-	LOGIN_BUSY, /* too many wait (64): 454, try again */
+	LOGIN_BUSY, /* too many wait (64, or 4 of this client): 454, try again */
 	LOGIN_WAIT  /* of login_check(): the answer comes by done() */
 };
 
 struct login_desk *login_desk_new(void);
-/* After the loops have ended. Whoever waits is not answered. */
+/*
+ * After the loops were joined and before they are drained and freed: whoever still waits is
+ * answered BUSY in that drain.
+ */
 void login_desk_free(struct login_desk *desk);
 struct login_cache *login_cache_new(void);
 void login_cache_free(struct login_cache *cache);
 
 /*
  * Checks name and password (both are copied) against the keyring's users, which it holds on to.
- * RIGHT or BUSY at once, else WAIT, *out is the check, and done(context, RIGHT or WRONG) is called
- * once on the loop, never within this call. An unknown name takes as long as a wrong password.
+ * RIGHT or BUSY at once, else WAIT, *out is the check, and done(context, RIGHT, WRONG or BUSY) is
+ * called once on the loop, never within this call; the check is gone then. An unknown name takes as
+ * long as a wrong password. `client` is the numeric address: no client has more than 4 different
+ * checks waiting, so that none can keep the desk busy for all; equal checks, as of an application
+ * that opens twenty connections, are computed once and count as one.
  */
 enum login_result login_check(struct login_desk *desk, struct login_cache *cache, struct loop *loop,
-			      struct keyring *keys, const char *name, const char *password,
+			      struct keyring *keys, const char *client, const char *name,
+			      const char *password,
 			      void (*done)(void *context, enum login_result result), void *context,
 			      struct login **out);
 /* The session has ended: done() will not be called. On the loop. */
