@@ -196,12 +196,16 @@ load_sections(struct loader *l, cfg_t *cfg, const struct text_section *at)
 
 	c->listeners =
 	    load_array(l, cfg, at, "listener", sizeof(*c->listeners), &c->listener_count);
-	for (size_t i = 0; i < c->listener_count; i++)
+	for (size_t i = 0; i < c->listener_count; i++) {
 		c->listeners[i].name = mem_strdup(text_child(at, "listener", i)->title);
+		c->listeners[i].line = text_child(at, "listener", i)->line;
+	}
 	c->upstreams =
 	    load_array(l, cfg, at, "upstream", sizeof(*c->upstreams), &c->upstream_count);
-	for (size_t i = 0; i < c->upstream_count; i++)
+	for (size_t i = 0; i < c->upstream_count; i++) {
 		c->upstreams[i].name = mem_strdup(text_child(at, "upstream", i)->title);
+		c->upstreams[i].line = text_child(at, "upstream", i)->line;
+	}
 	c->alerts = load_array(l, cfg, at, "alert", sizeof(*c->alerts), &c->alert_count);
 	for (size_t i = 0; i < c->alert_count; i++)
 		c->alerts[i].name = mem_strdup(text_child(at, "alert", i)->title);
@@ -287,6 +291,16 @@ complete_environment(const struct config *c, struct config_environment *e)
 	complete_upstream(c, e);
 }
 
+/* One PEM file often holds both. */
+static void
+complete_listener(struct config_listener *l)
+{
+	if (l->key[0] != '\0')
+		return;
+	free(l->key);
+	l->key = mem_strdup(l->certificate);
+}
+
 static void
 complete_hostname(struct config *c)
 {
@@ -315,6 +329,8 @@ complete(struct loader *l)
 		c->listeners[0].port = 2525;
 		c->listener_count = 1;
 	}
+	for (size_t i = 0; i < c->listener_count; i++)
+		complete_listener(&c->listeners[i]);
 	/* Everything of a source that matches nothing is held: others = hold, nobody allowed. */
 	load_section(l, NULL, NULL, "environment", unknown);
 	unknown->name = mem_strdup("unknown");

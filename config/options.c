@@ -19,7 +19,6 @@
 #define YEARS_10 (3650 * DAY)
 
 static const char *const words_log[] = {"stderr", "syslog", NULL};
-static const char *const words_off[] = {"off", NULL};
 static const char *const words_newline[] = {"normalize", "reject", NULL};
 static const char *const words_others[] = {"drop", "rewrite", "reject", "hold", NULL};
 static const char *const words_action[] = {"hold", "alert", NULL};
@@ -27,9 +26,10 @@ static const char *const words_per[] = {"environment", "source",   "sender", "su
 					"recipient",   "campaign", NULL};
 static const char *const words_alert[] = {"webhook", "slack", "exec", NULL};
 static const char *const later_alert[] = {"email", NULL};
-static const char *const later_listener_tls[] = {"starttls", "required", "implicit", NULL};
-static const char *const later_upstream_tls[] = {"opportunistic", "required", "implicit", NULL};
-static const char *const later_auth[] = {"optional", "required", NULL};
+static const char *const words_listener_tls[] = {"off", "starttls", "required", "implicit", NULL};
+static const char *const words_upstream_tls[] = {"off", "opportunistic", "required", "implicit",
+						 NULL};
+static const char *const words_auth[] = {"off", "optional", "required", NULL};
 
 #define IN(type, field) .offset = offsetof(struct type, field)
 #define AND(type, field) .offset2 = offsetof(struct type, field)
@@ -51,8 +51,10 @@ static const struct option table[] = {
      IN(config, store), .help = "the database file; \"memory:\" keeps nothing and is for tests"},
     {"", "control", OPTION_PATH, OPTION_FIXED, "/run/mailfuse/control.sock", IN(config, control),
      .help = "the Unix socket that the mailfuse command talks to"},
-    {"", "users", OPTION_PATH, OPTION_UNUSED, "", .offset = 0,
-     .help = "the file of SMTP users; read once listeners offer AUTH, in a later version"},
+    {"", "users", OPTION_PATH, 0, "", IN(config, users),
+     .help = "the file of who may log in, one NAME:HASH a line, as mailfuse passwd writes it"},
+    {"", "user", OPTION_TEXT, OPTION_FIXED, "", IN(config, user),
+     .help = "the system user that mailfused becomes after its start as root"},
     {"", "log", OPTION_CHOICE, OPTION_FIXED, "stderr", IN(config, log), .words = words_log,
      .help = "where the log goes: stderr or syslog"},
     {"", "loops", OPTION_NUMBER, OPTION_FIXED, "0", IN(config, loops), RANGE(0, 64),
@@ -89,19 +91,33 @@ static const struct option table[] = {
      OPTION_FIXED | OPTION_REQUIRED | OPTION_FROM_FILE | OPTION_NUMERIC, "",
      IN(config_listener, host), AND(config_listener, port),
      .help = "IP address and port, such as \"127.0.0.1:2525\" or \"[::1]:2525\""},
-    {"listener", "tls", OPTION_CHOICE, OPTION_UNUSED, "off", .words = words_off,
-     .later = later_listener_tls, .help = "off; TLS comes in a later version"},
-    {"listener", "auth", OPTION_CHOICE, OPTION_UNUSED, "off", .words = words_off,
-     .later = later_auth, .help = "off; AUTH comes in a later version"},
-    LATER("listener", "certificate", LEAVE_OUT),
-    LATER("listener", "key", LEAVE_OUT),
-    LATER("listener", "client_ca", LEAVE_OUT),
+    {"listener", "tls", OPTION_CHOICE, 0, "off", IN(config_listener, tls),
+     .words = words_listener_tls,
+     .help = "off; starttls offers it; required refuses mail without it; implicit speaks it from "
+	     "the first byte"},
+    {"listener", "certificate", OPTION_PATH, 0, "", IN(config_listener, certificate),
+     .help = "PEM file of the certificate, those of its signers behind it"},
+    {"listener", "key", OPTION_PATH, 0, "", IN(config_listener, key),
+     .help = "PEM file of its private key; by default the file of certificate"},
+    {"listener", "client_ca", OPTION_PATH, 0, "", IN(config_listener, client_ca),
+     .help = "PEM file of who signs the certificates of clients; with it a client's certificate "
+	     "gives it a tls_name"},
+    {"listener", "auth", OPTION_CHOICE, 0, "off", IN(config_listener, auth), .words = words_auth,
+     .help = "off, optional or required; offered only under TLS or to clients on loopback; needs "
+	     "users"},
     {"listener", "max_message_size", OPTION_SIZE, 0, "25MB", IN(config_listener, max_message_size),
      RANGE(1024, UINT64_C(2) << 30), .help = "the largest message; larger ones are answered 552"},
     {"listener", "max_recipients", OPTION_NUMBER, 0, "1000", IN(config_listener, max_recipients),
      RANGE(1, 100000), .help = "recipients of one message; RCPT beyond it is answered 452"},
     {"listener", "max_connections", OPTION_NUMBER, 0, "10000", IN(config_listener, max_connections),
      RANGE(1, 1000000), .help = "open connections; more are answered 421"},
+    {"listener", "max_client_connections", OPTION_NUMBER, 0, "2000",
+     IN(config_listener, max_client_connections), RANGE(1, 1000000),
+     .help = "open connections of one client address, or of one IPv6 /64; more are answered 421"},
+    {"listener", "max_client_errors", OPTION_RATE, 0, "200/1m",
+     IN(config_listener, max_client_errors), AND(config_listener, client_errors_window),
+     RANGE(SECOND, DAY),
+     .help = "refused commands and failed logins of one client; beyond it is answered 421"},
     {"listener", "idle_timeout", OPTION_DURATION, 0, "5m", IN(config_listener, idle_timeout),
      RANGE(SECOND, DAY), .help = "a client that says nothing for so long is answered 421"},
     {"listener", "bare_newline", OPTION_CHOICE, 0, "normalize", IN(config_listener, bare_newline),
@@ -112,10 +128,17 @@ static const struct option table[] = {
     {"upstream", "address", OPTION_ADDRESS, OPTION_REQUIRED | OPTION_FROM_FILE, "",
      IN(config_upstream, host), AND(config_upstream, port),
      .help = "host and port of the mail server, such as \"smtp.example.com:25\""},
-    {"upstream", "tls", OPTION_CHOICE, OPTION_UNUSED, "off", .words = words_off,
-     .later = later_upstream_tls, .help = "off; TLS comes in a later version"},
-    LATER("upstream", "user", LEAVE_OUT),
-    LATER("upstream", "password", LEAVE_OUT),
+    {"upstream", "tls", OPTION_CHOICE, 0, "opportunistic", IN(config_upstream, tls),
+     .words = words_upstream_tls,
+     .help = "off; opportunistic uses it where offered; required and implicit verify chain and "
+	     "name, and never send without it"},
+    {"upstream", "ca", OPTION_PATH, 0, "", IN(config_upstream, ca),
+     .help = "PEM file of who may have signed its certificate; by default whom the system trusts"},
+    {"upstream", "user", OPTION_TEXT, 0, "", IN(config_upstream, user),
+     .help = "the name to log in with; needs password, and tls = required or implicit"},
+    {"upstream", "password", OPTION_TEXT, OPTION_FROM_FILE | OPTION_SECRET, "",
+     IN(config_upstream, password),
+     .help = "its password; better \"file:/path\" or \"${NAME}\" than the word itself"},
     {"upstream", "connections", OPTION_NUMBER, 0, "20", IN(config_upstream, connections),
      RANGE(1, 10000), .help = "connections to it at the same time, at most"},
     {"upstream", "retry_for", OPTION_DURATION, 0, "3d", IN(config_upstream, retry_for),
@@ -156,9 +179,9 @@ static const struct option table[] = {
     {"match", "network", OPTION_LIST, OPTION_MAY_MISS, "", IN(config_match, networks),
      .help = "client addresses: \"10.1.0.0/16\", \"2001:db8::/32\", \"192.0.2.7\""},
     {"match", "user", OPTION_LIST, OPTION_MAY_MISS, "", IN(config_match, users),
-     .help = "SMTP logins, * and ? allowed; matches nothing before listeners offer AUTH"},
+     .help = "SMTP logins, * and ? allowed; needs a listener with auth"},
     {"match", "tls_name", OPTION_LIST, OPTION_MAY_MISS, "", IN(config_match, tls_names),
-     .help = "names of TLS clients, * and ? allowed; matches nothing before listeners offer TLS"},
+     .help = "names of TLS clients, * and ? allowed; needs a listener with client_ca"},
 
     /* ---- burst */
     {"burst", "limit", OPTION_RATE, OPTION_REQUIRED, "", IN(config_burst, limit),

@@ -32,8 +32,7 @@ enum option_flags {
 	OPTION_FROM_FILE = 8, /* the value may be file:PATH */
 	OPTION_SECRET = 16,   /* such a file must not be readable by everybody; never printed */
 	OPTION_NUMERIC = 32,  /* address: an IP address, no name; port 0 is allowed */
-	OPTION_MAY_MISS = 64, /* list: NULL while it is not set, to tell that from empty */
-	OPTION_UNUSED = 128   /* checked, not stored: for a later version */
+	OPTION_MAY_MISS = 64  /* list: NULL while it is not set, to tell that from empty */
 };
 
 struct option {

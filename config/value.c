@@ -64,8 +64,6 @@ text_replace(char **field, const char *text, size_t len)
 void
 value_reset(const struct value_place *p)
 {
-	if ((p->row->flags & OPTION_UNUSED) != 0)
-		return;
 	switch (p->row->type) {
 	case OPTION_TEXT:
 	case OPTION_PATH:
@@ -87,8 +85,6 @@ value_reset(const struct value_place *p)
 void
 value_free(const struct value_place *p)
 {
-	if ((p->row->flags & OPTION_UNUSED) != 0)
-		return;
 	switch (p->row->type) {
 	case OPTION_TEXT:
 	case OPTION_PATH:
@@ -427,14 +423,14 @@ static bool
 path_add(const struct value_place *p, const char *text, struct buf *why)
 {
 	bool memory = strcmp(p->row->name, "store") == 0 && strcmp(text, "memory:") == 0;
+	bool none = text[0] == '\0' && p->row->def[0] == '\0';
 
-	if (text[0] != '/' && !memory) {
+	if (text[0] != '/' && !memory && !none) {
 		buf_printf(why, "%s cannot be %s; write a path that begins with /", p->row->name,
 			   log_safe(text));
 		return false;
 	}
-	if ((p->row->flags & OPTION_UNUSED) == 0)
-		text_replace(FIELD(p, char *), text, strlen(text));
+	text_replace(FIELD(p, char *), text, strlen(text));
 	return true;
 }
 
@@ -469,7 +465,7 @@ convert(const struct value_place *p, const char *text, struct buf *why)
 		word = word_add(p->row, text, why);
 		if (p->row->type == OPTION_SET && word >= 0)
 			*FIELD(p, unsigned) |= 1U << word;
-		else if (p->row->type == OPTION_CHOICE && (p->row->flags & OPTION_UNUSED) == 0)
+		else if (p->row->type == OPTION_CHOICE)
 			*FIELD(p, int) = word; /* -1: a problem, and checks ask no more */
 		return word >= 0;
 	default:

@@ -197,10 +197,11 @@ def test_reload_adds_and_removes_upstreams_and_alerts(gate, sink, webhook):
     other.stop()
 
 
-@pytest.mark.parametrize("key", ["tls = starttls", "auth = required"])
-def test_what_this_version_cannot_do_is_refused_not_ignored(key, tmp_path):
+@pytest.mark.parametrize("section", ["approval { above = 10000 approvers = 2 }",
+                                     'http { address = "127.0.0.1:8025" }'])
+def test_what_this_version_cannot_do_is_refused_not_ignored(section, tmp_path):
     path = tmp_path / "mailfuse.conf"
-    path.write_text(f'listener "apps" {{\n address = "127.0.0.1:0"\n {key}\n}}\n')
+    path.write_text(f'listener "apps" {{\n address = "127.0.0.1:0"\n}}\n{section}\n')
     result = check(path)
     assert result.returncode == 1
-    assert f"{path}:3:" in result.stderr + result.stdout
+    assert f"{path}:4:" in result.stderr + result.stdout

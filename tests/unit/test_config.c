@@ -87,31 +87,36 @@ dump_environment(struct buf *out, const struct config_environment *e)
 static void
 dump(struct buf *out, const struct config *c)
 {
-	buf_printf(out,
-		   "hostname=%s store=%s control=%s log=%d loops=%u keep=%" PRId64 ",%" PRId64
-		   ",%" PRId64 " limit=%" PRIu64 " free=%" PRIu64 " memory=%" PRIu64 "\n",
-		   c->hostname, c->store, c->control, (int)c->log, c->loops,
-		   c->keep_dropped / CLOCK_SECOND, c->keep_discarded / CLOCK_SECOND,
-		   c->keep_sent / CLOCK_SECOND, c->quarantine_limit, c->min_free_space,
-		   c->memory_limit);
+	buf_printf(
+	    out,
+	    "hostname=%s store=%s control=%s users=%s user=%s log=%d loops=%u keep=%" PRId64
+	    ",%" PRId64 ",%" PRId64 " limit=%" PRIu64 " free=%" PRIu64 " memory=%" PRIu64 "\n",
+	    c->hostname, c->store, c->control, c->users, c->user, (int)c->log, c->loops,
+	    c->keep_dropped / CLOCK_SECOND, c->keep_discarded / CLOCK_SECOND,
+	    c->keep_sent / CLOCK_SECOND, c->quarantine_limit, c->min_free_space, c->memory_limit);
 	for (size_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
 
 		buf_printf(out,
 			   "listener %s %s port %u size=%" PRIu64
-			   " recipients=%u connections=%u idle=%" PRId64 " bare=%d\n",
+			   " recipients=%u connections=%u idle=%" PRId64
+			   " bare=%d tls=%d certificate=%s key=%s client_ca=%s auth=%d client=%u "
+			   "errors=%u/%" PRId64 " line=%d\n",
 			   l->name, l->host, l->port, l->max_message_size, l->max_recipients,
-			   l->max_connections, l->idle_timeout / CLOCK_SECOND,
-			   (int)l->bare_newline);
+			   l->max_connections, l->idle_timeout / CLOCK_SECOND, (int)l->bare_newline,
+			   (int)l->tls, l->certificate, l->key, l->client_ca, (int)l->auth,
+			   l->max_client_connections, l->max_client_errors,
+			   l->client_errors_window / CLOCK_SECOND, l->line);
 	}
 	for (size_t i = 0; i < c->upstream_count; i++) {
 		const struct config_upstream *u = &c->upstreams[i];
 
 		buf_printf(out,
 			   "upstream %s %s port %u connections=%u retry=%" PRId64
-			   " timeout=%" PRId64 "\n",
+			   " timeout=%" PRId64 " tls=%d ca=%s user=%s password=%s line=%d\n",
 			   u->name, u->host, u->port, u->connections, u->retry_for / CLOCK_SECOND,
-			   u->timeout / CLOCK_SECOND);
+			   u->timeout / CLOCK_SECOND, (int)u->tls, u->ca, u->user, u->password,
+			   u->line);
 	}
 	for (size_t i = 0; i < c->environment_count; i++)
 		dump_environment(out, &c->environments[i]);
@@ -135,11 +140,12 @@ struct good_row {
 static const struct good_row good_rows[] = {
     {"nothing: listener", "",
      "listener default 127.0.0.1 port 2525 size=26214400 recipients=1000 "
-     "connections=10000 idle=300 bare=0\n"},
+     "connections=10000 idle=300 bare=0 tls=0 certificate= key= client_ca= auth=0 client=2000 "
+     "errors=200/60 line=0\n"},
     {"nothing: top level", "hostname = \"h.example\"",
      "hostname=h.example store=" LOCALSTATEDIR
      "/lib/mailfuse/mailfuse.db control=/run/mailfuse/control.sock "
-     "log=0 loops=0 keep=604800,2592000,86400 limit=21474836480 free=1073741824 "
+     "users= user= log=0 loops=0 keep=604800,2592000,86400 limit=21474836480 free=1073741824 "
      "memory=536870912\n"},
     {"nothing: unknown holds", "",
      "environment unknown upstream=NULL prefix=[] others=hold rewrite_to= allow={} "
@@ -149,7 +155,7 @@ static const struct good_row good_rows[] = {
      "environment unknown upstream=NULL "},
     {"unknown is last", UP "environment z { " HERE "}", "\nenvironment unknown upstream=u"},
     {"bare words and quotes", "log = syslog loops = \"4\" store = 'memory:'",
-     "store=memory: control=/run/mailfuse/control.sock log=1 loops=4"},
+     "store=memory: control=/run/mailfuse/control.sock users= user= log=1 loops=4"},
     {"comments", "# a = {\n/* b = \"\n*/ loops = 3 // c\n", "loops=3 "},
     {"byte order mark, CRLF", "\xef\xbb\xbfloops = 3\r\nlog = syslog\r\n", "log=1 loops=3 "},
     {"no newline at the end", "loops = 3", "loops=3 "},
@@ -158,11 +164,25 @@ static const struct good_row good_rows[] = {
      "= 0 "
      "memory_limit = \"64MB\"",
      "keep=90,7200,259200 limit=5242880 free=0 memory=67108864\n"},
-    {"users is accepted", "users = \"/etc/mailfuse/users\" loops = 2", "loops=2 "},
+    {"users and user", "users = \"/etc/mailfuse/users\" user = mailfuse",
+     " users=/etc/mailfuse/users user=mailfuse "},
     {"listener",
      "listener \"apps\" { address = \"0.0.0.0:0\" tls = off auth = off max_message_size = "
      "\"2MB\" max_recipients = 5 max_connections = 6 idle_timeout = 7s bare_newline = reject }",
-     "listener apps 0.0.0.0 port 0 size=2097152 recipients=5 connections=6 idle=7 bare=1\n"},
+     "listener apps 0.0.0.0 port 0 size=2097152 recipients=5 connections=6 idle=7 bare=1 tls=0 "},
+    {"listener tls",
+     "listener a { address = \"127.0.0.1:1\" tls = starttls certificate = \"/c\" key = \"/k\" "
+     "client_ca = \"\" }",
+     " tls=1 certificate=/c key=/k client_ca= auth=0 client=2000 errors=200/60 line=1\n"},
+    {"listener tls, auth and its limits",
+     "users = \"/u\"\nlistener a { address = \"0.0.0.0:1\" tls = implicit certificate = \"/c\" "
+     "client_ca = \"/ca\" auth = required max_client_connections = 3 max_client_errors = "
+     "\"9/2h\" }",
+     " tls=3 certificate=/c key=/c client_ca=/ca auth=2 client=3 errors=9/7200 line=2\n"},
+    {"listener auth on loopback",
+     "users = \"/u\" listener a { address = \"127.9.9.9:1\" auth = optional }",
+     " tls=0 certificate= key= client_ca= auth=1 "},
+
     {"listener IPv6", "listener six { address = \"[::1]:25\" }", "listener six ::1 port 25 "},
     {"two listeners",
      "listener a { address = \"127.0.0.1:1\" } listener b { address = \"127.0.0.1:2\" }",
@@ -173,9 +193,17 @@ static const struct good_row good_rows[] = {
     {"upstream",
      "upstream s { address = \"[2001:db8::1]:587\" tls = off connections = 3 retry_for = 4h "
      "timeout = 9s }",
-     "upstream s 2001:db8::1 port 587 connections=3 retry=14400 timeout=9\n"},
+     "upstream s 2001:db8::1 port 587 connections=3 retry=14400 timeout=9 tls=0 ca= user= "
+     "password= line=1\n"},
     {"upstream defaults", UP,
-     "upstream u mx.example.com port 25 connections=20 retry=259200 timeout=300\n"},
+     "upstream u mx.example.com port 25 connections=20 retry=259200 timeout=300 tls=1 ca= user= "
+     "password= line=1\n"},
+    {"upstream tls and login",
+     "\nupstream s { address = \"mx.example:465\" tls = implicit ca = \"/ca\" user = apikey "
+     "password = \"a b\" }",
+     " tls=3 ca=/ca user=apikey password=a b line=2\n"},
+    {"upstream tls required", "upstream s { address = \"mx.example:587\" tls = required }",
+     " tls=2 ca= user= "},
     {"upstream localhost", "upstream s { address = \"localhost:2526\" }",
      "upstream s localhost port 2526 "},
     {"production defaults", UP "environment p { production = true " HERE "}",
@@ -628,7 +656,8 @@ test_document(void **state)
 	assert_non_null(strstr(buf_text(&out), "\nenvironment.burst.cooldown   duration   1h "));
 	assert_non_null(
 	    strstr(buf_text(&out), "\nlistener.address             host:port  (required) "));
-	assert_null(strstr(buf_text(&out), "certificate"));
+	assert_non_null(strstr(buf_text(&out), "\nupstream.password            text       - "));
+	assert_null(strstr(buf_text(&out), "approval"));
 	buf_free(&out);
 }
 
