@@ -58,7 +58,12 @@ void relay_listeners(struct relay *r,
 
 /* ---- for relay/ only ---- */
 
+struct bounce;
 struct health;
+struct keyring;
+struct login_cache;
+struct login_desk;
+struct peers;
 struct retry;
 struct session;
 struct upstream;
@@ -68,6 +73,8 @@ struct relay_loop {
 	struct loop *loop;
 	size_t index;
 	struct policy *policy; /* in force; sessions hold their own reference per message */
+	struct keyring *keys;  /* that go with it */
+	struct login_cache *logins;
 	LIST_HEAD(, session) sessions;
 	LIST_HEAD(, upstream) upstreams;
 	size_t pending; /* intakes and deliveries whose store job is under way */
@@ -87,6 +94,10 @@ struct relay {
 	struct store *store;
 	struct counters *counters;
 	struct policy *policy; /* main's reference */
+	struct keyring *keys;  /* main's reference */
+	struct login_desk *desk;
+	struct peers *peers;
+	struct bounce *bounce;
 	struct relay_loop *loops;
 	struct loop **loop_list;
 	size_t loop_count;
