@@ -5,6 +5,8 @@ same tests run on the plain and the sanitizer builds. A sanitizer's report in th
 that was not asked for, fails the test that stops the gate.
 """
 
+import base64
+import hashlib
 import http.client
 import json
 import os
@@ -67,8 +69,39 @@ def staging(keys=QUIET):
 """
 
 
-def listener(keys="", name="apps"):
-    return f'listener "{name}" {{ address = "127.0.0.1:0" {keys} }}\n'
+def listener(keys="", name="apps", host="127.0.0.1"):
+    return f'listener "{name}" {{ address = "{host}:0" {keys} }}\n'
+
+
+def secured(issued, tls="starttls", auth="", client_ca=None, more=""):
+    """Keys of a listener with TLS; `issued` is what rig.tls.CA.issue() returned."""
+    certificate, key = issued
+    keys = f'tls = {tls} certificate = "{certificate}" key = "{key}" '
+    keys += f'client_ca = "{client_ca}" ' if client_ca else ""
+    keys += f"auth = {auth} " if auth else ""
+    return keys + more
+
+
+def users(directory, **passwords):
+    """Writes a users file; returns the setting that names it.
+
+    The cheapest scrypt that the gate takes: what a check costs is not what most tests are about.
+    """
+    path = Path(directory) / "users"
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}:{hashed(password)}\n"
+                            for name, password in passwords.items()))
+    return f'users = "{path}"\n'
+
+
+def hashed(password, ln=10):
+    def plain(data):
+        return base64.b64encode(data).decode().rstrip("=")
+
+    salt = os.urandom(16)
+    key = hashlib.scrypt(password.encode(), salt=salt, n=1 << ln, r=8, p=1, dklen=32,
+                         maxmem=64 << 20)
+    return f"$scrypt$ln={ln},r=8,p=1${plain(salt)}${plain(key)}"
 
 
 def upstream(sink, keys="", name="smarthost"):
