@@ -1,6 +1,7 @@
 /*
  * Cross checks of a configuration: top level, listeners, upstreams, alerts; check_environment.c has
- * the environments. Called by load.c after all values were converted. Allocates nothing that lasts.
+ * the environments, check_transport.c TLS and logins. Called by load.c after all values were
+ * converted. Allocates nothing that lasts.
  */
 #include "config/check.h"
 
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/check_environment.h"
+#include "config/check_transport.h"
 #include "config/value.h"
 #include "mail/address.h"
 
@@ -161,11 +163,13 @@ check_alert(const struct config_alert *a, const struct text_section *at, struct 
 }
 
 void
-check_config(struct config *c, const struct text_section *at, struct problems *problems)
+check_config(struct config *c, const struct text_section *at, mode_t mode, bool files,
+	     struct problems *problems)
 {
 	check_top(c, at, problems);
 	check_listeners(c, at, problems);
 	check_upstreams(c, at, problems);
+	check_transport(c, at, mode, files, problems);
 	check_environments(c, at, problems);
 	for (size_t i = 0; i < c->alert_count; i++)
 		check_alert(&c->alerts[i], text_child(at, "alert", i), problems);

@@ -29,6 +29,7 @@ struct loader {
 	struct config *config;
 	struct problems *problems;
 	bool files;
+	mode_t mode; /* of the file, 0 = there is none */
 };
 
 /* ---- libConfuse */
@@ -351,7 +352,7 @@ load_all(struct loader *l, char *text)
 	if (cfg != NULL) {
 		load_section(l, cfg, at, "", l->config);
 		load_sections(l, cfg, at);
-		check_config(l->config, at, l->problems);
+		check_config(l->config, at, l->mode, l->files, l->problems);
 		if (l->problems->count == 0)
 			complete(l);
 		cfg_free(cfg);
@@ -359,11 +360,11 @@ load_all(struct loader *l, char *text)
 	text_free(at);
 }
 
-struct config *
-load_text(char *text, const char *path, bool files, struct buf *errors)
+static struct config *
+load_file(char *text, const char *path, bool files, mode_t mode, struct buf *errors)
 {
 	struct problems problems = {0};
-	struct loader l = {mem_zalloc(sizeof(struct config)), &problems, files};
+	struct loader l = {mem_zalloc(sizeof(struct config)), &problems, files, mode};
 
 	l.config->refs = 1;
 	l.config->path = mem_strdup(path);
@@ -377,9 +378,15 @@ load_text(char *text, const char *path, bool files, struct buf *errors)
 	return l.config;
 }
 
-/* The content of the file; NULL and a line in `errors` if there is none to use. */
+struct config *
+load_text(char *text, const char *path, bool files, struct buf *errors)
+{
+	return load_file(text, path, files, 0, errors);
+}
+
+/* Its content and mode (0 for a pipe); NULL and a line in `errors` if there is none to use. */
 static char *
-read_file(const char *path, struct buf *errors)
+read_file(const char *path, mode_t *mode, struct buf *errors)
 {
 	struct buf text = {0};
 	struct stat st;
@@ -393,6 +400,12 @@ read_file(const char *path, struct buf *errors)
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode)) {
 		buf_printf(errors, "%s: is no file; give the path of a configuration\n", path);
+		goto out;
+	}
+	if (S_ISREG(st.st_mode))
+		*mode = st.st_mode;
+	if ((*mode & S_IWOTH) != 0) {
+		buf_printf(errors, "%s: every user can write it; run chmod 640 %s\n", path, path);
 		goto out;
 	}
 	do {
@@ -424,11 +437,14 @@ out:
 struct config *
 config_load(const char *path, struct buf *errors)
 {
-	char *text = path == NULL ? mem_strdup("") : read_file(path, errors);
+	mode_t mode = 0;
+	char *text = path == NULL ? mem_strdup("") : read_file(path, &mode, errors);
 	struct config *c = NULL;
 
 	if (text != NULL)
-		c = load_text(text, path == NULL ? "" : path, true, errors);
+		c = load_file(text, path == NULL ? "" : path, true, mode, errors);
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
 	free(text);
 	return c;
 }

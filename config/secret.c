@@ -37,6 +37,25 @@ read_line(int fd, struct buf *out)
 }
 
 bool
+secret_check_mode(const char *name, const char *path, mode_t mode, struct buf *why)
+{
+	const char *who = NULL, *what = "write";
+
+	if ((mode & S_IRWXO) != 0)
+		who = "every user";
+	else if ((mode & S_IWGRP) != 0)
+		who = "its whole group";
+	if ((mode & S_IROTH) != 0)
+		what = "read";
+	else if ((mode & S_IRWXO) == S_IXOTH)
+		what = "run";
+	if (who != NULL)
+		buf_printf(why, "%s: %s can %s %s; run chmod 640 %s", name, who, what,
+			   log_safe(path), log_safe(path));
+	return who == NULL;
+}
+
+bool
 secret_read(const char *name, const char *path, bool secret, struct buf *out, struct buf *why)
 {
 	struct stat st;
@@ -57,11 +76,8 @@ secret_read(const char *name, const char *path, bool secret, struct buf *out, st
 		buf_printf(why, "%s: %s is not a regular file", name, log_safe(path));
 		goto out;
 	}
-	if (secret && (st.st_mode & S_IROTH) != 0) {
-		buf_printf(why, "%s: every user can read %s; run chmod o-rwx on it", name,
-			   log_safe(path));
+	if (secret && !secret_check_mode(name, path, st.st_mode, why))
 		goto out;
-	}
 	if (!read_line(fd, out)) {
 		buf_printf(why, "%s: cannot read %s: %s", name, log_safe(path), strerror(errno));
 		goto out;

@@ -68,13 +68,32 @@ section_kind(const struct text_section *s)
 }
 
 static void
-section_mark(struct text_section *s, const struct option *row, int line, bool is_value)
+section_mark(struct text_section *s, struct text_mark mark)
 {
 	/* Grown by doubling: a list of networks may be long. */
 	if ((s->mark_count & (s->mark_count - 1)) == 0)
 		s->marks = mem_resize_array(s->marks, s->mark_count == 0 ? 1 : s->mark_count * 2,
 					    sizeof(*s->marks));
-	s->marks[s->mark_count++] = (struct text_mark){row, is_value, line};
+	s->marks[s->mark_count++] = mark;
+}
+
+/* `file:PATH` and `"${NAME}"` say where the value is; anything else, a default too, is a value. */
+static bool
+is_literal(const struct scan *s)
+{
+	if (s->word_len >= 5 && strncmp(s->word, "file:", 5) == 0)
+		return false;
+	return s->word_len > 0 && (*s->start != '"' || strncmp(s->word, "${", 2) != 0 ||
+				   memchr(s->word, '}', s->word_len) != s->word + s->word_len - 1 ||
+				   memchr(s->word, ':', s->word_len) != NULL);
+}
+
+static void
+mark_value(struct walk *w, struct text_section *in, const struct option *row)
+{
+	if (row != NULL)
+		section_mark(
+		    in, (struct text_mark){row, true, is_literal(&w->scan), w->scan.word_line});
 }
 
 static struct text_section *
@@ -160,8 +179,7 @@ walk_values(struct walk *w, struct text_section *in, const struct option *row,
 	bool want_value = true;
 
 	if (w->token == SCAN_WORD) {
-		if (row != NULL)
-			section_mark(in, row, w->scan.word_line, true);
+		mark_value(w, in, row);
 		return;
 	}
 	if (w->token != SCAN_OPEN) {
@@ -171,8 +189,7 @@ walk_values(struct walk *w, struct text_section *in, const struct option *row,
 	}
 	for (walk_next(w); w->token != SCAN_CLOSE; walk_next(w)) {
 		if (w->token == SCAN_WORD && want_value) {
-			if (row != NULL)
-				section_mark(in, row, w->scan.word_line, true);
+			mark_value(w, in, row);
 		} else if (w->token != SCAN_COMMA || want_value) {
 			walk_break(w, w->scan.word_line,
 				   "the list of %s is not of the form {\"a\", \"b\"}",
@@ -232,7 +249,7 @@ walk_setting(struct walk *w, struct text_section *in, const struct word *name)
 		refused = true;
 	}
 	if (!refused)
-		section_mark(in, row, name->line, false);
+		section_mark(in, (struct text_mark){row, false, false, name->line});
 	walk_values(w, in, refused ? NULL : row, name);
 	if (refused)
 		scan_blank(name->start, w->scan.at);
@@ -372,6 +389,15 @@ text_is_set(const struct text_section *s, const char *name)
 {
 	for (size_t i = 0; i < s->mark_count; i++)
 		if (!s->marks[i].is_value && strcmp(s->marks[i].row->name, name) == 0)
+			return true;
+	return false;
+}
+
+bool
+text_is_literal(const struct text_section *s, const char *name)
+{
+	for (size_t i = 0; i < s->mark_count; i++)
+		if (s->marks[i].is_literal && strcmp(s->marks[i].row->name, name) == 0)
 			return true;
 	return false;
 }

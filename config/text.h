@@ -14,7 +14,8 @@
 
 struct text_mark {
 	const struct option *row;
-	bool is_value; /* one value of the setting; false: the setting's name */
+	bool is_value;   /* one value of the setting; false: the setting's name */
+	bool is_literal; /* the value itself, not the name of a file or variable that has it */
 	int line;
 };
 
@@ -38,6 +39,8 @@ struct text_section *text_scan(char *text, struct problems *problems, bool *brok
 void text_free(struct text_section *s);
 
 bool text_is_set(const struct text_section *s, const char *name);
+/* True if one of its values stands in this file itself. */
+bool text_is_literal(const struct text_section *s, const char *name);
 /* Where a setting stands; where its section opens if it is not set. */
 int text_line(const struct text_section *s, const char *name);
 /* Where its value number `index` stands. */

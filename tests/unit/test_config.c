@@ -202,6 +202,20 @@ static const struct good_row good_rows[] = {
      "\nupstream s { address = \"mx.example:465\" tls = implicit ca = \"/ca\" user = apikey "
      "password = \"a b\" }",
      " tls=3 ca=/ca user=apikey password=a b line=2\n"},
+    {"upstream login on this machine",
+     "upstream s { address = \"LocalHost:25\" tls = off user = x password = y } upstream t { "
+     "address = \"127.9.9.9:25\" user = x password = y } upstream u { address = \"[::1]:25\" user "
+     "= "
+     "x password = y }",
+     "upstream u ::1 port 25 connections=20 retry=259200 timeout=300 tls=1 ca= user=x password=y "},
+    {"upstream password of a variable",
+     "upstream s { address = \"mx.example:465\" tls = implicit user = apikey password = "
+     "\"${MAILFUSE_TEST_SET}\" }",
+     " user=apikey password=value "},
+    {"match user on one of two listeners",
+     "users = \"/u\" listener a { address = \"127.0.0.1:1\" } listener b { address = "
+     "\"[::1]:2\" auth = required } environment s { match { user = {x} } }",
+     " auth=2 "},
     {"upstream tls required", "upstream s { address = \"mx.example:587\" tls = required }",
      " tls=2 ca= user= "},
     {"upstream localhost", "upstream s { address = \"localhost:2526\" }",
@@ -239,7 +253,8 @@ static const struct good_row good_rows[] = {
     {"a comma at the end", "environment s { allow = {\"@a.example\", } " HERE "}",
      "allow={@a.example}"},
     {"all keys of match",
-     "listener apps { address = \"127.0.0.1:0\" } environment s { match { listener = "
+     "users = \"/u\" listener apps { address = \"127.0.0.1:0\" tls = starttls auth = optional "
+     "certificate = \"/c\" client_ca = \"/ca\" } environment s { match { listener = "
      "{apps} network = {\"10.1.2.3\", \"2001:DB8::/32\"} user = {\"shop-*\"} "
      "tls_name = {\"app?\"} } match { user = {x} } }",
      "match listener={apps} network={10.1.2.3,2001:db8::/32} user={shop-*} tls_name={app?} match "
@@ -384,6 +399,35 @@ test_file_values(void **state)
 	     "hostname=gate.example "},
 	    {"everybody can read it", "https://h.example/\n", 0644,
 	     "\nalert a { type = slack\nurl = \"file:%s\" }", "t:3: url: every user can read "},
+	    {"everybody can write it", "https://h.example/\n", 0602,
+	     "alert a { type = slack url = \"file:%s\" }", "t:1: url: every user can write "},
+	    {"everybody can run it", "https://h.example/\n", 0601,
+	     "alert a { type = slack url = \"file:%s\" }", "t:1: url: every user can run "},
+	    {"its group can write it", "https://h.example/\n", 0660,
+	     "alert a { type = slack url = \"file:%s\" }", "t:1: url: its whole group can write "},
+	    {"password", "a word\n", 0440,
+	     "upstream u { address = \"h.example:465\" tls = implicit user = x password = "
+	     "\"file:%s\" }",
+	     " user=x password=a word "},
+	    {"password that everybody can read", "secret\n", 0644,
+	     "upstream u { address = \"h.example:465\" tls = implicit user = x password = "
+	     "\"file:%s\" }",
+	     "t:1: password: every user can read "},
+	    {"key", "", 0640,
+	     "listener l { address = \"127.0.0.1:1\" tls = starttls certificate = \"/c\" key = "
+	     "\"%s\" }",
+	     " tls=1 "},
+	    {"key that everybody can read", "", 0604,
+	     "listener l { address = \"127.0.0.1:1\" tls = starttls certificate = \"/c\"\nkey = "
+	     "\"%s\" }",
+	     "t:2: key: every user can read "},
+	    {"key in the file of the certificate", "", 0644,
+	     "listener l { address = \"127.0.0.1:1\" tls = starttls\n certificate = \"%s\" }",
+	     "t:2: certificate: every user can read "},
+	    {"key of its own, so the certificate may be read", "", 0644,
+	     "listener l { address = \"127.0.0.1:1\" tls = starttls key = \"/k\" certificate = "
+	     "\"%s\" }",
+	     " tls=1 "},
 	    {"empty", "\nx\n", 0600, "alert a { type = slack url = \"file:%s\" }",
 	     "t:1: url: the first line of "},
 	    {"no regular file", "", 0600, "alert a { type = slack url = \"file:/dev\" }\n# %s",
@@ -454,6 +498,55 @@ test_load_file(void **state)
 	free(path);
 }
 
+struct mode_row {
+	const char *name, *text;
+	mode_t mode;
+	const char *wanted; /* in the errors; NULL = it is taken */
+};
+
+#define LOGIN "\nupstream u { address = \"127.0.0.1:25\" user = x\npassword = "
+
+/* A configuration is only as secret as what stands in it. */
+static void
+test_file_mode(void **state)
+{
+	static const struct mode_row rows[] = {
+	    {"nothing secret", "loops = 3", 0644, NULL},
+	    {"written by all", "loops = 3", 0646, ": every user can write it; run chmod 640 "},
+	    {"a word", LOGIN "secret }", 0640, NULL},
+	    {"a word, read by all", LOGIN "secret }", 0644, ":3: password: every user can read "},
+	    {"a word, written by the group", LOGIN "secret }", 0660,
+	     ":3: password: its whole group can write "},
+	    {"what to do else", LOGIN "\"secret\" }", 0604,
+	     ", or write \"file:/path\" or \"${NAME}\"\n"},
+	    {"a variable", LOGIN "\"${MAILFUSE_TEST_SET}\" }", 0644, NULL},
+	    {"a variable with a default", LOGIN "\"${MAILFUSE_TEST_SET:-secret}\" }", 0644,
+	     ":3: password: every user can read "},
+	    {"a variable and a word", LOGIN "\"${MAILFUSE_TEST_SET}secret\" }", 0644,
+	     ":3: password: every user can read "},
+	    {"no variable", LOGIN "'${MAILFUSE_TEST_SET}' }", 0644,
+	     ":3: password: every user can read "},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *path = write_file(rows[i].text, rows[i].mode);
+		struct buf errors = {0};
+		struct config *c = config_load(path, &errors);
+
+		if ((c == NULL) != (rows[i].wanted != NULL) ||
+		    (c == NULL && strstr(buf_text(&errors), rows[i].wanted) == NULL))
+			fail_msg("%s: wanted: %s\ngot: %s", rows[i].name,
+				 rows[i].wanted != NULL ? rows[i].wanted : "to be taken",
+				 buf_text(&errors));
+		assert_null(strstr(buf_text(&errors), "secret"));
+		config_unref(c);
+		unlink(path);
+		free(path);
+		buf_free(&errors);
+	}
+}
+
 static void
 test_nul_byte(void **state)
 {
@@ -485,6 +578,13 @@ test_diff(void **state)
 	    {"reloadable", "keep_sent = 1d hostname = a.example",
 	     "keep_sent = 2d hostname = b.example", ""},
 	    {"store and control", "", "store = \"/a\" control = \"/b\"", "store, control"},
+	    {"user", "", "user = mailfuse", "user"},
+	    {"TLS, logins and users", "",
+	     "users = \"/u\" listener default { address = \"127.0.0.1:2525\" tls = required "
+	     "certificate = \"/c\" auth = required }",
+	     ""},
+	    {"upstream tls", UP, "upstream u { address = \"mx.example.com:465\" tls = implicit }",
+	     ""},
 	    {"log and loops", "log = syslog", "loops = 2", "log, loops"},
 	    {"listener moved", "listener a { address = \"127.0.0.1:1\" }",
 	     "listener a { address = \"127.0.0.1:2\" }", "listener addresses"},
@@ -670,7 +770,7 @@ main(void)
 	    cmocka_unit_test(test_nul_byte),    cmocka_unit_test(test_diff),
 	    cmocka_unit_test(test_find),        cmocka_unit_test(test_many_errors),
 	    cmocka_unit_test(test_sample),      cmocka_unit_test(test_manual),
-	    cmocka_unit_test(test_document),
+	    cmocka_unit_test(test_document),    cmocka_unit_test(test_file_mode),
 	};
 
 	setenv("MAILFUSE_TEST_SET", "value", 1);

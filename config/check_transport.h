@@ -1,0 +1,21 @@
+/*
+ * What must hold for TLS and logins, on both sides, and for the files with their secrets.
+ */
+#ifndef CONFIG_CHECK_TRANSPORT_H
+#define CONFIG_CHECK_TRANSPORT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "config/config.h"
+#include "config/problem.h"
+#include "config/text.h"
+
+/*
+ * For check_config(), on its terms. `mode` is of the configuration file itself, 0 if it is none;
+ * with `files` false no file is looked at.
+ */
+void check_transport(const struct config *c, const struct text_section *at, mode_t mode, bool files,
+		     struct problems *problems);
+
+#endif
