@@ -7,6 +7,7 @@
 #define BASE_PASSWORD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* With a new random salt of 16 bytes; for free(). NULL if the system has no randomness or memory.
  */
@@ -16,5 +17,10 @@ char *password_hash(const char *password);
 bool password_is_hash(const char *hash);
 /* Compares in constant time. With hash NULL (no such user) it works as long, and says false. */
 bool password_verify(const char *hash, const char *password);
+/*
+ * True if a user may be called so in a users file: 1 to 255 bytes, no control characters, no colon,
+ * no # at the start, no space at an end.
+ */
+bool password_is_name(const char *name, size_t len);
 
 #endif

@@ -30,6 +30,12 @@ event2/buffer.h       net control
 event2/bufferevent.h  net control
 event2/*              net
 openssl/ssl.h         net
+openssl/kdf.h         base
+openssl/params.h      base
+openssl/core_names.h  base
+openssl/rand.h        base relay
+openssl/evp.h         base net store relay
+openssl/hmac.h        relay
 confuse.h             config
 sqlite3.h             store
 zstd.h                store

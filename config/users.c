@@ -1,0 +1,218 @@
+/*
+ * The users file, read at once and then only looked at. The text stays in memory as it was read,
+ * cut into names and hashes where they stand. Made by relay/keyring.c, which frees it with itself.
+ */
+#include "config/users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/password.h"
+#include "base/text.h"
+#include "config/problem.h"
+
+#define uthash_fatal(message) fatal("out of memory")
+#include <uthash.h>
+
+/* Some 100,000 users; and of a file that is no users file, not more complaints than these. */
+enum { FILE_MAX = 16 * 1024 * 1024, PROBLEMS_MAX = 20 };
+
+struct user {
+	UT_hash_handle hh;
+	const char *name, *hash; /* in the users' text */
+	int line;
+};
+
+struct users {
+	char *text;
+	struct user *table; /* by name */
+	struct user **list; /* in the order of the file */
+	size_t count, cap;
+};
+
+/* All of the file, or false and why not. */
+static bool
+read_all(int fd, struct buf *out, struct buf *why)
+{
+	size_t before;
+	ssize_t n;
+
+	do {
+		before = out->len;
+		buf_reserve(out, 65536);
+		n = read(fd, out->data + before, 65536);
+		if (n > 0)
+			out->len += (size_t)n;
+		if (out->len > FILE_MAX) {
+			buf_add_text(why, "larger than 16 MiB; is it the right file?");
+			return false;
+		}
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	if (n < 0) {
+		buf_printf(why, "cannot be read: %s", strerror(errno));
+		return false;
+	}
+	buf_add_char(out, '\n');
+	return true;
+}
+
+static bool
+read_file(const char *path, struct buf *out, struct buf *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	bool ok = false;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		buf_printf(why, "cannot be read: %s; mailfuse passwd NAME --users FILE makes one",
+			   strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		buf_add_text(why, "is not a regular file");
+	else if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0)
+		buf_add_text(why, "every user can read or write it; run chmod o-rw on it");
+	else
+		ok = read_all(fd, out, why);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static void
+add_user(struct users *u, char *name, const char *hash, int line, struct problems *problems)
+{
+	struct user *user;
+
+	HASH_FIND_STR(u->table, name, user);
+	if (user != NULL) {
+		problem_add(problems, line, "user %s stands in line %d already; delete one of them",
+			    log_safe(name), user->line);
+		return;
+	}
+	user = mem_zalloc(sizeof(*user));
+	user->name = name;
+	user->hash = hash;
+	user->line = line;
+	HASH_ADD_KEYPTR(hh, u->table, user->name, strlen(user->name), user);
+	if (u->count == u->cap) {
+		u->cap = u->cap == 0 ? 16 : u->cap * 2;
+		u->list = mem_resize_array(u->list, u->cap, sizeof(struct user *));
+	}
+	u->list[u->count++] = user;
+}
+
+/* One line without its end, which may hold a NUL. */
+static void
+read_line(struct users *u, char *text, size_t len, int line, struct problems *problems)
+{
+	char *colon = memchr(text, ':', len);
+
+	text[len] = '\0';
+	if (text[0] == '#' || (strlen(text) == len && text_is_blank(text)))
+		return;
+	if (colon == NULL) {
+		problem_add(problems, line,
+			    "no colon; a line is NAME:HASH, as mailfuse passwd "
+			    "writes it");
+		return;
+	}
+	*colon = '\0';
+	if (!password_is_name(text, (size_t)(colon - text))) {
+		problem_add(problems, line,
+			    "no name for a user: 1 to 255 bytes without control "
+			    "characters and without a space at an end");
+		return;
+	}
+	if (strlen(colon + 1) != len - (size_t)(colon + 1 - text) || !password_is_hash(colon + 1)) {
+		problem_add(problems, line,
+			    "what follows the colon is no scrypt hash; run "
+			    "mailfuse passwd %s",
+			    log_safe(text));
+		return;
+	}
+	add_user(u, text, colon + 1, line, problems);
+}
+
+static void
+read_lines(struct users *u, size_t len, struct problems *problems)
+{
+	char *at = u->text, *end = u->text + len, *newline;
+	int line = 1;
+
+	for (; at < end; at = newline + 1, line++) {
+		if (problems->count >= PROBLEMS_MAX) {
+			problem_add(problems, line, "more is wrong; is it the right file?");
+			return;
+		}
+		newline = memchr(at, '\n', (size_t)(end - at));
+		read_line(u, at, (size_t)(newline - at), line, problems);
+	}
+}
+
+struct users *
+users_load(const char *path, struct buf *errors)
+{
+	struct users *u = mem_zalloc(sizeof(*u));
+	struct problems problems = {0};
+	struct buf text = {0}, why = {0};
+	size_t len;
+
+	if (read_file(path, &text, &why)) {
+		len = text.len;
+		u->text = buf_take(&text);
+		read_lines(u, len, &problems);
+	} else {
+		problem_add(&problems, 0, "%s", buf_text(&why));
+	}
+	if (problems.count > 0) {
+		problem_print(&problems, path, errors);
+		users_free(u);
+		u = NULL;
+	}
+	problem_free(&problems);
+	buf_free(&text);
+	buf_free(&why);
+	return u;
+}
+
+void
+users_free(struct users *u)
+{
+	size_t i;
+
+	if (u == NULL)
+		return;
+	HASH_CLEAR(hh, u->table);
+	for (i = 0; i < u->count; i++)
+		free(u->list[i]);
+	free(u->list);
+	free(u->text);
+	free(u);
+}
+
+size_t
+users_count(const struct users *u)
+{
+	return u->count;
+}
+
+const char *
+users_find(const struct users *u, const char *name)
+{
+	struct user *user;
+
+	HASH_FIND_STR(u->table, name, user);
+	return user == NULL ? NULL : user->hash;
+}
+
+const char *
+users_decoy(const struct users *u, uint64_t number)
+{
+	return u->count == 0 ? NULL : u->list[number % u->count]->hash;
+}
