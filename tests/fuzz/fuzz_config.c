@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "config/load.h"
@@ -40,6 +41,32 @@ check_errors(const char *errors, size_t lines_of_text)
 	}
 }
 
+/* What is taken shows no password in clear and lets nothing pass in silence. */
+static void
+check_transport(const struct config *c)
+{
+	for (size_t i = 0; i < c->listener_count; i++) {
+		const struct config_listener *l = &c->listeners[i];
+		bool off = l->tls == CONFIG_TLS_OFF;
+
+		FUZZ_CHECK(off == (l->certificate[0] == '\0') && off == (l->key[0] == '\0'));
+		FUZZ_CHECK(!off || l->client_ca[0] == '\0');
+		FUZZ_CHECK(l->auth == CONFIG_AUTH_OFF || c->users[0] == '/');
+		FUZZ_CHECK(l->max_client_errors > 0 && l->client_errors_window > 0);
+	}
+	for (size_t i = 0; i < c->upstream_count; i++) {
+		const struct config_upstream *u = &c->upstreams[i];
+		bool verified = u->tls == CONFIG_UPSTREAM_TLS_REQUIRED ||
+				u->tls == CONFIG_UPSTREAM_TLS_IMPLICIT;
+
+		FUZZ_CHECK((u->user[0] == '\0') == (u->password[0] == '\0'));
+		FUZZ_CHECK(verified || u->ca[0] == '\0');
+		FUZZ_CHECK(verified || u->user[0] == '\0' || u->host[0] == '1' ||
+			   u->host[0] == ':' || u->host[0] == '0' ||
+			   strcasecmp(u->host, "localhost") == 0);
+	}
+}
+
 static void
 check_config(const struct config *c)
 {
@@ -48,6 +75,7 @@ check_config(const struct config *c)
 	FUZZ_CHECK(c->listener_count > 0 && c->hostname[0] != '\0');
 	FUZZ_CHECK(strcmp(last->name, "unknown") == 0 && !last->production);
 	FUZZ_CHECK(last->allow[0] == NULL && last->others == CONFIG_OTHERS_HOLD);
+	check_transport(c);
 	for (size_t i = 0; i < c->environment_count; i++) {
 		const struct config_environment *e = &c->environments[i];
 
