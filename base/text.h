@@ -14,6 +14,15 @@ void text_lower(char *text);
 bool text_is_blank(const char *text);
 /* True if the bytes are valid UTF-8 (RFC 3629). */
 bool text_is_utf8(const char *text, size_t len);
+/* Bytes of the UTF-8 character at `text`, whose code point goes to *code; 0 if there is none. */
+size_t text_read_utf8(const char *text, size_t len, uint32_t *code);
+/*
+ * False for what may not stand in a name or an address: controls (C0, DEL, C1), separators of lines
+ * and paragraphs, overrides of the direction of writing, noncharacters, surrogates.
+ */
+bool text_is_graphic(uint32_t code);
+/* True if the bytes are valid UTF-8 and every character is graphic. */
+bool text_is_clean(const char *text, size_t len);
 /*
  * 64-bit FNV-1a, chained: start with TEXT_HASH_START. For tables whose keys an outsider can choose
  * the caller starts with a secret instead.

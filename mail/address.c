@@ -1,7 +1,7 @@
 /*
- * Envelope addresses: paths and mailboxes (RFC 5321 4.1.2) and the form in which domains are
- * compared. Called by command.c for MAIL and RCPT, by config/ and filters/ for patterns and header
- * addresses. Any thread; the caller's arena owns what is returned.
+ * Envelope addresses: paths and mailboxes (RFC 5321 4.1.2, RFC 6531 3.3) and the form in which
+ * domains are compared. Called by command.c for MAIL and RCPT, by config/ and filters/ for patterns
+ * and header addresses. Any thread; the caller's arena owns what is returned.
  *
  * Two kindnesses beyond the grammar, because such mailboxes are in use and the next hop takes them:
  * dots may stand anywhere in an unquoted local part, and labels may have underscores.
@@ -45,15 +45,27 @@ is_ascii(const char *text, size_t len)
 	return true;
 }
 
+/* Bytes of the character beyond ASCII at p (RFC 6531 3.3, UTF8-non-ascii); 0 if none may be here.
+ */
+static size_t
+utf8_length(const char *p)
+{
+	uint32_t code;
+	size_t n = text_read_utf8(p, strnlen(p, 4), &code);
+
+	return n > 1 && text_is_graphic(code) ? n : 0;
+}
+
 /* Why a local part cannot go on with this byte. */
 static const char *
-explain_byte(char c)
+explain_byte(const char *p)
 {
-	unsigned char u = (unsigned char)c;
+	unsigned char u = (unsigned char)*p;
+	uint32_t code;
 
-	if (u >= 0x80)
-		return "has a character beyond ASCII before the @";
-	if (u < 0x20 || u == 0x7f)
+	if (u >= 0x80 && text_read_utf8(p, strnlen(p, 4), &code) == 0)
+		return "is not valid UTF-8";
+	if (u >= 0x80 || u < 0x20 || u == 0x7f)
 		return "has a control character";
 	return "has a character before the @ that must be quoted";
 }
@@ -141,18 +153,20 @@ static const char *
 read_quoted(const char *p, struct arena *arena, char **local, const char **end)
 {
 	char *out = *local = arena_alloc(arena, TEXT_MAX + 1);
-	size_t n = 0;
+	size_t n = 0, len;
 
-	for (p++; *p != '"'; p++) {
+	for (p++; *p != '"'; p += len) {
 		if (*p == '\\' && p[1] != '\0')
 			p++;
 		if (*p == '\0')
 			return "has no closing quote";
-		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
-			return explain_byte(*p);
-		if (n == TEXT_MAX)
+		len = (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x7f ? 1 : utf8_length(p);
+		if (len == 0)
+			return explain_byte(p);
+		if (n + len > TEXT_MAX)
 			return "has more than 254 characters";
-		out[n++] = *p;
+		memcpy(out + n, p, len);
+		n += len;
 	}
 	if (n == 0)
 		return "has nothing before the @";
@@ -165,15 +179,16 @@ static const char *
 read_local(const char *p, struct arena *arena, char **local, const char **end)
 {
 	const char *start = p;
+	size_t len = 1;
 
 	if (*p == '"')
 		return read_quoted(p, arena, local, end);
-	while (is_atext(*p) || *p == '.')
-		p++;
+	for (; len > 0; p += len)
+		len = is_atext(*p) || *p == '.' ? 1 : utf8_length(p);
 	if (*p == '\0' || *p == '>')
 		return p == start ? "is empty" : "has no domain";
 	if (*p != '@')
-		return explain_byte(*p);
+		return explain_byte(p);
 	if (p == start)
 		return "has nothing before the @";
 	*local = arena_strndup(arena, start, (size_t)(p - start));
@@ -197,38 +212,75 @@ read_domain(const char *p, size_t len, struct arena *arena, char **domain)
 					: "has a malformed domain";
 }
 
+/*
+ * True if each label as it was written is an ASCII label or one that becomes an A-label. UTS 46
+ * also makes ASCII of what only looks like it (wide letters, the Kelvin sign, other dots): such a
+ * domain would be judged by one name and sent on by another.
+ */
+static bool
+has_true_labels(const char *written, size_t len, const char *canonical)
+{
+	const char *end = written + len;
+	size_t n, m;
+
+	while (written < end) {
+		n = strcspn(written, ".");
+		if (n > (size_t)(end - written))
+			n = (size_t)(end - written);
+		m = strcspn(canonical, ".");
+		if (is_ascii(written, n) ? n != m || strncasecmp(written, canonical, n) != 0
+					 : strncmp(canonical, "xn--", 4) != 0)
+			return false;
+		written += n + (written + n < end);
+		canonical += m + (canonical[m] == '.');
+	}
+	return *canonical == '\0';
+}
+
+/*
+ * The domain of what was read, `len` bytes at `domain`, and the whole of it from `start`: as it was
+ * written in a path, with A-labels where `a_labels`.
+ */
+static const char *
+read_whole(const char *start, const char *domain, size_t len, bool a_labels, struct arena *arena,
+	   struct address *out)
+{
+	const char *reason = read_domain(domain, len, arena, &out->domain);
+
+	if (reason != NULL)
+		return reason;
+	if (is_ascii(domain, len) || !a_labels)
+		out->text = arena_strndup(arena, start, (size_t)(domain - start) + len);
+	else
+		out->text =
+		    arena_printf(arena, "%.*s%s", (int)(domain - start), start, out->domain);
+	if (strlen(out->text) > TEXT_MAX)
+		return "has more than 254 characters";
+	if (!is_ascii(domain, len) && !a_labels && !has_true_labels(domain, len, out->domain))
+		return "has a domain that is not written in U-labels: send it as xn-- labels";
+	out->utf8 = !is_ascii(out->text, strlen(out->text));
+	return NULL;
+}
+
 /* A mailbox that ends at `stop`, a character or the NUL; *text is moved there. */
 static const char *
-read_mailbox(const char **text, const char *stop, bool ascii_only, struct arena *arena,
+read_mailbox(const char **text, const char *stop, bool a_labels, struct arena *arena,
 	     struct address *out)
 {
 	const char *start = *text, *at, *end, *reason;
-	size_t local_len, domain_len;
 
 	reason = read_local(start, arena, &out->local, &at);
 	if (reason != NULL)
 		return reason;
 	if (*at != '@')
 		return "has no domain";
-	local_len = (size_t)(at - start);
-	domain_len = strcspn(at + 1, stop);
-	end = at + 1 + domain_len;
+	end = at + 1 + strcspn(at + 1, stop);
 	if (*stop != '\0' && *end == '\0')
 		return "has no closing >";
-	if (ascii_only && !is_ascii(at + 1, domain_len))
-		return "has a domain beyond ASCII: send it as xn-- labels";
-	reason = read_domain(at + 1, domain_len, arena, &out->domain);
-	if (reason != NULL)
-		return reason;
-	/* What goes on the wire must be ASCII: there the A-labels stand for what was written. */
-	if (is_ascii(at + 1, domain_len))
-		out->text = arena_strndup(arena, start, (size_t)(end - start));
-	else
-		out->text = arena_printf(arena, "%.*s@%s", (int)local_len, start, out->domain);
-	if (strlen(out->text) > TEXT_MAX)
-		return "has more than 254 characters";
-	*text = end;
-	return NULL;
+	reason = read_whole(start, at + 1, (size_t)(end - at - 1), a_labels, arena, out);
+	if (reason == NULL)
+		*text = end;
+	return reason;
 }
 
 /* `@one,@two:`, read to its end and forgotten; false if it is malformed. */
@@ -277,7 +329,7 @@ read_path(const char **text, bool allow_null, bool allow_postmaster, struct aren
 	if (*p == '@' && !skip_route(&p))
 		return strchr(p, ':') != NULL ? "has a malformed source route"
 					      : "has nothing before the @";
-	reason = read_mailbox(&p, ">", true, arena, out);
+	reason = read_mailbox(&p, ">", false, arena, out);
 	if (reason == NULL)
 		*text = p + 1;
 	return reason;
@@ -302,7 +354,7 @@ address_parse(const char *text, struct arena *arena, struct address *out)
 	const char *reason;
 
 	*out = (struct address){0};
-	reason = read_mailbox(&text, "", false, arena, out);
+	reason = read_mailbox(&text, "", true, arena, out);
 	if (reason != NULL)
 		*out = (struct address){0};
 	return reason;

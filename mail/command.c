@@ -9,12 +9,15 @@
 #include <string.h>
 #include <strings.h>
 
-/* RFC 1870 3: a size has at most 20 digits. */
-enum { SIZE_DIGITS_MAX = 20, HELO_MAX = 255 };
+#include "base/text.h"
+#include "mail/parameters.h"
+
+enum { HELO_MAX = 255 };
 
 typedef void command_check(struct command *c, struct arena *arena);
 
-static command_check check_none, check_some, check_any, check_helo, check_mail, check_rcpt;
+static command_check check_none, check_any, check_helo, check_mail, check_rcpt, check_vrfy,
+    check_auth, check_bdat;
 
 static const struct verb {
 	const char *name;
@@ -29,12 +32,12 @@ static const struct verb {
     {"RSET", COMMAND_RSET, check_none},
     {"QUIT", COMMAND_QUIT, check_none},
     {"NOOP", COMMAND_NOOP, check_any},
-    {"VRFY", COMMAND_VRFY, check_any},
+    {"VRFY", COMMAND_VRFY, check_vrfy},
     {"EXPN", COMMAND_EXPN, check_any},
     {"HELP", COMMAND_HELP, check_any},
     {"STARTTLS", COMMAND_STARTTLS, check_none},
-    {"AUTH", COMMAND_AUTH, check_some},
-    {"BDAT", COMMAND_BDAT, check_some},
+    {"AUTH", COMMAND_AUTH, check_auth},
+    {"BDAT", COMMAND_BDAT, check_bdat},
     /* RFC 9110 9, RFC 5789, and the preface of HTTP/2 (RFC 9113 3.4) */
     {"GET", COMMAND_HTTP, NULL},
     {"HEAD", COMMAND_HTTP, NULL},
@@ -54,6 +57,15 @@ static bool
 is_blank(char c)
 {
 	return c == ' ' || c == '\t';
+}
+
+static bool
+is_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
 }
 
 static void
@@ -86,14 +98,6 @@ check_none(struct command *c, struct arena *arena)
 			  arena_printf(arena, "%s takes no argument", command_name(c->verb)));
 }
 
-static void
-check_some(struct command *c, struct arena *arena)
-{
-	if (*c->argument == '\0')
-		set_error(c, 501, "5.5.4",
-			  arena_printf(arena, "%s needs an argument", command_name(c->verb)));
-}
-
 /*
  * A domain or an address literal by the grammar; clients send their host's name whatever it is, so
  * only what would break a Received field is refused: blanks, comments, quotes, brackets, `;`, `,`.
@@ -118,82 +122,64 @@ check_helo(struct command *c, struct arena *arena)
 		    "[192.0.2.1]");
 }
 
-/* Digits only; what is beyond 64 bits counts as the largest size, which every limit refuses. */
-static bool
-read_size(const char *value, uint64_t *size)
+/* RFC 3030 2: BDAT size [LAST] */
+static void
+check_bdat(struct command *c, struct arena *arena)
 {
-	size_t digits = strspn(value, "0123456789");
+	const char *text = c->argument;
+	size_t digits = strcspn(text, " \t");
 
-	if (digits == 0 || digits > SIZE_DIGITS_MAX || value[digits] != '\0')
-		return false;
-	for (*size = 0; *value != '\0'; value++)
-		if (__builtin_mul_overflow(*size, UINT64_C(10), size) ||
-		    __builtin_add_overflow(*size, (uint64_t)(*value - '0'), size)) {
-			*size = UINT64_MAX;
-			break;
-		}
-	return true;
+	c->chunk_known = parameters_read_size(arena_strndup(arena, text, digits), &c->chunk_size);
+	text += digits + strspn(text + digits, " \t");
+	c->chunk_last = strcasecmp(text, "LAST") == 0;
+	if (!c->chunk_known || (*text != '\0' && !c->chunk_last))
+		bad_argument(c, arena, "Write it as BDAT 1000 or BDAT 1000 LAST");
 }
 
+/* RFC 4954 4: AUTH mechanism [initial response]. The text of a reply repeats nothing of it. */
 static void
-take_size(struct command *c, struct arena *arena, const char *value)
+check_auth(struct command *c, struct arena *arena)
 {
-	if (c->has_size)
-		bad_argument(c, arena, "SIZE is given twice");
-	else if (value == NULL || !read_size(value, &c->size))
-		bad_argument(c, arena, "SIZE needs a number of bytes, such as SIZE=1000");
-	else
-		c->has_size = true;
-}
+	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				     "0123456789+/";
+	const char *initial = c->argument + strcspn(c->argument, " \t");
+	size_t len = (size_t)(initial - c->argument), n;
 
-static void
-take_body(struct command *c, struct arena *arena, const char *value, bool *has_body)
-{
-	if (*has_body)
-		bad_argument(c, arena, "BODY is given twice");
-	else if (value != NULL && strcasecmp(value, "7BIT") == 0)
-		c->body = COMMAND_BODY_7BIT;
-	else if (value != NULL && strcasecmp(value, "8BITMIME") == 0)
-		c->body = COMMAND_BODY_8BITMIME;
-	else
-		bad_argument(c, arena, "BODY must be 7BIT or 8BITMIME");
-	*has_body = true;
-}
-
-static void
-unknown_parameter(struct command *c, struct arena *arena, const char *name)
-{
-	set_error(
-	    c, 555, "5.5.4",
-	    arena_printf(arena, "%s has no parameter %.40s here", command_name(c->verb), name));
-}
-
-/* What follows the path of MAIL: blanks and NAME or NAME=VALUE, in any order (RFC 5321 4.1.2). */
-static void
-read_parameters(struct command *c, struct arena *arena, const char *text)
-{
-	bool has_body = false;
-
-	while (c->error_code == 0) {
-		char *name, *value;
-		size_t len;
-
-		text += strspn(text, " \t");
-		if (*text == '\0')
-			return;
-		len = strcspn(text, " \t");
-		name = arena_strndup(arena, text, len);
-		text += len;
-		value = strchr(name, '=');
-		if (value != NULL)
-			*value++ = '\0';
-		if (c->verb == COMMAND_MAIL && strcasecmp(name, "SIZE") == 0)
-			take_size(c, arena, value);
-		else if (c->verb == COMMAND_MAIL && strcasecmp(name, "BODY") == 0)
-			take_body(c, arena, value, &has_body);
+	if (len == 5 && strncasecmp(c->argument, "PLAIN", len) == 0)
+		c->mechanism = COMMAND_AUTH_PLAIN;
+	else if (len == 5 && strncasecmp(c->argument, "LOGIN", len) == 0)
+		c->mechanism = COMMAND_AUTH_LOGIN;
+	initial += strspn(initial, " \t");
+	if (len == 0) {
+		bad_argument(c, arena, "AUTH needs a mechanism: PLAIN or LOGIN");
+	} else if (c->mechanism == COMMAND_AUTH_OTHER) {
+		set_error(c, 504, "5.5.4",
+			  arena_strdup(arena, "That mechanism is not offered; use PLAIN or LOGIN"));
+	} else if (initial[strcspn(initial, " \t")] != '\0') {
+		bad_argument(c, arena, "AUTH has one response behind its mechanism, in base64");
+	} else if (*initial != '\0') {
+		n = strspn(initial, base64);
+		n += strspn(initial + n, "=");
+		if (initial[n] != '\0' || (n % 4 != 0 && strcmp(initial, "=") != 0))
+			set_error(c, 501, "5.5.2",
+				  arena_strdup(arena, "That response is not in base64"));
 		else
-			unknown_parameter(c, arena, name);
+			c->initial = arena_strdup(arena, initial);
 	}
+}
+
+/* RFC 6531 3.7.4.2: the last word may be SMTPUTF8. */
+static void
+check_vrfy(struct command *c, struct arena *arena)
+{
+	static const char word[] = "SMTPUTF8";
+	size_t len = strlen(c->argument), n = sizeof(word) - 1;
+
+	c->smtputf8 = len > n && is_blank(c->argument[len - n - 1]) &&
+		      strcasecmp(c->argument + len - n, word) == 0;
+	if (!c->smtputf8 && !is_ascii(c->argument))
+		set_error(c, 553, "5.6.7",
+			  arena_strdup(arena, "An address beyond ASCII needs SMTPUTF8 behind it"));
 }
 
 /* Finds the path behind `keyword` ("FROM:"); NULL and the error is set where there is none. */
@@ -225,7 +211,11 @@ check_path(struct command *c, struct arena *arena, const char *keyword)
 	if (reason == NULL && *text != '\0' && !is_blank(*text))
 		reason = "has something behind its >";
 	if (reason == NULL) {
-		read_parameters(c, arena, text);
+		parameters_read(c, text, arena);
+		if (c->error_code == 0 && mail && c->path.utf8 && !c->smtputf8)
+			set_error(c, 553, "5.6.7",
+				  arena_strdup(arena, "A sender address beyond ASCII needs "
+						      "SMTPUTF8 behind it"));
 		return;
 	}
 	c->path = (struct address){0};
@@ -258,21 +248,32 @@ find_verb(const char *name, size_t len)
 	return NULL;
 }
 
+/* RFC 6531 3.3, 3.7.4.2 */
+static bool
+may_have_utf8(enum command_verb verb)
+{
+	return verb == COMMAND_MAIL || verb == COMMAND_RCPT || verb == COMMAND_VRFY;
+}
+
 /* A tab counts as a blank, as clients and other servers have it. */
 static const char *
-explain_bytes(const char *line, size_t len)
+explain_bytes(const char *line, size_t len, enum command_verb verb)
 {
+	bool ascii = true;
 	size_t i;
 
 	for (i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)line[i];
 
-		if (c >= 0x80)
-			return "That line has characters beyond ASCII; SMTPUTF8 is not offered";
 		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			return "That line has control characters";
+		ascii = ascii && c < 0x80;
 	}
-	return NULL;
+	if (ascii)
+		return NULL;
+	if (!may_have_utf8(verb))
+		return "That line has characters beyond ASCII";
+	return text_is_utf8(line, len) ? NULL : "That line is not valid UTF-8";
 }
 
 void
@@ -290,7 +291,7 @@ command_parse(const char *line, size_t len, struct arena *arena, struct command 
 	verb = find_verb(line, n);
 	if (verb != NULL)
 		out->verb = verb->verb;
-	reason = out->verb == COMMAND_HTTP ? NULL : explain_bytes(line, len);
+	reason = out->verb == COMMAND_HTTP ? NULL : explain_bytes(line, len, out->verb);
 	if (reason == NULL && verb == NULL)
 		reason = len == 0 ? "That line is empty; HELP lists the commands"
 				  : "Command not recognised; HELP lists the commands";

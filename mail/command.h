@@ -48,10 +48,13 @@ struct command {
 	enum dsn_ret ret;
 	char *envid;     /* xtext, as given: printable ASCII, at most 100 characters */
 	unsigned notify; /* enum dsn_notify; 0 = not given */
-	char *orcpt;     /* "rfc822;xtext" or "utf-8;..." (RFC 6533), as given */
+	char *orcpt;     /* "rfc822;xtext" as given, or "utf-8;..." in its form for 7 bits (RFC 6533
+			  * 3); printable ASCII, at most 500 characters */
 	bool has_auth;   /* MAIL AUTH= (RFC 4954 5): read, checked, not believed */
 	/* BDAT (RFC 3030 2) */
 	uint64_t chunk_size; /* octets that follow the line */
+	bool chunk_known;    /* false: the size cannot be read, so nobody knows what follows is a
+			      * command or content: hang up */
 	bool chunk_last;
 	/* AUTH (RFC 4954 4) */
 	enum command_mechanism mechanism;
@@ -67,9 +70,11 @@ struct command {
  * Reads one line (no CRLF) of `len` bytes; it may hold anything. Errors: 500 5.5.2 for what cannot
  * be read (NUL, control characters, no UTF-8; bytes beyond ASCII but in MAIL, RCPT and VRFY), 501
  * 5.5.4 for bad arguments, 501 5.1.7 / 5.1.3 for bad sender / recipient addresses, 553 5.6.7 for a
- * sender in UTF-8 without SMTPUTF8 (of RCPT the caller must see to it: path.utf8), 504 5.5.4 for a
- * mechanism of AUTH that is not ours, 555 5.5.4 for unknown parameters of MAIL and RCPT. A BDAT
- * line with an error still has chunk_size set where the octets that follow are known.
+ * sender, or an argument of VRFY, in UTF-8 without SMTPUTF8 (of RCPT the caller must see to it:
+ * path.utf8), 504 5.5.4 for a mechanism of AUTH that is not ours, 501 5.5.2 for a response that is
+ * no base64 (RFC 4954 4), 555 5.5.4 for unknown parameters of MAIL and RCPT and for
+ * BODY=BINARYMIME. A BDAT line with an error still has chunk_size set, and chunk_known, where the
+ * octets that follow are known.
  * "MAIL FROM: <a@b>" with blanks after the colon is accepted, as Postfix does. Memory: `arena`.
  */
 void command_parse(const char *line, size_t len, struct arena *arena, struct command *out);

@@ -25,7 +25,8 @@ void sasl_encode(const void *data, size_t len, struct buf *out);
  * a name has control characters, or authzid is there and is not authcid: nobody acts for others.
  */
 bool sasl_read_plain(const struct buf *data, const char **name, const char **password);
-/* LOGIN: one decoded answer, as a name or a password; the same limits. */
+/* LOGIN: one decoded answer, as a name (max = SASL_NAME_MAX) or a password (SASL_PASSWORD_MAX);
+ * the same limits. */
 bool sasl_read_login(const struct buf *data, size_t max, const char **text);
 
 /* Overwrites and frees. */

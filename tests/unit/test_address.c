@@ -18,6 +18,9 @@
 #define L63 L60 "aaa"
 #define D253 L63 "." L63 "." L63 "." L60 "a"
 
+#define E10 "\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251"
+#define E60 E10 E10 E10 E10 E10 E10
+
 enum { NULL_PATH = 1, POSTMASTER = 2 }; /* allowed */
 
 static const struct path_row {
@@ -57,7 +60,35 @@ static const struct path_row {
      "b.example", ""},
     {"longest path", "<a@" L63 "." L63 "." L63 "." L60 ">", 0, "a@" L63 "." L63 "." L63 "." L60,
      "a", L63 "." L63 "." L63 "." L60, ""},
+    {"UTF-8 local part", "<j\303\266rg@b.example> X", 0, "j\303\266rg@b.example", "j\303\266rg",
+     "b.example", " X"},
+    {"UTF-8, decomposed, as written", "<jo\314\210rg@b.example>", 0, "jo\314\210rg@b.example",
+     "jo\314\210rg", "b.example", ""},
+    {"UTF-8 beyond the first plane", "<\360\237\222\251@b.example>", 0,
+     "\360\237\222\251@b.example", "\360\237\222\251", "b.example", ""},
+    {"UTF-8 quoted", "<\"\345\260\217 \\\345\260\217\"@b.example>", 0,
+     "\"\345\260\217 \\\345\260\217\"@b.example", "\345\260\217 \345\260\217", "b.example", ""},
+    {"U-labels", "<a@B\303\274cher.Example>", 0, "a@B\303\274cher.Example", "a",
+     "xn--bcher-kva.example", ""},
+    {"U-labels and a final dot", "<a@b\303\274cher.example.>", 0, "a@b\303\274cher.example.", "a",
+     "xn--bcher-kva.example", ""},
+    {"U-labels all the way", "<\351\202\256@\344\276\213\345\255\220.\346\265\213>", 0,
+     "\351\202\256@\344\276\213\345\255\220.\346\265\213", "\351\202\256", "xn--fsqu00a.xn--0zw",
+     ""},
+    {"a wide @ in the local part", "<a\357\274\240b.example@c.example>", 0,
+     "a\357\274\240b.example@c.example", "a\357\274\240b.example", "c.example", ""},
+    {"longest in UTF-8 octets", "<" E60 E60 "aaaa@b.example>", 0, E60 E60 "aaaa@b.example",
+     E60 E60 "aaaa", "b.example", ""},
 };
+
+static bool
+is_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
+}
 
 static void
 test_good_paths(void **state)
@@ -79,6 +110,7 @@ test_good_paths(void **state)
 		assert_string_equal(a.local, row->local);
 		assert_string_equal(a.domain, row->domain);
 		assert_string_equal(at, row->rest);
+		assert_int_equal(a.utf8, !is_ascii(row->text));
 	}
 	arena_free(&arena);
 }
@@ -116,9 +148,39 @@ static const struct bad_row {
     {"a control character", "<a\001@b.example>", "has a control character"},
     {"a control character, quoted", "<\"a\t\"@b.example>", "has a control character"},
     {"DEL", "<a\177@b.example>", "has a control character"},
-    {"UTF-8 local part", "<\303\251@b.example>", "has a character beyond ASCII before the @"},
-    {"UTF-8 domain", "<a@b\303\274cher.example>",
-     "has a domain beyond ASCII: send it as xn-- labels"},
+    {"no UTF-8", "<\303@b.example>", "is not valid UTF-8"},
+    {"no UTF-8 at the end", "<a\303", "is not valid UTF-8"},
+    {"latin-1", "<j\366rg@b.example>", "is not valid UTF-8"},
+    {"an overlong /", "<\300\257@b.example>", "is not valid UTF-8"},
+    {"an overlong @", "<a\340\201\200b.example>", "is not valid UTF-8"},
+    {"a surrogate", "<\355\240\200@b.example>", "is not valid UTF-8"},
+    {"beyond Unicode", "<\364\220\200\200@b.example>", "is not valid UTF-8"},
+    {"a bad byte in quotes", "<\"\200\"@b.example>", "is not valid UTF-8"},
+    {"C1: next line", "<a\302\205b@b.example>", "has a control character"},
+    {"C1: CSI, in quotes", "<\"\302\233\"@b.example>", "has a control character"},
+    {"C1, quoted with a backslash", "<\"\\\302\205\"@b.example>", "has a control character"},
+    {"a line separator", "<a\342\200\250@b.example>", "has a control character"},
+    {"an override of direction", "<a\342\200\256@b.example>", "has a control character"},
+    {"a noncharacter", "<a\357\277\277@b.example>", "has a control character"},
+    {"a noncharacter of another plane", "<a\360\237\277\276@b.example>", "has a control character"},
+    {"a noncharacter in the middle", "<a\357\267\220@b.example>", "has a control character"},
+    {"UTF-8, no domain", "<j\303\266rg>", "has no domain"},
+    {"a wide @ is no @", "<a\357\274\240b.example>", "has no domain"},
+    {"a domain that is no UTF-8", "<a@b\374cher.example>", "has a malformed domain"},
+    {"a wide @ in the domain", "<a@b\357\274\240c.example>", "has a malformed domain"},
+    {"a C1 control in the domain", "<a@b\302\205.example>", "has a malformed domain"},
+    {"wide letters for an ASCII domain", "<a@\357\275\205xample.com>",
+     "has a domain that is not written in U-labels: send it as xn-- labels"},
+    {"the Kelvin sign", "<a@\342\204\252.example>",
+     "has a domain that is not written in U-labels: send it as xn-- labels"},
+    {"a soft hyphen", "<a@exam\302\255ple.com>",
+     "has a domain that is not written in U-labels: send it as xn-- labels"},
+    {"an ideographic full stop", "<a@b\303\274cher\343\200\202example>",
+     "has a domain that is not written in U-labels: send it as xn-- labels"},
+    {"an ideographic full stop, ASCII", "<a@b\343\200\202example>",
+     "has a domain that is not written in U-labels: send it as xn-- labels"},
+    {"UTF-8 too long in octets", "<" E60 E60 E10 "@b.example>", "has more than 254 characters"},
+    {"UTF-8 in the route", "<@b\303\274cher.example:a@b.example>", "has a malformed source route"},
     {"a domain too long", "<a@" L63 "." L63 "." L63 "." L63 ".a>",
      "has a domain of more than 255 characters"},
     {"a path too long", "<a@" D253 ">", "has more than 254 characters"},
@@ -161,6 +223,11 @@ static const struct plain_row {
     {"plain", "anna@Example.com", "anna@Example.com", "example.com"},
     {"U-labels become A-labels", "Ops@B\303\234cher.example", "Ops@xn--bcher-kva.example",
      "xn--bcher-kva.example"},
+    {"UTF-8 local part and U-labels", "j\303\266rg@b\303\274cher.example",
+     "j\303\266rg@xn--bcher-kva.example", "xn--bcher-kva.example"},
+    {"wide letters become what they mean", "a@\357\275\205xample.com", "a@example.com",
+     "example.com"},
+    {"a control character", "a\302\205@b.example", NULL, NULL},
     {"brackets", "<a@b.example>", NULL, NULL},
     {"a closing bracket", "a@b.example>", NULL, NULL},
     {"null", "", NULL, NULL},
@@ -190,6 +257,7 @@ test_plain(void **state)
 		assert_null(reason);
 		assert_string_equal(a.text, row->text);
 		assert_string_equal(a.domain, row->domain);
+		assert_int_equal(a.utf8, !is_ascii(row->text));
 	}
 	arena_free(&arena);
 }
