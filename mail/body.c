@@ -1,6 +1,6 @@
 /*
  * Dots, line ends and the end of data, in both directions; the machine is drawn in body.h. Called
- * by relay/session.c for what clients send and by relay/smtp_client.c for what leaves, on the
+ * by relay/intake.c for what clients send and by relay/smtp_client.c for what leaves, on the
  * connection's loop. Content is handed on as slices of the caller's buffer: a run grows over any
  * number of lines and is cut only where a byte has to change.
  */
@@ -77,6 +77,19 @@ feed_text(struct feed *f)
 	}
 }
 
+/* The byte behind a CR that was held back: an LF makes a line end of both. */
+static void
+feed_after_cr(struct feed *f)
+{
+	if (*f->p != '\n') {
+		feed_bare_cr(f);
+		return;
+	}
+	feed_cut(f);
+	feed_emit(f, "\r\n", 2);
+	f->in->state = BODY_LINE_START;
+}
+
 /* Looks at the byte at p, and takes it or changes the state. */
 static void
 feed_step(struct feed *f)
@@ -91,13 +104,7 @@ feed_step(struct feed *f)
 		feed_text(f);
 		break;
 	case BODY_CR:
-		if (*f->p != '\n') {
-			feed_bare_cr(f);
-			break;
-		}
-		feed_cut(f);
-		feed_emit(f, "\r\n", 2);
-		f->in->state = BODY_LINE_START;
+		feed_after_cr(f);
 		break;
 	case BODY_DOT:
 		f->in->state = *f->p == '\r' ? BODY_DOT_CR : BODY_TEXT;
@@ -117,6 +124,35 @@ feed_step(struct feed *f)
 	}
 }
 
+/* Eight bytes a step, with four sums that the compiler may keep in one vector. */
+static bool
+has_high_bytes(const char *p, size_t len)
+{
+	uint64_t sum[4] = {0}, words[4];
+	unsigned char rest = 0;
+
+	for (; len >= sizeof(words); p += sizeof(words), len -= sizeof(words)) {
+		memcpy(words, p, sizeof(words));
+		sum[0] |= words[0];
+		sum[1] |= words[1];
+		sum[2] |= words[2];
+		sum[3] |= words[3];
+	}
+	for (; len > 0; p++, len--)
+		rest |= (unsigned char)*p;
+	return ((sum[0] | sum[1] | sum[2] | sum[3]) & UINT64_C(0x8080808080808080)) != 0 ||
+	       rest >= 0x80;
+}
+
+static void
+feed_inspect(struct body_in *in, const char *data, size_t len)
+{
+	if (!in->nul)
+		in->nul = memchr(data, '\0', len) != NULL;
+	if (!in->eightbit)
+		in->eightbit = has_high_bytes(data, len);
+}
+
 size_t
 body_feed(struct body_in *in, const char *data, size_t len, body_sink *sink, void *context)
 {
@@ -130,9 +166,38 @@ body_feed(struct body_in *in, const char *data, size_t len, body_sink *sink, voi
 		feed_step(&f);
 	feed_emit(&f, f.start, (size_t)(f.p - f.start));
 	used = (size_t)(f.p - data);
-	if (!in->nul && memchr(data, '\0', used) != NULL)
-		in->nul = true;
+	feed_inspect(in, data, used);
 	return used;
+}
+
+void
+body_feed_chunk(struct body_in *in, const char *data, size_t len, body_sink *sink, void *context)
+{
+	struct feed f = {in, sink, context, data, data, data, NULL};
+
+	if (len == 0)
+		return;
+	f.end = data + len;
+	while (f.p < f.end) {
+		if (in->state == BODY_CR)
+			feed_after_cr(&f);
+		if (f.p < f.end) {
+			in->state = BODY_TEXT;
+			feed_text(&f);
+		}
+	}
+	feed_emit(&f, f.start, (size_t)(f.p - f.start));
+	feed_inspect(in, data, len);
+}
+
+void
+body_end_chunks(struct body_in *in, body_sink *sink, void *context)
+{
+	struct feed f = {in, sink, context, NULL, NULL, NULL, NULL};
+
+	if (in->state == BODY_CR)
+		feed_bare_cr(&f);
+	in->state = BODY_DONE;
 }
 
 void

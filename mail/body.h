@@ -16,6 +16,7 @@
  *   TEXT       -CR-> CR
  *   CR         -LF-> LINE_START  -other-> TEXT (bare CR)
  *   any bare LF -> TEXT, as content CRLF: what follows is not at a line's start
+ * In chunks (body_feed_chunk) there are only TEXT, CR and LINE_START, which is as TEXT, and DONE.
  * Any thread; one owner.
  */
 #ifndef MAIL_BODY_H
@@ -49,7 +50,8 @@ size_t body_feed(struct body_in *in, const char *data, size_t len, body_sink *si
 /*
  * The same for the octets of BDAT (RFC 3030): dots mean nothing, nothing in it ends it, line ends
  * are treated alike. All of `len` is used. A CR at the end of a chunk is held back until the next
- * one, or until body_end_chunks() says that there is none: then it was a bare one.
+ * one, or until body_end_chunks() says that there is none: then it was a bare one. After that the
+ * state is BODY_DONE, and nothing more may be fed.
  */
 void body_feed_chunk(struct body_in *in, const char *data, size_t len, body_sink *sink,
 		     void *context);

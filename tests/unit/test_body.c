@@ -193,6 +193,99 @@ check_wire(const char *content, size_t len, size_t cut)
 	buf_free(&back);
 }
 
+static const struct {
+	const char *name, *input, *content;
+	bool bare;
+} chunk_rows[] = {
+    {"nothing", "", "", false},
+    {"lines", "a\r\nb\r\n", "a\r\nb\r\n", false},
+    {"no end of the last line", "a\r\nb", "a\r\nb", false},
+    {"the end of DATA is content", "a\r\n.\r\nQUIT\r\n", "a\r\n.\r\nQUIT\r\n", false},
+    {"dots stay", ".\r\n..a\r\n.b", ".\r\n..a\r\n.b", false},
+    {"LF becomes CRLF", "a\nb\n.\n", "a\r\nb\r\n.\r\n", true},
+    {"CR becomes a blank", "a\rb", "a b", true},
+    {"CR at the end", "a\r", "a ", true},
+    {"CR CR at the end", "a\r\r", "a  ", true},
+    {"CR CRLF", "\r\r\n", " \r\n", true},
+    {"LF CR LF", "\n\r\n", "\r\n\r\n", true},
+};
+
+static void
+test_chunks(void **state)
+{
+	size_t i, cut;
+
+	(void)state;
+	for (i = 0; i < sizeof(chunk_rows) / sizeof(chunk_rows[0]); i++) {
+		const char *input = chunk_rows[i].input;
+		size_t len = strlen(input);
+
+		print_message("  %s\n", chunk_rows[i].name);
+		for (cut = 0; cut <= len; cut++) {
+			struct body_in in = {0};
+			struct buf out = {0};
+
+			body_feed_chunk(&in, input, cut, collect, &out);
+			body_feed_chunk(&in, input + cut, len - cut, collect, &out);
+			assert_int_not_equal(in.state, BODY_DONE);
+			body_end_chunks(&in, collect, &out);
+			assert_int_equal(in.state, BODY_DONE);
+			assert_string_equal(buf_text(&out), chunk_rows[i].content);
+			assert_int_equal(in.bytes, out.len);
+			assert_int_equal(in.bare_newline, chunk_rows[i].bare);
+			assert_false(in.nul);
+			assert_false(in.eightbit);
+			buf_free(&out);
+		}
+	}
+}
+
+/* The rules for chunks once more, told of the whole input at once. */
+static void
+expect_chunk(const char *p, size_t len, struct buf *out, bool *bare)
+{
+	size_t i;
+
+	*bare = false;
+	for (i = 0; i < len; i++) {
+		bool newline = p[i] == '\r' && i + 1 < len && p[i + 1] == '\n';
+
+		*bare = *bare || (!newline && (p[i] == '\r' || p[i] == '\n'));
+		if (newline || p[i] == '\n')
+			buf_add(out, "\r\n", 2);
+		else
+			buf_add_char(out, p[i] == '\r' ? ' ' : p[i]);
+		i += newline;
+	}
+}
+
+/* [0, cut) in one piece or byte by byte, then the rest. */
+static void
+check_chunk_splits(const char *p, size_t len)
+{
+	struct buf wanted = {0}, out = {0};
+	size_t cut, i;
+	bool bare;
+
+	expect_chunk(p, len, &wanted, &bare);
+	for (cut = 0; cut <= len; cut++) {
+		struct body_in in = {0};
+
+		buf_clear(&out);
+		for (i = 0; cut % 2 == 1 && i < cut; i++)
+			body_feed_chunk(&in, p + i, 1, collect, &out);
+		if (cut % 2 == 0)
+			body_feed_chunk(&in, p, cut, collect, &out);
+		body_feed_chunk(&in, p + cut, len - cut, collect, &out);
+		body_end_chunks(&in, collect, &out);
+		assert_int_equal(in.bare_newline, bare);
+		assert_int_equal(in.bytes, out.len);
+		assert_string_equal(buf_text(&out), buf_text(&wanted));
+	}
+	buf_free(&wanted);
+	buf_free(&out);
+}
+
 /* Every input of up to seven bytes of what matters, cut at every place: no variant is left out. */
 static void
 test_every_short_input(void **state)
@@ -211,6 +304,7 @@ test_every_short_input(void **state)
 			for (i = 0; i < len; i++, rest /= 4)
 				input[i] = alphabet[rest % 4];
 			check_splits(input, len);
+			check_chunk_splits(input, len);
 			body_feed(&in, input, len, collect, &out);
 			check_wire(buf_text(&out), out.len, out.len / 2);
 			buf_free(&out);
@@ -245,6 +339,7 @@ test_random_inputs(void **state)
 		for (i = 0; i < len; i++)
 			input[i] = alphabet[next_random(&seed) % (sizeof(alphabet) - 1)];
 		check_splits(input, len);
+		check_chunk_splits(input, len);
 		body_feed(&in, input, len, collect, &out);
 		for (i = 0; i <= out.len; i++)
 			check_wire(buf_text(&out), out.len, i);
@@ -266,6 +361,53 @@ test_nul(void **state)
 	body_feed(&after, behind, sizeof(behind) - 1, collect, &out);
 	assert_int_equal(after.state, BODY_DONE);
 	assert_false(after.nul);
+	after = (struct body_in){0};
+	body_feed_chunk(&after, inside, 1, collect, &out);
+	assert_false(after.nul);
+	body_feed_chunk(&after, inside + 1, 2, collect, &out);
+	assert_true(after.nul);
+	buf_free(&out);
+}
+
+/* One byte beyond ASCII at each place of a piece of each length. */
+static void
+test_eightbit(void **state)
+{
+	enum { LONGEST = 70 };
+	char data[LONGEST + 1];
+	size_t len, at;
+
+	(void)state;
+	for (len = 1; len <= LONGEST; len++) {
+		for (at = 0; at <= len; at++) {
+			struct body_in in = {0}, chunk = {0};
+			struct buf out = {0};
+
+			memset(data, '\177', sizeof(data));
+			data[at] = '\200'; /* not among them where at = len */
+			body_feed(&in, data, len, collect, &out);
+			body_feed_chunk(&chunk, data, len, collect, &out);
+			assert_int_equal(in.eightbit, at < len);
+			assert_int_equal(chunk.eightbit, at < len);
+			body_feed(&in, "a", 1, collect, &out);
+			assert_int_equal(in.eightbit, at < len);
+			buf_free(&out);
+		}
+	}
+}
+
+/* What stands behind the end of data is no content. */
+static void
+test_eightbit_behind(void **state)
+{
+	static const char data[] = "a\r\n.\r\n\303\266";
+	struct body_in in = {0};
+	struct buf out = {0};
+
+	(void)state;
+	body_feed(&in, data, sizeof(data) - 1, collect, &out);
+	assert_int_equal(in.state, BODY_DONE);
+	assert_false(in.eightbit);
 	buf_free(&out);
 }
 
@@ -298,6 +440,11 @@ test_no_copy(void **state)
 	assert_ptr_equal(got.data, plain);
 	assert_int_equal(got.count, 1);
 	assert_int_equal(got.bytes, sizeof(plain) - 1);
+	got = (struct slices){0};
+	in = (struct body_in){0};
+	body_feed_chunk(&in, plain, sizeof(plain) - 1, count_slice, &got);
+	assert_ptr_equal(got.data, plain);
+	assert_int_equal(got.count, 1);
 	body_stuff(&out, plain, sizeof(plain) - 1, count_slice, &sent);
 	assert_ptr_equal(sent.data, plain);
 	assert_int_equal(sent.count, 1);
@@ -317,6 +464,9 @@ test_flood(void **state)
 	memset(flood.data, '\r', FLOOD);
 	assert_int_equal(body_feed(&in, flood.data, FLOOD, count_slice, &got), FLOOD);
 	assert_int_equal(in.bytes, FLOOD - 1);
+	in = (struct body_in){0};
+	body_feed_chunk(&in, flood.data, FLOOD, count_slice, &got);
+	assert_int_equal(in.bytes, FLOOD - 1);
 	buf_free(&flood);
 }
 
@@ -324,9 +474,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rows),          cmocka_unit_test(test_every_short_input),
-	    cmocka_unit_test(test_random_inputs), cmocka_unit_test(test_nul),
-	    cmocka_unit_test(test_no_copy),       cmocka_unit_test(test_flood),
+	    cmocka_unit_test(test_chunks),
+	    cmocka_unit_test(test_eightbit),
+	    cmocka_unit_test(test_eightbit_behind),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_every_short_input),
+	    cmocka_unit_test(test_random_inputs),
+	    cmocka_unit_test(test_nul),
+	    cmocka_unit_test(test_no_copy),
+	    cmocka_unit_test(test_flood),
 	};
 
 	return cmocka_run_group_tests_name("body", tests, NULL, NULL);
