@@ -4,6 +4,11 @@
  *
  *   CONNECTING -bev_event-> OPEN        CONNECTING -no address is left-> ENDED
  *   OPEN -bev_event-> ENDED             OPEN -conn_finish-> FINISHING -> ENDED
+ *   OPEN -conn_start_tls-> CLEARING -all in clear is sent-> SHAKING -bev_event-> OPEN
+ *   CLEARING | SHAKING -error, time limit-> ENDED
+ *
+ * TLS is a second bufferevent, made by conn_start_tls(): what is written from then on waits in it.
+ * The first one, `clear`, sends what it has and then hands over its socket.
  */
 #include "net/conn.h"
 
@@ -22,10 +27,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/tls_session.h"
 
-enum conn_state { CONN_CONNECTING, CONN_OPEN, CONN_FINISHING, CONN_ENDED };
+enum conn_state {
+	CONN_CONNECTING,
+	CONN_OPEN,
+	CONN_CLEARING,
+	CONN_SHAKING,
+	CONN_FINISHING,
+	CONN_ENDED
+};
 
 struct conn {
 	struct loop_rest rest; /* while FINISHING: nobody else knows it then */
@@ -42,17 +56,51 @@ struct conn {
 	bool paused;
 	bool freed;    /* conn_free() came while a callback ran */
 	int callbacks; /* depth */
+	int64_t read_limit, write_limit;
+	/* TLS, from conn_start_tls() on; `bev` owns the session. */
+	struct ssl_st *tls;
+	struct bufferevent *clear;    /* CLEARING: still has the socket */
+	struct loop_timer *tls_timer; /* CLEARING, SHAKING */
+	bool secured;
+	bool eof_waits; /* the end came with the last bytes, which the owner has paused before */
+	struct conn_security security;
+	char *peer_name;
 	char peer[NI_MAXHOST + NI_MAXSERV + 4];
 };
+
+static const char CONN_EOF_TEXT[] = "the peer closed the connection";
 
 static void
 conn_destroy(struct conn *c)
 {
 	if (c->addresses != NULL)
 		evutil_freeaddrinfo(c->addresses);
+	if (c->clear != NULL)
+		bufferevent_free(c->clear);
 	bufferevent_free(c->bev);
+	loop_timer_free(c->tls_timer);
 	event_free(c->kick);
+	free(c->peer_name);
 	free(c);
+}
+
+/* Until secured() the limit and the reading of the handshake's bufferevents are not the owner's. */
+static bool
+conn_is_shaking(const struct conn *c)
+{
+	return c->state == CONN_CLEARING || c->state == CONN_SHAKING;
+}
+
+static size_t
+conn_pending_clear(const struct conn *c)
+{
+	return c->clear != NULL ? evbuffer_get_length(bufferevent_get_output(c->clear)) : 0;
+}
+
+static bool
+conn_wants_input(const struct conn *c)
+{
+	return !c->freed && !c->paused && c->state == CONN_OPEN;
 }
 
 static void
@@ -62,30 +110,61 @@ conn_leave(struct conn *c)
 		conn_destroy(c);
 }
 
+static void
+conn_end_with(struct conn *c, enum conn_end end, const char *why)
+{
+	/*
+	 * After a silence, or where the peer has only closed its side, the owner may still send
+	 * what is written and a goodbye, with conn_finish().
+	 */
+	bufferevent_disable(c->bev, end == CONN_ERROR ? EV_READ | EV_WRITE : EV_READ);
+	if (end == CONN_ERROR) {
+		c->state = CONN_ENDED;
+		if (c->clear != NULL)
+			bufferevent_disable(c->clear, EV_WRITE);
+		if (c->tls_timer != NULL)
+			loop_timer_cancel(c->tls_timer);
+	}
+	c->callbacks++;
+	c->owner->closed(c->context, end, why);
+	conn_leave(c);
+}
+
 /*
  * Offers the first contiguous run; where the owner can do nothing with it, the whole input (at most
- * CONN_INPUT_MAX, the read watermark) made contiguous.
+ * CONN_INPUT_MAX) made contiguous. Ends a connection whose owner cannot do anything even with that:
+ * it would wait for ever.
  */
 static void
 conn_offer(struct conn *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
+	size_t have, run, used;
 
 	c->callbacks++;
-	while (!c->freed && !c->paused && c->state == CONN_OPEN) {
-		size_t have = evbuffer_get_length(in), run = evbuffer_get_contiguous_space(in),
-		       used;
-
+	while (conn_wants_input(c)) {
+		have = evbuffer_get_length(in);
 		if (have == 0)
 			break;
+		if (have > CONN_INPUT_MAX) /* with TLS, by less than a record */
+			have = CONN_INPUT_MAX;
+		run = evbuffer_get_contiguous_space(in);
+		if (run > have)
+			run = have;
 		used = c->owner->input(c->context,
 				       (const char *)evbuffer_pullup(in, (ev_ssize_t)run), run);
-		if (used == 0 && run < have && !c->freed && !c->paused && c->state == CONN_OPEN)
-			used = c->owner->input(c->context, (const char *)evbuffer_pullup(in, -1),
-					       have);
+		if (used == 0 && run < have && conn_wants_input(c))
+			used = c->owner->input(
+			    c->context, (const char *)evbuffer_pullup(in, (ev_ssize_t)have), have);
+		if (used == 0 && have == CONN_INPUT_MAX && conn_wants_input(c))
+			conn_end_with(c, CONN_ERROR, "the peer sent too long a line");
 		if (c->freed || used == 0)
 			break;
 		evbuffer_drain(in, used);
+	}
+	if (c->eof_waits && conn_wants_input(c)) {
+		c->eof_waits = false;
+		conn_end_with(c, CONN_EOF, CONN_EOF_TEXT);
 	}
 	conn_leave(c);
 }
@@ -97,12 +176,40 @@ conn_readable(struct bufferevent *bev, void *context)
 	conn_offer(context);
 }
 
+/*
+ * The handshake begins when all that goes in clear has gone. What the peer sent in clear behind its
+ * STARTTLS dies with `clear`, unread; behind its answer to ours it is an attack, or broken.
+ */
+static void
+conn_cleared(struct conn *c)
+{
+	int fd = bufferevent_getfd(c->clear);
+
+	if (c->state != CONN_CLEARING || conn_pending_clear(c) > 0)
+		return;
+	if (!tls_session_is_server(c->tls) &&
+	    evbuffer_get_length(bufferevent_get_input(c->clear)) > 0) {
+		conn_end_with(c, CONN_ERROR, "TLS: the peer sent clear text before the handshake");
+		return;
+	}
+	c->state = CONN_SHAKING;
+	bufferevent_setfd(c->clear, -1);
+	bufferevent_free(c->clear);
+	c->clear = NULL;
+	if (bufferevent_setfd(c->bev, fd) < 0)
+		fatal("out of memory");
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+}
+
 static void
 conn_writable(struct bufferevent *bev, void *context)
 {
 	struct conn *c = context;
 
-	(void)bev;
+	if (bev == c->clear) {
+		conn_cleared(c);
+		return;
+	}
 	/* Told late: the input's callback, which ran before, has written more. */
 	if (conn_pending(c) > 0)
 		return;
@@ -139,22 +246,6 @@ conn_set_nodelay(struct conn *c)
 	setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-static void
-conn_end_with(struct conn *c, enum conn_end end, const char *why)
-{
-	/*
-	 * After a silence, or where the peer has only closed its side, the owner may still send
-	 * what is written and a goodbye, with conn_finish().
-	 */
-	if (end == CONN_ERROR) {
-		c->state = CONN_ENDED;
-		bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-	}
-	c->callbacks++;
-	c->owner->closed(c->context, end, why);
-	conn_leave(c);
-}
-
 /* The next address of the name; conn_event() follows later, however it ends. */
 static void
 conn_try_next(struct conn *c)
@@ -172,18 +263,98 @@ conn_try_next(struct conn *c)
 }
 
 static void
+conn_apply_timeouts(struct conn *c)
+{
+	struct timeval r = {.tv_sec = c->read_limit / 1000000, .tv_usec = c->read_limit % 1000000};
+	struct timeval w = {.tv_sec = c->write_limit / 1000000,
+			    .tv_usec = c->write_limit % 1000000};
+
+	bufferevent_set_timeouts(c->bev, c->read_limit > 0 ? &r : NULL,
+				 c->write_limit > 0 ? &w : NULL);
+}
+
+/* The handshake is done. */
+static void
+conn_secured(struct conn *c)
+{
+	loop_timer_free(c->tls_timer);
+	c->tls_timer = NULL;
+	c->state = CONN_OPEN;
+	c->secured = true;
+	c->peer_name = tls_session_peer_name(c->tls);
+	c->security = (struct conn_security){.version = tls_session_version(c->tls),
+					     .cipher = tls_session_cipher(c->tls),
+					     .peer_name = c->peer_name};
+	conn_apply_timeouts(c);
+	if (c->paused)
+		bufferevent_disable(c->bev, EV_READ);
+	c->callbacks++;
+	c->owner->secured(c->context);
+	conn_leave(c);
+}
+
+static void
+conn_fail(struct conn *c, struct bufferevent *bev, int error)
+{
+	struct buf why = {0};
+
+	tls_session_explain(bev, conn_is_shaking(c), error, &why);
+	conn_end_with(c, CONN_ERROR, buf_text(&why));
+	buf_free(&why);
+}
+
+/* While CLEARING or SHAKING. */
+static void
+conn_tls_event(struct conn *c, struct bufferevent *bev, short what, int error)
+{
+	if (what & BEV_EVENT_CONNECTED)
+		conn_secured(c);
+	else if (what & BEV_EVENT_EOF)
+		conn_end_with(c, CONN_ERROR, "TLS: the peer closed the connection");
+	else
+		conn_fail(c, bev, error);
+}
+
+static void
+conn_tls_late(void *context)
+{
+	conn_end_with(context, CONN_ERROR, "TLS: the handshake took too long");
+}
+
+/*
+ * libevent's TLS reads on behind the last bytes, so the end may be there before the owner has seen
+ * these. It also stops to write then.
+ */
+static bool
+conn_end_can_wait(struct conn *c, short what)
+{
+	if (c->tls == NULL || !(what & BEV_EVENT_EOF) || !(what & BEV_EVENT_READING))
+		return false;
+	if (c->state != CONN_FINISHING && !(c->state == CONN_OPEN && c->paused))
+		return false;
+	c->eof_waits = true;
+	bufferevent_enable(c->bev, EV_WRITE);
+	return true;
+}
+
+static void
 conn_event(struct bufferevent *bev, short what, void *context)
 {
 	struct conn *c = context;
 	int error = EVUTIL_SOCKET_ERROR();
 
-	(void)bev;
+	if (conn_end_can_wait(c, what))
+		return;
 	if (c->state == CONN_FINISHING) {
 		conn_free(c);
 		return;
 	}
 	if (c->state == CONN_ENDED)
 		return;
+	if (conn_is_shaking(c)) {
+		conn_tls_event(c, bev, what, error);
+		return;
+	}
 	if (c->next_address != NULL && c->state == CONN_CONNECTING &&
 	    !(what & BEV_EVENT_CONNECTED)) {
 		conn_try_next(c);
@@ -203,14 +374,12 @@ conn_event(struct bufferevent *bev, short what, void *context)
 	else if (what & BEV_EVENT_TIMEOUT)
 		conn_end_with(c, CONN_TIMEOUT, "timed out");
 	else if (what & BEV_EVENT_EOF)
-		conn_end_with(c, CONN_EOF, "the peer closed the connection");
+		conn_end_with(c, CONN_EOF, CONN_EOF_TEXT);
 	else
-		conn_end_with(c, CONN_ERROR,
-			      error != 0 ? evutil_socket_error_to_string(error)
-					 : "the connection failed");
+		conn_fail(c, bev, error);
 }
 
-/* conn_resume() left input to look at, or the name is resolved. */
+/* conn_resume() left input to look at, TLS is to begin, or the name is resolved. */
 static void
 conn_kicked(evutil_socket_t fd, short what, void *context)
 {
@@ -220,7 +389,9 @@ conn_kicked(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (c->freed)
 		return;
-	if (c->state != CONN_CONNECTING)
+	if (c->state == CONN_CLEARING)
+		conn_cleared(c);
+	else if (c->state != CONN_CONNECTING)
 		conn_offer(c);
 	else if (c->next_address != NULL)
 		conn_try_next(c);
@@ -297,17 +468,18 @@ conn_connect(struct loop *l, const char *host, uint16_t port, int64_t timeout,
 void
 conn_set_timeouts(struct conn *c, int64_t read, int64_t write)
 {
-	struct timeval r = {.tv_sec = read / 1000000, .tv_usec = read % 1000000};
-	struct timeval w = {.tv_sec = write / 1000000, .tv_usec = write % 1000000};
-
-	bufferevent_set_timeouts(c->bev, read > 0 ? &r : NULL, write > 0 ? &w : NULL);
+	c->read_limit = read;
+	c->write_limit = write;
+	if (!conn_is_shaking(c))
+		conn_apply_timeouts(c);
 }
 
 void
 conn_pause(struct conn *c)
 {
 	c->paused = true;
-	bufferevent_disable(c->bev, EV_READ);
+	if (!conn_is_shaking(c))
+		bufferevent_disable(c->bev, EV_READ);
 }
 
 void
@@ -318,7 +490,8 @@ conn_resume(struct conn *c)
 	c->paused = false;
 	if (c->state != CONN_OPEN)
 		return;
-	bufferevent_enable(c->bev, EV_READ);
+	if (!c->eof_waits)
+		bufferevent_enable(c->bev, EV_READ);
 	event_active(c->kick, EV_READ, 1);
 }
 
@@ -358,10 +531,34 @@ conn_write_ref(struct conn *c, const void *data, size_t len, void (*release)(voi
 		fatal("out of memory");
 }
 
+void
+conn_start_tls(struct conn *c, struct tls *t, const char *host, int64_t limit)
+{
+	if (c->state != CONN_OPEN || c->tls != NULL)
+		panic("TLS is to start on a connection in state %d", c->state);
+	c->state = CONN_CLEARING;
+	c->tls = tls_session_new(t, host);
+	c->clear = c->bev;
+	bufferevent_disable(c->clear, EV_READ);
+	bufferevent_set_timeouts(c->clear, NULL, NULL); /* `limit` is for all of it */
+	c->bev = tls_session_bufferevent(loop_base(c->loop), c->tls);
+	bufferevent_setcb(c->bev, conn_readable, conn_writable, conn_event, c);
+	c->tls_timer = loop_timer_new(c->loop, conn_tls_late, c);
+	loop_timer_set(c->tls_timer, limit);
+	/* Not now: the owner may be within input(). */
+	event_active(c->kick, EV_READ, 1);
+}
+
+const struct conn_security *
+conn_security(const struct conn *c)
+{
+	return c->secured ? &c->security : NULL;
+}
+
 size_t
 conn_pending(const struct conn *c)
 {
-	return evbuffer_get_length(bufferevent_get_output(c->bev));
+	return evbuffer_get_length(bufferevent_get_output(c->bev)) + conn_pending_clear(c);
 }
 
 static void
@@ -379,7 +576,9 @@ conn_finish(struct conn *c, int64_t limit)
 	struct evbuffer *out = bufferevent_get_output(c->bev);
 
 	/* At once where the kernel takes it: the loop may be about to end. */
-	if (c->state == CONN_OPEN && conn_pending(c) > 0) {
+	if (c->state == CONN_OPEN && c->tls != NULL) {
+		tls_session_write(c->tls, out);
+	} else if (c->state == CONN_OPEN && conn_pending(c) > 0) {
 		evbuffer_unfreeze(out, 1);
 		evbuffer_write(out, bufferevent_getfd(c->bev));
 		evbuffer_freeze(out, 1);
@@ -393,6 +592,7 @@ conn_finish(struct conn *c, int64_t limit)
 	loop_add_rest(c->loop, &c->rest);
 	bufferevent_disable(c->bev, EV_READ);
 	conn_set_timeouts(c, 0, limit);
+	bufferevent_enable(c->bev, EV_WRITE); /* an end that TLS read has stopped it */
 }
 
 void
@@ -402,6 +602,9 @@ conn_free(struct conn *c)
 		return;
 	if (c->state == CONN_FINISHING)
 		loop_remove_rest(&c->rest);
+	/* What was cut short must not look whole. */
+	if (c->secured && c->state != CONN_ENDED && conn_pending(c) == 0)
+		tls_session_close(c->tls);
 	c->state = CONN_ENDED;
 	c->freed = true;
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);

@@ -33,6 +33,8 @@ struct tls *tls_ref(struct tls *t);
 void tls_unref(struct tls *t);
 /* Of the server's own certificate, wall clock in microseconds; 0 for a client's. */
 int64_t tls_expires_at(const struct tls *t);
+/* For net/tls_session.c; OpenSSL's, still owned by `t`. */
+struct ssl_ctx_st *tls_context(const struct tls *t);
 
 /* OpenSSL's, for `mailfused -V`. */
 const char *tls_library_version(void);

@@ -30,6 +30,9 @@ event2/buffer.h       net control
 event2/bufferevent.h  net control
 event2/*              net
 openssl/ssl.h         net
+openssl/err.h         net
+openssl/pem.h         net
+openssl/x509*         net
 openssl/kdf.h         base
 openssl/params.h      base
 openssl/core_names.h  base
