@@ -7,7 +7,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/id.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "mail/header.h"
@@ -112,4 +114,76 @@ message_count_received(const struct message *m)
 	n = header_count(&h, "Received");
 	arena_free(&arena);
 	return n;
+}
+
+/* An id of ours at the start of `text`, whatever follows it. */
+static bool
+starts_with_id(const char *text)
+{
+	char id[ID_DELIVERY_BYTES];
+	size_t len = strcspn(text, " \t;");
+	uint32_t number;
+	uint64_t value;
+
+	if (len == 0 || len >= sizeof(id))
+		return false;
+	memcpy(id, text, len);
+	id[len] = '\0';
+	return id_parse(id, &value, &number);
+}
+
+/* `from ... by HOST (mailfuse) with PROTOCOL id ID;`, as message_apply() writes it. */
+static bool
+is_our_received(const char *value)
+{
+	static const char mark[] = " (mailfuse) with ", word[] = " id ";
+	const char *p = value;
+
+	while ((p = strstr(p, mark)) != NULL) {
+		p += sizeof(mark) - 1;
+		p += strcspn(p, " ");
+		if (strncmp(p, word, sizeof(word) - 1) == 0 && starts_with_id(p + sizeof(word) - 1))
+			return true;
+	}
+	return false;
+}
+
+bool
+message_was_here(const struct message *m)
+{
+	struct arena arena = {0};
+	bool here = false;
+	struct header h;
+	size_t i;
+
+	header_parse(&h, buf_text(&m->header), m->header.len, &arena);
+	for (i = 0; i < h.count && !here; i++) {
+		const struct header_field *f = &h.fields[i];
+
+		if (strcasecmp(f->name, "X-Mailfuse-Id") == 0)
+			here = starts_with_id(header_value(&h, f));
+		else if (strcasecmp(f->name, "Received") == 0)
+			here = is_our_received(header_value(&h, f));
+	}
+	arena_free(&arena);
+	return here;
+}
+
+static bool
+is_ascii(const char *text, size_t len)
+{
+	unsigned char all = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		all |= (unsigned char)text[i];
+	return all < 0x80;
+}
+
+bool
+message_needs_smtputf8(const struct message *m)
+{
+	/* The text and not sender.utf8: what comes back from the store is only the text. */
+	return m->smtputf8 && (!is_ascii(m->sender.text, strlen(m->sender.text)) ||
+			       !is_ascii(buf_text(&m->header), m->header.len));
 }

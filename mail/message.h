@@ -99,7 +99,8 @@ void message_read_header(struct message *m);
  * - Puts edit.subject_prefix before the first Subject unless it is there, perhaps behind "Re:" (RFC
  *   2047 respected); a missing Subject is added.
  * - Adds Date and Message-ID where missing (RFC 6409 8), X-Mailfuse-Environment, -Source, -Id, and
- *   on top `Received: from HELO ([IP]) by HOST (mailfuse) with PROTOCOL id ID; DATE`.
+ *   on top `Received: from HELO ([IP]) (using TLS) by HOST (mailfuse) with PROTOCOL id ID; DATE`.
+ *   All of that is ASCII: a field of ours never makes a message need SMTPUTF8.
  * - A line that is no field ends the header section: it and what follows become body, an empty line
  *   before them.
  */

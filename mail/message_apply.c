@@ -16,6 +16,7 @@
 
 enum {
 	HELO_MAX = 255, /* RFC 5321 4.5.3.1.2 */
+	TLS_MAX = 80,
 	/* RFC 5322 2.1.1 allows 998 characters a line; the name of the field stands before these.
 	 */
 	ORIGINAL_WORD_MAX = 900
@@ -57,6 +58,21 @@ safe_word(struct arena *arena, const char *text)
 			*p = '?';
 	}
 	return word;
+}
+
+/* Text that can end neither a comment (RFC 5322 3.2.2) nor the field. */
+static char *
+safe_comment(struct arena *arena, const char *text)
+{
+	char *comment = arena_strndup(arena, text, strnlen(text, TLS_MAX));
+	char *p;
+
+	for (p = comment; *p != '\0'; p++) {
+		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 127 ||
+		    strchr("()<>\"\\;,@", *p) != NULL)
+			*p = '?';
+	}
+	return comment;
 }
 
 /* The old value of an address field: no control characters, no word too long to fold. */
@@ -243,22 +259,29 @@ text_or(const char *text, const char *other)
 	return text != NULL && text[0] != '\0' ? text : other;
 }
 
+/*
+ * RFC 5321 4.4. ASCII only, although SMTPUTF8 would let UTF-8 stand here: a field of ours must not
+ * be what makes a message need SMTPUTF8 further on.
+ */
 static void
 add_received(struct header *h, const struct message *m, const char *id, const char *date)
 {
-	const char *client = text_or(m->client, "");
+	const char *client = text_or(m->client, ""), *tls = text_or(m->tls, "");
 	char *info = arena_strdup(h->arena, "");
 
 	if (client[0] != '\0') /* an address literal (RFC 5321 4.1.3) */
 		info =
 		    arena_printf(h->arena, " ([%s%s])", strchr(client, ':') != NULL ? "IPv6:" : "",
 				 safe_word(h->arena, client));
+	if (tls[0] != '\0')
+		info =
+		    arena_printf(h->arena, "%s\r\n\t(using %s)", info, safe_comment(h->arena, tls));
 	header_prepend(h, "Received",
 		       arena_printf(h->arena,
 				    "from %s%s\r\n\tby %s (mailfuse) with %s id %s;\r\n\t%s",
 				    safe_word(h->arena, text_or(m->helo, "unknown")), info,
-				    text_or(m->edit.hostname, "localhost"),
-				    text_or(m->protocol, "SMTP"), id, date));
+				    safe_word(h->arena, text_or(m->edit.hostname, "localhost")),
+				    safe_word(h->arena, text_or(m->protocol, "SMTP")), id, date));
 }
 
 static void
@@ -273,7 +296,9 @@ add_fields(struct header *h, const struct message *m)
 	if (header_find(h, "Message-ID") == NULL)
 		header_append(
 		    h, "Message-ID",
-		    arena_printf(h->arena, "<%s@%s>", id, text_or(m->edit.hostname, "localhost")));
+		    arena_printf(h->arena, "<%s@%s>", id,
+				 safe_word(h->arena, text_or(m->edit.hostname, "localhost"))));
+	/* Encoded words where there is anything but printable ASCII (RFC 2047). */
 	header_append(h, "X-Mailfuse-Environment",
 		      mime_encode_text(text_or(m->environment, "unknown"), h->arena));
 	header_append(h, "X-Mailfuse-Source",

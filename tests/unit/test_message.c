@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/id.h"
 #include "mail/header.h"
 #include "mail/message.h"
 #include "mail/mime.h"
@@ -286,6 +287,207 @@ test_added(void **state)
 	message_free(m);
 }
 
+/* The Received field, from what a peer says of itself: nothing in it ends the field or a comment.
+ */
+static const struct {
+	const char *name, *helo, *protocol, *tls, *hostname, *wanted;
+} received_rows[] = {
+    {"no TLS", "app.test", "ESMTP", "", "gate.test",
+     "from app.test ([10.2.0.7])\r\n\tby gate.test (mailfuse) with ESMTP id "},
+    {"TLS and AUTH", "app.test", "ESMTPSA", "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384",
+     "gate.test",
+     "from app.test ([10.2.0.7])\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n\tby "
+     "gate.test (mailfuse) with ESMTPSA id "},
+    {"SMTPUTF8", "app.test", "UTF8SMTPS", "TLSv1.2", "gate.test",
+     "from app.test ([10.2.0.7])\r\n\t(using TLSv1.2)\r\n\tby gate.test (mailfuse) with "
+     "UTF8SMTPS id "},
+    {"nothing said", "", "", NULL, "",
+     "from unknown ([10.2.0.7])\r\n\tby localhost (mailfuse) with SMTP id "},
+    {"a line end in each", "a\r\nBcc: b", "E\r\nBcc: b", "T\r\n\r\nBcc: b", "g\nBcc: b",
+     "from a??Bcc:?b ([10.2.0.7])\r\n\t(using T????Bcc: b)\r\n\tby g?Bcc:?b (mailfuse) with "
+     "E??Bcc:?b id "},
+    {"the end of a comment", "a)(b", "E)", "x) by evil (\\", "g;",
+     "from a??b ([10.2.0.7])\r\n\t(using x? by evil ?\?)\r\n\tby g? (mailfuse) with E? id "},
+    {"UTF-8", "j\303\266", "E\303\266", "\303\266", "\303\266",
+     "from j?? ([10.2.0.7])\r\n\t(using ?\?)\r\n\tby ?? (mailfuse) with E?? id "},
+};
+
+static void
+test_received(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(received_rows); i++) {
+		struct message *m = message_make("", false, "X: y\r\n");
+		struct buf wanted = {0};
+		struct arena arena = {0};
+		struct header h;
+
+		print_message("  %s\n", received_rows[i].name);
+		m->helo = received_rows[i].helo;
+		m->protocol = received_rows[i].protocol;
+		m->tls = received_rows[i].tls;
+		m->edit.hostname = received_rows[i].hostname;
+		m->smtputf8 = true;
+		message_apply(m);
+		buf_printf(&wanted, "Received: %s00000000000000000000000000;\r\n",
+			   received_rows[i].wanted);
+		assert_memory_equal(m->header.data, wanted.data, wanted.len);
+		header_parse(&h, m->header.data, m->header.len, &arena);
+		assert_true(header_is_clean(&h));
+		assert_int_equal(h.count, 7);
+		arena_free(&arena);
+		buf_free(&wanted);
+		message_free(m);
+	}
+}
+
+/* Our fields are ASCII even then, or a message in ASCII would need SMTPUTF8 because of us. */
+static void
+test_hostile_source(void **state)
+{
+	static const char *const names[] = {"j\303\266rg", "a\r\nBcc: b@c.example",
+					    "a\n\nbody",   "\302\205",
+					    "a\377b",      "=?utf-8?q?=0D=0ABcc:_b?="};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(names); i++) {
+		struct message *m = message_make("", false, "X: y\r\n");
+		struct arena arena = {0};
+		struct header h;
+		size_t at;
+
+		m->source = m->environment = names[i];
+		m->smtputf8 = true;
+		message_apply(m);
+		header_parse(&h, m->header.data, m->header.len, &arena);
+		assert_int_equal(h.count, 7);
+		assert_int_equal(header_count(&h, "Bcc"), 0);
+		for (at = 0; at < m->header.len; at++)
+			assert_in_range((unsigned char)m->header.data[at], '\t', '~');
+		assert_false(message_needs_smtputf8(m));
+		arena_free(&arena);
+		message_free(m);
+	}
+}
+
+/* %s is an id of this store, or what is one but for a character. */
+static const struct {
+	const char *name, *header;
+	bool ours, here; /* with our id in it, and then known */
+} here_rows[] = {
+    {"nothing", "", true, false},
+    {"ours", "X-Mailfuse-Id: %s\r\n", true, true},
+    {"ours, folded, in another case", "To: a\r\nx-mailfuse-ID :\r\n\t%s \r\n", true, true},
+    {"a delivery of ours", "X-Mailfuse-Id: %s.2\r\n", true, true},
+    {"of another gate", "X-Mailfuse-Id: %s\r\n", false, false},
+    {"text behind it", "X-Mailfuse-Id: %s0\r\n", true, false},
+    {"empty", "X-Mailfuse-Id:\r\n", true, false},
+    {"garbage", "X-Mailfuse-Id: 1234567890123456789012345678901234567890123\r\n", true, false},
+    {"the second one", "X-Mailfuse-Id: x\r\nX-Mailfuse-Id: %s\r\n", true, true},
+    {"another field", "X-Mailfuse-Ids: %s\r\nSubject: %s\r\n", true, false},
+    {"behind the header section", "To: a\r\ngarbage\r\nX-Mailfuse-Id: %s\r\n", true, false},
+    {"our Received",
+     "Received: from a ([10.0.0.1])\r\n\tby g (mailfuse) with ESMTP id %s;\r\n\tx\r\n", true, true},
+    {"our Received with TLS, not on top",
+     "Received: from x by y with SMTP id 7; z\r\nReceived: from a ([10.0.0.1])\r\n\t(using T)\r\n\t"
+     "by g (mailfuse) with ESMTPS id %s;\r\n\tx\r\n",
+     true, true},
+    {"Received of another gate", "Received: from a by g (mailfuse) with ESMTP id %s; x\r\n", false,
+     false},
+    {"Received of another program", "Received: from a by g (Postfix) with ESMTP id %s; x\r\n", true,
+     false},
+    {"Received without an id", "Received: from a by g (mailfuse) with ESMTP; x id %s\r\n", true,
+     false},
+    {"Received cut short", "Received: from a by g (mailfuse) with \r\n", true, false},
+};
+
+static void
+test_was_here(void **state)
+{
+	enum { OTHERS = 7 };
+	char id[ID_TEXT_BYTES];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(here_rows); i++) {
+		struct buf header = {0};
+		const char *p;
+		struct message *m;
+
+		print_message("  %s\n", here_rows[i].name);
+		id_init(here_rows[i].ours ? 0 : OTHERS, 0);
+		id_format(id_next(), id);
+		id_init(0, 0);
+		for (p = here_rows[i].header; *p != '\0'; p++) {
+			if (p[0] == '%' && p[1] == 's') {
+				buf_add_text(&header, id);
+				p++;
+			} else {
+				buf_add_char(&header, *p);
+			}
+		}
+		m = message_make("", false, buf_text(&header));
+		assert_int_equal(message_was_here(m), here_rows[i].here);
+		message_free(m);
+		buf_free(&header);
+	}
+}
+
+/* Whatever way it leaves, it is known when it comes back. */
+static void
+test_comes_back(void **state)
+{
+	struct message *m = message_make("", false, "X: y\r\n");
+
+	(void)state;
+	m->id = id_next();
+	m->tls = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384";
+	assert_false(message_was_here(m));
+	message_apply(m);
+	assert_true(message_was_here(m));
+	/* On its way somebody took our X- fields off. */
+	strstr(m->header.data, "X-Mailfuse-Id")[0] = 'Y';
+	assert_true(message_was_here(m));
+	message_free(m);
+}
+
+static const struct {
+	const char *name;
+	bool smtputf8;
+	const char *sender;
+	const char *header;
+	bool wanted;
+} needs_rows[] = {
+    {"ASCII", true, "a@b.example", "Subject: a\r\n", false},
+    {"nothing", true, "", "", false},
+    {"UTF-8 header", true, "a@b.example", "Subject: \303\266\r\n", true},
+    {"UTF-8 in the last byte", true, "", "Subject: a\377", true},
+    {"UTF-8 sender", true, "\303\266@b.example", "", true},
+    {"U-label sender", true, "a@b\303\274cher.example", "Subject: a\r\n", true},
+    {"the client did not say so", false, "\303\266@b.example", "Subject: \303\266\r\n", false},
+};
+
+static void
+test_needs_smtputf8(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(needs_rows); i++) {
+		struct message *m = message_make("", false, needs_rows[i].header);
+
+		print_message("  %s\n", needs_rows[i].name);
+		m->smtputf8 = needs_rows[i].smtputf8;
+		m->sender.text = arena_strdup(
+		    &m->arena, needs_rows[i].sender); /* as from the store: utf8 is not set */
+		assert_int_equal(message_needs_smtputf8(m), needs_rows[i].wanted);
+		message_free(m);
+	}
+}
+
 /* 500 recipients, one of them a stranger; and no line that an SMTP server would refuse. */
 static void
 test_long_list(void **state)
@@ -378,10 +580,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_plain),  cmocka_unit_test(test_harmless),
-	    cmocka_unit_test(test_prefix), cmocka_unit_test(test_join),
-	    cmocka_unit_test(test_added),  cmocka_unit_test(test_long_list),
-	    cmocka_unit_test(test_read),   cmocka_unit_test(test_recipients),
+	    cmocka_unit_test(test_plain),          cmocka_unit_test(test_harmless),
+	    cmocka_unit_test(test_prefix),         cmocka_unit_test(test_join),
+	    cmocka_unit_test(test_added),          cmocka_unit_test(test_long_list),
+	    cmocka_unit_test(test_received),       cmocka_unit_test(test_hostile_source),
+	    cmocka_unit_test(test_was_here),       cmocka_unit_test(test_comes_back),
+	    cmocka_unit_test(test_needs_smtputf8), cmocka_unit_test(test_read),
+	    cmocka_unit_test(test_recipients),
 	};
 
 	mime_init();
