@@ -65,6 +65,54 @@ print_text(const json_t *answer)
 			     screen_text(field_text(answer, "id")));
 }
 
+static bool
+is_told_alike(const json_t *a, const json_t *b)
+{
+	return strcmp(field_text(a, "sender_told"), field_text(b, "sender_told")) == 0 &&
+	       strcmp(field_text(a, "sender_notice"), field_text(b, "sender_notice")) == 0;
+}
+
+/* How many of the deliveries went the way of the one at `i`; 0 if an earlier one did. */
+static size_t
+count_told_alike(const json_t *deliveries, size_t i)
+{
+	const json_t *d = json_array_get(deliveries, i);
+	size_t k, n = 0;
+
+	for (k = 0; k < json_array_size(deliveries); k++) {
+		if (!is_told_alike(json_array_get(deliveries, k), d))
+			continue;
+		if (k < i)
+			return 0;
+		n++;
+	}
+	return n;
+}
+
+/* "Sender told  yes, of 2 deliveries: in 01JD..."; a line for each way that it went. */
+static void
+print_told(const json_t *deliveries)
+{
+	const json_t *d;
+	size_t i, n;
+
+	json_array_foreach(deliveries, i, d)
+	{
+		const char *told = field_text(d, "sender_told");
+		const char *notice = field_text(d, "sender_notice");
+		bool yes = strcmp(told, "yes") == 0;
+
+		if ((!yes && strcmp(told, "pending") != 0 && *notice == '\0') ||
+		    (n = count_told_alike(deliveries, i)) == 0)
+			continue;
+		printf("Sender told  %s, of %s", screen_text(told),
+		       screen_counted((int64_t)n, "delivery", "deliveries"));
+		if (*notice != '\0')
+			printf(": %s%s", yes ? "in " : "", screen_text(notice));
+		printf("\n");
+	}
+}
+
 static void
 print_message(const json_t *m)
 {
@@ -105,6 +153,7 @@ print_message(const json_t *m)
 		table_add(&t, *reply != '\0' ? reply : field_text(d, "reason"));
 	}
 	lists_print(&t);
+	print_told(items);
 	printf("\n%sHeader as it would leave%s\n", screen_on(SCREEN_BOLD), screen_off(SCREEN_BOLD));
 	screen_lines(stdout, header, strlen(header));
 	printf("\n%sText%s\n", screen_on(SCREEN_BOLD), screen_off(SCREEN_BOLD));

@@ -193,6 +193,20 @@ json_from_batch(const struct store_batch *b)
 	return o;
 }
 
+static const char *
+told_name(enum store_notice_state notice)
+{
+	switch (notice) {
+	case STORE_NOTICE_PENDING:
+		return "pending";
+	case STORE_NOTICE_TOLD:
+		return "yes";
+	case STORE_NOTICE_NONE:
+		break;
+	}
+	return "no";
+}
+
 json_t *
 json_from_delivery(const struct store_delivery *d)
 {
@@ -218,6 +232,8 @@ json_from_delivery(const struct store_delivery *d)
 	json_put_time(o, "changed_at", d->changed_at);
 	json_put_time(o, "next_try_at", d->due_at);
 	json_put_count(o, "tries", d->tries);
+	json_put_text(o, "sender_told", told_name(d->notice));
+	json_put_text(o, "sender_notice", d->told);
 	return o;
 }
 

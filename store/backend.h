@@ -32,10 +32,13 @@ struct delivery_row {
 	int64_t batch;   /* 0 = none */
 	uint64_t stream; /* hash; 0 = none */
 	uint32_t tries;
-	bool counted; /* the burst counters saw it */
-	const char *recipient, *final, *rule, *reason, *reply;
+	bool counted;    /* the burst counters saw it */
+	unsigned notify; /* enum dsn_notify; 0 = not said */
+	enum store_notice_state notice;
+	const char *recipient, *final, *orcpt, *rule, *reason, *reply, *remote_mta, *told;
 	/* of its message, out only */
 	const char *environment_name, *source, *sender, *subject, *campaign;
+	bool report;
 	int64_t accepted_at;
 	uint64_t bytes;
 };
@@ -45,6 +48,7 @@ enum delivery_due { DUE_ANY, DUE_SET, DUE_TAKEN };
 /* Which deliveries: all that is set must hold. */
 struct delivery_query {
 	unsigned states;       /* of 1 << enum store_state; 0 = all */
+	unsigned notices;      /* of 1 << enum store_notice_state; 0 = all */
 	enum delivery_due due; /* DUE_SET: due_at is set; DUE_TAKEN: it is not */
 	int64_t due_before;    /* 0 = any; else due_at <= this */
 	bool order_due;        /* by due_at, else by id and number */
@@ -99,8 +103,15 @@ struct outbox_query {
 	uint32_t limit;     /* ordered by due_at */
 };
 
-/* What must not be said too often. */
+/* What operators must not be alerted of too often. The values are stored. */
 enum notice_kind { NOTICE_OBSERVED = 1, NOTICE_FAILED };
+
+struct notice_row {
+	enum notice_kind kind;
+	uint64_t key;
+	int64_t at, count;
+	const char *text;
+};
 
 enum { AUDIT_HASH_BYTES = 32 };
 
@@ -157,10 +168,13 @@ struct backend {
 					  uint32_t *chunk_count);
 	enum store_result (*chunk_load)(struct db *db, uint64_t id, uint32_t number,
 					struct chunk **out);
+	/* At most `max` bytes of the header, and the ENVID; reads nothing of the body. */
+	enum store_result (*header_load)(struct db *db, uint64_t id, size_t max, struct buf *header,
+					 struct buf *envid);
 
 	enum store_result (*delivery_add)(struct db *db, const struct delivery_row *d);
-	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, rule, reason,
-	 * reply; the last three stay as they are where NULL. */
+	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, notice, rule,
+	 * reason, reply, remote_mta, told; the last five stay as they are where NULL. */
 	enum store_result (*delivery_set)(struct db *db, const struct delivery_row *d);
 	enum store_result (*delivery_delete)(struct db *db, uint64_t id, uint32_t number);
 	/* The callback must not change anything. */
@@ -197,15 +211,18 @@ struct backend {
 	enum store_result (*outbox_list)(struct db *db, const struct outbox_query *q,
 					 bool (*row)(void *context, const struct outbox_row *o),
 					 void *context);
-	/* Events before that time that nothing pending hangs on, and their given up rows; notices.
-	 */
+	/* Events before that time that nothing pending hangs on, and their given up rows; notices,
+	 * but for NOTICE_FAILED with a count. */
 	enum store_result (*event_purge)(struct db *db, int64_t before, uint32_t limit);
 
 	/* STORE_MISSING if none. */
 	enum store_result (*notice_get)(struct db *db, enum notice_kind kind, uint64_t key,
 					int64_t *at, int64_t *count);
-	enum store_result (*notice_set)(struct db *db, enum notice_kind kind, uint64_t key,
-					int64_t at, int64_t count);
+	enum store_result (*notice_set)(struct db *db, const struct notice_row *n);
+	/* Those with a count, by key. */
+	enum store_result (*notice_list)(struct db *db, enum notice_kind kind,
+					 bool (*row)(void *context, const struct notice_row *n),
+					 void *context);
 
 	/* The id and hash of the newest row; id 0 and zeroes if there is none. */
 	enum store_result (*audit_last)(struct db *db, int64_t *id,

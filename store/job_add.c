@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "store/jobs.h"
@@ -159,8 +160,10 @@ add_delivery(struct work *w, const struct adding *a, uint32_t number, const stru
 	    .changed_at = a->now,
 	    .stream = v->stream != NULL ? v->stream->hash : 0,
 	    .counted = is_counted(v),
+	    .notify = to->notify,
 	    .recipient = to->address.text,
 	    .final = to->final != NULL ? to->final : to->address.text,
+	    .orcpt = to->orcpt != NULL ? to->orcpt : "",
 	    .rule = v->rule != NULL ? v->rule : "",
 	    .reason = v->reason != NULL ? v->reason : "",
 	    .reply = "",
@@ -211,7 +214,11 @@ observe(struct work *w, const struct adding *a, size_t first)
 		return r;
 	if (r == STORE_OK && at == s->tripped_at)
 		return STORE_OK;
-	TRY(w->b->notice_set(w->db, NOTICE_OBSERVED, s->hash, s->tripped_at, 1));
+	TRY(w->b->notice_set(w->db, &(struct notice_row){.kind = NOTICE_OBSERVED,
+							 .key = s->hash,
+							 .at = s->tripped_at,
+							 .count = 1,
+							 .text = ""}));
 	return work_alert(
 	    w, &(struct event_row){
 		   .at = a->now,
@@ -227,6 +234,18 @@ observe(struct work *w, const struct adding *a, size_t first)
 		       "(action = alert)",
 		       a->environment.name, total, units_format_duration(s->window, window),
 		       *s->source != '\0' ? s->source : s->key, s->limit, v->observed)});
+}
+
+/* A report, and that it tells of these deliveries: both or neither. */
+static enum store_result
+tell(struct work *w, struct store_job *job)
+{
+	char id[ID_TEXT_BYTES];
+
+	if (job->u.add.told_id == 0)
+		return STORE_OK;
+	return notice_settle(w, job->u.add.told_id, job->u.add.told, job->u.add.told_count,
+			     STORE_NOTICE_TOLD, id_format(job->u.add.message->id, id));
 }
 
 enum store_result
@@ -260,5 +279,5 @@ job_add(struct work *w, struct store_job *job)
 		if (m->recipients[i].verdict.observed != NULL &&
 		    m->recipients[i].verdict.observed_stream != NULL)
 			TRY(observe(w, &a, i));
-	return STORE_OK;
+	return tell(w, job);
 }

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "store/failures.h"
 #include "store/jobs.h"
 
 enum { FAN_OUT_EVENTS = 100 }; /* of one step */
@@ -66,6 +67,7 @@ fan_out(struct work *w, struct store_job *job)
 	struct news news = {.w = w};
 	size_t i, c;
 
+	TRY(failures_sweep(w, job->u.alerts.now));
 	do {
 		news.count = 0;
 		TRY(w->b->event_list_new(w->db, FAN_OUT_EVENTS, keep_event, &news));

@@ -238,8 +238,11 @@ static enum store_result
 purge_state(struct work *w, struct store_job *job, int64_t environment, enum store_state state,
 	    int64_t before)
 {
-	struct delivery_query q = {
-	    .environment = environment, .states = 1U << state, .changed_before = before};
+	/* Where the sender waits to be told, the report still needs it. */
+	struct delivery_query q = {.environment = environment,
+				   .states = 1U << state,
+				   .notices = 1U << STORE_NOTICE_NONE | 1U << STORE_NOTICE_TOLD,
+				   .changed_before = before};
 	struct delivery_row *rows;
 	size_t i, n;
 

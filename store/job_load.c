@@ -50,6 +50,10 @@ job_start(struct store_job *job)
 		job->u.alerts.alerts = NULL;
 		job->u.alerts.alert_count = 0;
 	}
+	if (job->op == STORE_NOTICES) {
+		job->u.notices.notices = NULL;
+		job->u.notices.notice_count = 0;
+	}
 	job_reset(job);
 }
 
@@ -84,6 +88,11 @@ job_reset(struct store_job *job)
 		break;
 	case STORE_PURGE:
 		job->u.purge.purged = 0;
+		break;
+	case STORE_NOTICES:
+		store_notices_free(job->u.notices.notices, job->u.notices.notice_count);
+		job->u.notices.notices = NULL;
+		job->u.notices.notice_count = 0;
 		break;
 	default:
 		break;

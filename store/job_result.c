@@ -11,59 +11,20 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "store/failures.h"
 #include "store/jobs.h"
 #include "store/work_batch.h"
 
-enum { FAILED_NOTICE_MINUTES = 10 };
-
-/* What an alert says of one environment's failures in one job. */
-struct failures {
-	int64_t environment;
-	const char *name, *reply;
-	int64_t count;
-};
-
-static void
-failures_add(struct failures *all, size_t *n, size_t max, const struct delivery_row *d,
-	     const char *reply)
+/* See "When a sender has to be told" in store.h. */
+static enum store_notice_state
+notice_of(const struct delivery_row *d, enum store_state end, bool relayed)
 {
-	size_t i;
+	unsigned notify = d->notify != 0 ? d->notify : DSN_FAILURE;
+	bool wanted = (end == STORE_FAILED && (notify & DSN_FAILURE) != 0) ||
+		      (end == STORE_SENT && relayed && (notify & DSN_SUCCESS) != 0);
 
-	for (i = 0; i < *n && all[i].environment != d->environment; i++)
-		;
-	if (i == max)
-		return;
-	if (i == *n)
-		all[(*n)++] = (struct failures){.environment = d->environment};
-	all[i].name = d->environment_name;
-	all[i].reply = reply;
-	all[i].count++;
-}
-
-/* One alert per environment in ten minutes; it counts those that were not told. */
-static enum store_result
-failures_alert(struct work *w, const struct failures *f, int64_t now)
-{
-	uint64_t key = (uint64_t)f->environment;
-	int64_t at = 0, untold = 0, total;
-	enum store_result r = w->b->notice_get(w->db, NOTICE_FAILED, key, &at, &untold);
-
-	if (r != STORE_OK && r != STORE_MISSING)
-		return r;
-	total = untold + f->count;
-	if (r == STORE_OK && now >= at && now - at < FAILED_NOTICE_MINUTES * CLOCK_MINUTE)
-		return w->b->notice_set(w->db, NOTICE_FAILED, key, at, total);
-	TRY(w->b->notice_set(w->db, NOTICE_FAILED, key, now, 0));
-	return work_alert(
-	    w, &(struct event_row){
-		   .at = now,
-		   .event = "delivery.failed",
-		   .environment = f->name,
-		   .count = total,
-		   .who = "gate",
-		   .text = arena_printf(&w->arena,
-					"%s: %" PRId64 " %s failed for good, the last: %s", f->name,
-					total, total == 1 ? "delivery" : "deliveries", f->reply)});
+	return wanted && *d->sender != '\0' && !d->report ? STORE_NOTICE_PENDING
+							  : STORE_NOTICE_NONE;
 }
 
 /* Under the panic button nothing is queued again: it is held with the rest, what was released of a
@@ -107,8 +68,11 @@ take_result(struct work *w, const struct store_delivery_result *result,
 	}
 	if (result->tried)
 		next.tries++;
-	if (result->reply != NULL && *result->reply != '\0')
+	if (result->reply != NULL && *result->reply != '\0') {
 		next.reply = result->reply;
+		next.remote_mta = result->remote_mta; /* who said it; NULL keeps the last */
+	}
+	next.notice = notice_of(d, next.state, result->relayed);
 	return work_move(w, d, &next);
 }
 
@@ -121,10 +85,10 @@ is_result(enum store_state state)
 enum store_result
 job_results(struct work *w, struct store_job *job)
 {
-	struct failures failures[32]; /* environments of one job; one is the rule */
+	struct failures_list failures = SLIST_HEAD_INITIALIZER(failures);
 	int64_t now = clock_wall();
 	struct delivery_row *rows;
-	size_t i, n, failed = 0;
+	size_t i, n;
 
 	for (i = 0; i < job->u.results.count; i++)
 		if (!is_result(job->u.results.results[i].state))
@@ -145,13 +109,11 @@ job_results(struct work *w, struct store_job *job)
 			continue;
 		}
 		if (result->state == STORE_FAILED)
-			failures_add(failures, &failed, 32, &rows[0],
+			failures_add(w, &failures, &rows[0],
 				     result->reply != NULL ? result->reply : "");
 		TRY(take_result(w, result, &rows[0], now));
 	}
-	for (i = 0; i < failed; i++)
-		TRY(failures_alert(w, &failures[i], now));
-	return STORE_OK;
+	return failures_tell(w, &failures, now);
 }
 
 /* ---- claim ---- */
@@ -229,7 +191,10 @@ hand_out(struct store_job *job, struct claim *c)
 		    (struct store_due_delivery){.number = d->number,
 						.tries = d->tries,
 						.queued_at = d->queued_at,
-						.address = mem_strdup(d->final)};
+						.address = mem_strdup(d->final),
+						.rewritten = strcmp(d->final, d->recipient) != 0,
+						.notify = d->notify,
+						.orcpt = mem_strdup(d->orcpt)};
 	}
 }
 
@@ -298,9 +263,9 @@ job_expire(struct work *w, struct store_job *job)
 				   .due = DUE_SET,
 				   .queued_before = job->u.expire.queued_before};
 	struct work_environment *environment;
-	struct failures failures[1];
+	struct failures_list failures = SLIST_HEAD_INITIALIZER(failures);
 	struct delivery_row *rows, next;
-	size_t i, n, failed = 0;
+	size_t i, n;
 	enum store_result r;
 
 	if (job->u.expire.queued_before <= 0)
@@ -317,11 +282,11 @@ job_expire(struct work *w, struct store_job *job)
 		next.due_at = 0;
 		next.changed_at = job->u.expire.now;
 		next.reply = job->u.expire.reason;
+		next.notice = notice_of(&rows[i], STORE_FAILED, false);
 		TRY(work_move(w, &rows[i], &next));
-		failures_add(failures, &failed, 1, &rows[i], job->u.expire.reason);
+		failures_add(w, &failures, &rows[i], job->u.expire.reason);
 	}
-	if (failed > 0)
-		TRY(failures_alert(w, &failures[0], job->u.expire.now));
+	TRY(failures_tell(w, &failures, job->u.expire.now));
 	job->u.expire.expired = n;
 	return STORE_OK;
 }

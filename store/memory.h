@@ -20,10 +20,11 @@ struct memory_undo;
 
 struct memory_message {
 	uint64_t id;
-	bool complete, eightbit;
+	bool complete, eightbit, smtputf8, report;
+	enum dsn_ret ret;
 	int64_t accepted_at, environment;
-	const char *source, *client, *helo, *protocol, *sender, *subject, *subject_key, *campaign,
-	    *header_from;
+	const char *source, *client, *helo, *protocol, *sender, *envid, *subject, *subject_key,
+	    *campaign, *header_from;
 	uint64_t bytes, body_bytes;
 	const char *header;
 	size_t header_len;
@@ -54,12 +55,6 @@ struct memory_event {
 
 struct memory_outbox {
 	struct outbox_row o; /* event: only its id */
-};
-
-struct memory_notice {
-	enum notice_kind kind;
-	uint64_t key;
-	int64_t at, count;
 };
 
 struct memory_ids {
@@ -105,6 +100,8 @@ enum store_result memory_chunk_add(struct db *db, uint64_t id, uint32_t number,
 				   const struct chunk *chunk);
 enum store_result memory_chunk_load(struct db *db, uint64_t id, uint32_t number,
 				    struct chunk **out);
+enum store_result memory_header_load(struct db *db, uint64_t id, size_t max, struct buf *header,
+				     struct buf *envid);
 enum store_result memory_delivery_add(struct db *db, const struct delivery_row *d);
 enum store_result memory_delivery_set(struct db *db, const struct delivery_row *d);
 enum store_result memory_delivery_delete(struct db *db, uint64_t id, uint32_t number);
@@ -137,8 +134,10 @@ enum store_result memory_outbox_list(struct db *db, const struct outbox_query *q
 				     void *context);
 enum store_result memory_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
 				    int64_t *count);
-enum store_result memory_notice_set(struct db *db, enum notice_kind kind, uint64_t key, int64_t at,
-				    int64_t count);
+enum store_result memory_notice_set(struct db *db, const struct notice_row *n);
+enum store_result memory_notice_list(struct db *db, enum notice_kind kind,
+				     bool (*row)(void *context, const struct notice_row *n),
+				     void *context);
 enum store_result memory_audit_last(struct db *db, int64_t *id,
 				    unsigned char hash[AUDIT_HASH_BYTES]);
 enum store_result memory_audit_add(struct db *db, const struct audit_row *a);

@@ -243,9 +243,12 @@ memory_event_purge(struct db *db, int64_t before, uint32_t limit)
 			i++;
 		}
 	}
-	for (i = m->notices.count; i-- > 0;)
-		if (((struct memory_notice *)memory_row(&m->notices, i))->at < before)
+	for (i = m->notices.count; i-- > 0;) {
+		const struct notice_row *n = memory_row(&m->notices, i);
+
+		if (n->at < before && (n->kind != NOTICE_FAILED || n->count == 0))
 			memory_remove(m, &m->notices, i);
+	}
 	return STORE_OK;
 }
 
@@ -343,11 +346,11 @@ memory_outbox_list(struct db *db, const struct outbox_query *q,
 
 /* ---- notices ---- */
 
-static struct memory_notice *
+static struct notice_row *
 find_notice(const struct memory *m, enum notice_kind kind, uint64_t key, size_t *at)
 {
 	for (*at = 0; *at < m->notices.count; (*at)++) {
-		struct memory_notice *n = memory_row(&m->notices, *at);
+		struct notice_row *n = memory_row(&m->notices, *at);
 
 		if (n->kind == kind && n->key == key)
 			return n;
@@ -359,7 +362,7 @@ enum store_result
 memory_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at, int64_t *count)
 {
 	size_t i;
-	const struct memory_notice *n = find_notice(memory_of(db), kind, key, &i);
+	const struct notice_row *n = find_notice(memory_of(db), kind, key, &i);
 
 	if (n == NULL)
 		return STORE_MISSING;
@@ -369,16 +372,46 @@ memory_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *a
 }
 
 enum store_result
-memory_notice_set(struct db *db, enum notice_kind kind, uint64_t key, int64_t at, int64_t count)
+memory_notice_set(struct db *db, const struct notice_row *n)
 {
 	struct memory *m = memory_of(db);
-	struct memory_notice row = {kind, key, at, count};
+	struct notice_row row = *n;
 	size_t i;
 
-	if (find_notice(m, kind, key, &i) != NULL)
+	row.text = memory_text(m, n->text);
+	if (find_notice(m, n->kind, n->key, &i) != NULL)
 		memory_replace(m, &m->notices, i, &row);
 	else
 		memory_insert(m, &m->notices, i, &row);
+	return STORE_OK;
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	const struct notice_row *x = a, *y = b;
+
+	return x->key < y->key ? -1 : x->key > y->key;
+}
+
+enum store_result
+memory_notice_list(struct db *db, enum notice_kind kind,
+		   bool (*row)(void *context, const struct notice_row *n), void *context)
+{
+	struct memory *m = memory_of(db);
+	struct notice_row *found = mem_alloc((m->notices.count + 1) * sizeof(*found));
+	size_t i, n = 0;
+
+	for (i = 0; i < m->notices.count; i++) {
+		const struct notice_row *one = memory_row(&m->notices, i);
+
+		if (one->kind == kind && one->count > 0)
+			found[n++] = *one;
+	}
+	qsort(found, n, sizeof(*found), by_key);
+	for (i = 0; i < n && row(context, &found[i]); i++)
+		;
+	free(found);
 	return STORE_OK;
 }
 

@@ -177,6 +177,9 @@ memory_message_add(struct db *db, const struct message *from, int64_t environmen
 	    .id = from->id,
 	    .complete = true,
 	    .eightbit = from->eightbit,
+	    .smtputf8 = from->smtputf8,
+	    .report = from->report,
+	    .ret = from->ret,
 	    .accepted_at = from->accepted_at,
 	    .environment = environment,
 	    .source = memory_text(m, from->source),
@@ -184,6 +187,7 @@ memory_message_add(struct db *db, const struct message *from, int64_t environmen
 	    .helo = memory_text(m, from->helo),
 	    .protocol = memory_text(m, from->protocol),
 	    .sender = memory_text(m, from->sender.text),
+	    .envid = memory_text(m, from->envid),
 	    .subject = memory_text(m, from->subject),
 	    .subject_key = memory_text(m, from->subject_key),
 	    .campaign = memory_text(m, from->campaign),
@@ -225,6 +229,19 @@ memory_chunk_load(struct db *db, uint64_t id, uint32_t number, struct chunk **ou
 }
 
 enum store_result
+memory_header_load(struct db *db, uint64_t id, size_t max, struct buf *header, struct buf *envid)
+{
+	size_t at;
+	const struct memory_message *row = find_message(memory_of(db), id, &at);
+
+	if (row == NULL || !row->complete)
+		return STORE_MISSING;
+	buf_add(header, row->header, row->header_len < max ? row->header_len : max);
+	buf_add_text(envid, row->envid);
+	return STORE_OK;
+}
+
+enum store_result
 memory_message_load(struct db *db, uint64_t id, struct message *to, uint32_t *chunk_count)
 {
 	struct memory *m = memory_of(db);
@@ -245,6 +262,10 @@ memory_message_load(struct db *db, uint64_t id, struct message *to, uint32_t *ch
 	to->sender.text = arena_strdup(&to->arena, row->sender);
 	to->sender.local = to->sender.domain = arena_strdup(&to->arena, "");
 	to->eightbit = row->eightbit;
+	to->smtputf8 = row->smtputf8;
+	to->report = row->report;
+	to->ret = row->ret;
+	to->envid = arena_strdup(&to->arena, row->envid);
 	to->subject = arena_strdup(&to->arena, row->subject);
 	to->subject_key = arena_strdup(&to->arena, row->subject_key);
 	to->campaign = arena_strdup(&to->arena, row->campaign);
@@ -276,6 +297,9 @@ memory_delivery_add(struct db *db, const struct delivery_row *d)
 	row.rule = memory_text(m, d->rule);
 	row.reason = memory_text(m, d->reason);
 	row.reply = memory_text(m, d->reply);
+	row.orcpt = memory_text(m, d->orcpt);
+	row.remote_mta = row.told = "";
+	row.notice = STORE_NOTICE_NONE;
 	memory_insert(m, &m->deliveries, at, &row);
 	return STORE_OK;
 }
@@ -297,12 +321,17 @@ memory_delivery_set(struct db *db, const struct delivery_row *d)
 	row.changed_at = d->changed_at;
 	row.batch = d->batch;
 	row.tries = d->tries;
+	row.notice = d->notice;
 	if (d->rule != NULL)
 		row.rule = memory_text(m, d->rule);
 	if (d->reason != NULL)
 		row.reason = memory_text(m, d->reason);
 	if (d->reply != NULL)
 		row.reply = memory_text(m, d->reply);
+	if (d->remote_mta != NULL)
+		row.remote_mta = memory_text(m, d->remote_mta);
+	if (d->told != NULL)
+		row.told = memory_text(m, d->told);
 	memory_replace(m, &m->deliveries, at, &row);
 	return STORE_OK;
 }
@@ -322,6 +351,7 @@ static bool
 matches(const struct delivery_query *q, const struct delivery_row *d)
 {
 	if ((q->states != 0 && (q->states >> d->state & 1) == 0) ||
+	    (q->notices != 0 && (q->notices >> d->notice & 1) == 0) ||
 	    (q->due == DUE_SET && d->due_at == 0) || (q->due == DUE_TAKEN && d->due_at != 0) ||
 	    (q->due_before != 0 && (d->due_at == 0 || d->due_at > q->due_before)) ||
 	    (q->counted && !d->counted))
@@ -374,6 +404,7 @@ memory_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 		d.sender = message->sender;
 		d.subject = message->subject;
 		d.campaign = message->campaign;
+		d.report = message->report;
 		d.accepted_at = message->accepted_at;
 		d.bytes = message->bytes;
 		if (!matches(q, &d))

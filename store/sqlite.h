@@ -69,6 +69,8 @@ const char *sql_text(sqlite3_stmt *statement, int column);
 
 /* sqlite_schema.c: brings a database to this program's schema. */
 bool sqlite_migrate(struct sqlite_db *db, struct buf *error);
+/* The text of a step, from 1; NULL if there is none. For tests, which make old databases. */
+const char *sqlite_schema_step(int number);
 
 /* sqlite_mail.c */
 enum store_result sqlite_message_begin(struct db *db, uint64_t id);
@@ -82,6 +84,8 @@ enum store_result sqlite_chunk_add(struct db *db, uint64_t id, uint32_t number,
 				   const struct chunk *chunk);
 enum store_result sqlite_chunk_load(struct db *db, uint64_t id, uint32_t number,
 				    struct chunk **out);
+enum store_result sqlite_header_load(struct db *db, uint64_t id, size_t max, struct buf *header,
+				     struct buf *envid);
 
 /* sqlite_delivery.c */
 enum store_result sqlite_delivery_add(struct db *db, const struct delivery_row *d);
@@ -126,8 +130,10 @@ enum store_result sqlite_outbox_list(struct db *db, const struct outbox_query *q
 				     void *context);
 enum store_result sqlite_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
 				    int64_t *count);
-enum store_result sqlite_notice_set(struct db *db, enum notice_kind kind, uint64_t key, int64_t at,
-				    int64_t count);
+enum store_result sqlite_notice_set(struct db *db, const struct notice_row *n);
+enum store_result sqlite_notice_list(struct db *db, enum notice_kind kind,
+				     bool (*row)(void *context, const struct notice_row *n),
+				     void *context);
 enum store_result sqlite_audit_last(struct db *db, int64_t *id,
 				    unsigned char hash[AUDIT_HASH_BYTES]);
 enum store_result sqlite_audit_add(struct db *db, const struct audit_row *a);

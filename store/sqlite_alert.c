@@ -79,7 +79,8 @@ sqlite_event_purge(struct db *db, int64_t before, uint32_t limit)
 	    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event = event.id)"
 	    " ORDER BY id LIMIT ?2)",
 	    ARGS(INT(before), INT(limit))));
-	return sql_run(db, "DELETE FROM notice WHERE at < ?1", ARGS(INT(before)));
+	return sql_run(db, "DELETE FROM notice WHERE at < ?1 AND NOT (kind = ?2 AND n > 0)",
+		       ARGS(INT(before), INT(NOTICE_FAILED)));
 }
 
 /* ---- outbox ---- */
@@ -171,10 +172,38 @@ sqlite_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *a
 }
 
 enum store_result
-sqlite_notice_set(struct db *db, enum notice_kind kind, uint64_t key, int64_t at, int64_t count)
+sqlite_notice_set(struct db *db, const struct notice_row *n)
 {
-	return sql_run(db, "INSERT OR REPLACE INTO notice VALUES(?1, ?2, ?3, ?4)",
-		       ARGS(INT(kind), INT(key), INT(at), INT(count)));
+	return sql_run(
+	    db, "INSERT OR REPLACE INTO notice(kind, key, at, n, text) VALUES(?1, ?2, ?3, ?4, ?5)",
+	    ARGS(INT(n->kind), INT(n->key), INT(n->at), INT(n->count), TEXT(n->text)));
+}
+
+enum store_result
+sqlite_notice_list(struct db *db, enum notice_kind kind,
+		   bool (*row)(void *context, const struct notice_row *n), void *context)
+{
+	static const char text[] =
+	    "SELECT key, at, n, text FROM notice WHERE kind = ?1 AND n > 0 ORDER BY key";
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text, ARGS(INT(kind)), &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		more = row(context, &(struct notice_row){
+					.kind = kind,
+					.key = (uint64_t)sqlite3_column_int64(s, 0),
+					.at = sqlite3_column_int64(s, 1),
+					.count = sqlite3_column_int64(s, 2),
+					.text = sql_text(s, 3),
+				    });
+	}
+	sql_end(db, s);
+	return r;
 }
 
 /* ---- audit ---- */

@@ -17,12 +17,15 @@ sqlite_delivery_add(struct db *db, const struct delivery_row *d)
 	return sql_run(
 	    db,
 	    "INSERT INTO delivery(message, number, state, environment, due_at, queued_at,"
-	    " changed_at, batch, stream, tries, counted, recipient, final, rule, reason, reply)"
-	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+	    " changed_at, batch, stream, tries, counted, recipient, final, rule, reason, reply,"
+	    " notify, orcpt)"
+	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
+	    " ?18)",
 	    ARGS(INT(d->id), INT(d->number), INT(d->state), INT(d->environment),
 		 INT_OR_NULL(d->due_at), INT(d->queued_at), INT(d->changed_at),
 		 INT_OR_NULL(d->batch), INT_OR_NULL(d->stream), INT(d->tries), INT(d->counted),
-		 TEXT(d->recipient), TEXT(final), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply)));
+		 TEXT(d->recipient), TEXT(final), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply),
+		 INT(d->notify), TEXT(d->orcpt)));
 }
 
 enum store_result
@@ -31,11 +34,13 @@ sqlite_delivery_set(struct db *db, const struct delivery_row *d)
 	return sql_run(db,
 		       "UPDATE delivery SET state = ?3, due_at = ?4, queued_at = ?5,"
 		       " changed_at = ?6, batch = ?7, tries = ?8, rule = coalesce(?9, rule),"
-		       " reason = coalesce(?10, reason), reply = coalesce(?11, reply)"
-		       " WHERE message = ?1 AND number = ?2",
+		       " reason = coalesce(?10, reason), reply = coalesce(?11, reply),"
+		       " remote_mta = coalesce(?12, remote_mta), told = coalesce(?13, told),"
+		       " notice = ?14 WHERE message = ?1 AND number = ?2",
 		       ARGS(INT(d->id), INT(d->number), INT(d->state), INT_OR_NULL(d->due_at),
 			    INT(d->queued_at), INT(d->changed_at), INT_OR_NULL(d->batch),
-			    INT(d->tries), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply)));
+			    INT(d->tries), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply),
+			    TEXT(d->remote_mta), TEXT(d->told), INT(d->notice)));
 }
 
 enum store_result
@@ -77,27 +82,25 @@ literal(struct built *b, int bit, bool is_set, const char *sql)
 	buf_printf(&b->text, " AND %s", sql);
 }
 
+/* A column that holds one of a set of small numbers; the shape has the set from bit `bit` on. */
 static void
-add_states(struct built *b, unsigned states, bool by_key)
+add_set(struct built *b, int bit, const char *column, unsigned set)
 {
 	const char *comma = "";
-	int state;
 
-	if (states == 0)
+	if (set == 0)
 		return;
-	b->shape |= (uint64_t)states << 32;
-	buf_add_text(&b->text, by_key ? " AND +d.state IN (" : " AND d.state IN (");
-	if ((states & (states - 1)) == 0) {
-		/* One state as an equality: only that proves a partial index. */
-		b->text.len -= sizeof("IN (") - 1;
-		buf_printf(&b->text, "= %d", __builtin_ctz(states));
+	b->shape |= (uint64_t)set << bit;
+	if ((set & (set - 1)) == 0) {
+		/* One as an equality: only that proves a partial index. */
+		buf_printf(&b->text, " AND %s = %d", column, __builtin_ctz(set));
 		return;
 	}
-	for (state = 0; state < STORE_STATE_COUNT; state++)
-		if (states >> state & 1) {
-			buf_printf(&b->text, "%s%d", comma, state);
-			comma = ", ";
-		}
+	buf_printf(&b->text, " AND %s IN (", column);
+	for (; set != 0; set &= set - 1) {
+		buf_printf(&b->text, "%s%d", comma, __builtin_ctz(set));
+		comma = ", ";
+	}
 	buf_add_text(&b->text, ")");
 }
 
@@ -108,6 +111,8 @@ choose_index(const struct delivery_query *q)
 		return "";
 	if (q->stream != 0 && q->states == 1U << STORE_WAITING)
 		return " INDEXED BY delivery_waiting";
+	if (q->notices == 1U << STORE_NOTICE_PENDING)
+		return " INDEXED BY delivery_notice";
 	if (q->batch != 0)
 		return " INDEXED BY delivery_batch";
 	if (q->environment != 0 && (q->order_due || q->due_before != 0))
@@ -125,15 +130,18 @@ build(struct built *b, const struct delivery_query *q)
 	buf_printf(&b->text,
 		   "SELECT d.message, d.number, d.state, d.environment, d.due_at, d.queued_at,"
 		   " d.changed_at, d.batch, d.stream, d.tries, d.counted, d.recipient,"
-		   " coalesce(d.final, d.recipient), d.rule, d.reason, d.reply, e.name, m.source, "
-		   "m.sender,"
-		   " m.subject, m.accepted_at, m.bytes, m.campaign FROM delivery d%s"
+		   " coalesce(d.final, d.recipient), d.rule, d.reason, d.reply, e.name, m.source,"
+		   " m.sender, m.subject, m.accepted_at, m.bytes, m.campaign, d.notify, d.notice,"
+		   " d.orcpt, d.remote_mta, d.told,"
+		   " EXISTS(SELECT 1 FROM envelope v WHERE v.message = d.message AND v.report = 1)"
+		   " FROM delivery d%s"
 		   " CROSS JOIN message m ON m.id = d.message"
 		   " CROSS JOIN environment e ON e.id = d.environment WHERE m.complete = 1",
 		   choose_index(q));
 	term(b, 0, q->message != 0, "d.message =", INT(q->message));
 	term(b, 1, q->number != 0, "d.number =", INT(q->number));
-	add_states(b, q->states, by_key);
+	add_set(b, 32, by_key ? "+d.state" : "d.state", q->states);
+	add_set(b, 40, "d.notice", q->notices);
 	/* A plus sign keeps a term out of the choice of an index. */
 	term(b, 2, q->batch != 0, by_key ? "+d.batch =" : "d.batch =", INT(q->batch));
 	term(b, 3, q->environment != 0,
@@ -193,6 +201,12 @@ read_row(sqlite3_stmt *s, struct delivery_row *d)
 	    .accepted_at = sqlite3_column_int64(s, 20),
 	    .bytes = (uint64_t)sqlite3_column_int64(s, 21),
 	    .campaign = sql_text(s, 22),
+	    .notify = (unsigned)sqlite3_column_int(s, 23),
+	    .notice = (enum store_notice_state)sqlite3_column_int(s, 24),
+	    .orcpt = sql_text(s, 25),
+	    .remote_mta = sql_text(s, 26),
+	    .told = sql_text(s, 27),
+	    .report = sqlite3_column_int(s, 28) != 0,
 	};
 }
 

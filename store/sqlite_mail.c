@@ -96,6 +96,19 @@ put_inline(struct db *db, const struct message *m, int64_t environment)
 	return r;
 }
 
+/* No row where it would say nothing: the rule for most mail. */
+static enum store_result
+put_envelope(struct db *db, const struct message *m)
+{
+	if (!m->smtputf8 && m->ret == DSN_RET_NONE && *m->envid == '\0' && !m->report)
+		return STORE_OK;
+	return sql_run(
+	    db,
+	    "INSERT INTO envelope(message, smtputf8, ret, envid, report)"
+	    " VALUES(?1, ?2, ?3, ?4, ?5)",
+	    ARGS(INT(m->id), INT(m->smtputf8), INT(m->ret), TEXT(m->envid), INT(m->report)));
+}
+
 enum store_result
 sqlite_message_add(struct db *db, const struct message *m, int64_t environment, bool begun)
 {
@@ -103,9 +116,12 @@ sqlite_message_add(struct db *db, const struct message *m, int64_t environment, 
 
 	if (begun)
 		TRY(check_begun(db, m));
-	if (!begun && m->body_bytes <= CHUNK_BYTES)
-		return put_inline(db, m, environment);
+	if (!begun && m->body_bytes <= CHUNK_BYTES) {
+		TRY(put_inline(db, m, environment));
+		return put_envelope(db, m);
+	}
 	TRY(put_row(db, m, environment, (struct sql_arg){.kind = SQL_NULL}));
+	TRY(put_envelope(db, m));
 	TRY(add_rest(db, m, &number));
 	return sql_run(db, "UPDATE message SET chunks = ?2 WHERE id = ?1",
 		       ARGS(INT(m->id), INT(number)));
@@ -137,6 +153,31 @@ sqlite_chunk_load(struct db *db, uint64_t id, uint32_t number, struct chunk **ou
 	return r;
 }
 
+enum store_result
+sqlite_header_load(struct db *db, uint64_t id, size_t max, struct buf *header, struct buf *envid)
+{
+	/* The header stands before the body, so the body's pages are not touched. */
+	static const char text[] =
+	    "SELECT substr(m.header, 1, ?2), v.envid FROM message m"
+	    " LEFT JOIN envelope v ON v.message = m.id WHERE m.id = ?1 AND m.complete = 1";
+	sqlite3_stmt *s;
+	enum store_result r;
+	bool more;
+
+	TRY(sql_start(db, SQL_KEY(text), text, ARGS(INT(id), INT(max)), &s));
+	r = sql_step(db, s, &more);
+	if (r == STORE_OK && more) {
+		const void *data = sqlite3_column_blob(s, 0);
+
+		buf_add(header, data, (size_t)sqlite3_column_bytes(s, 0));
+		buf_add_text(envid, sql_text(s, 1));
+	} else if (r == STORE_OK) {
+		r = STORE_MISSING;
+	}
+	sql_end(db, s);
+	return r;
+}
+
 static void
 read_row(sqlite3_stmt *s, struct message *m)
 {
@@ -159,6 +200,10 @@ read_row(sqlite3_stmt *s, struct message *m)
 	m->body_bytes = (uint64_t)sqlite3_column_int64(s, 12);
 	header = sqlite3_column_blob(s, 14);
 	buf_add(&m->header, header, (size_t)sqlite3_column_bytes(s, 14));
+	m->smtputf8 = sqlite3_column_int(s, 15) != 0;
+	m->ret = (enum dsn_ret)sqlite3_column_int(s, 16);
+	m->envid = arena_strdup(a, sql_text(s, 17));
+	m->report = sqlite3_column_int(s, 18) != 0;
 }
 
 enum store_result
@@ -166,8 +211,9 @@ sqlite_message_load(struct db *db, uint64_t id, struct message *m, uint32_t *chu
 {
 	static const char text[] =
 	    "SELECT accepted_at, name, source, client, helo, protocol, sender, eightbit, subject,"
-	    " subject_key, campaign, header_from, body_bytes, chunks, header"
-	    " FROM message JOIN environment ON environment.id = message.environment"
+	    " subject_key, campaign, header_from, body_bytes, chunks, header, smtputf8, ret, envid,"
+	    " report FROM message JOIN environment ON environment.id = message.environment"
+	    " LEFT JOIN envelope ON envelope.message = message.id"
 	    " WHERE message.id = ?1 AND complete = 1";
 	struct chunk *chunk;
 	sqlite3_stmt *s;

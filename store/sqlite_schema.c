@@ -8,6 +8,7 @@
  *   delivery_due      what is due; only queued and waiting rows that are not taken
  *   delivery_batch    a batch's deliveries by state; only rows that stand in a batch
  *   delivery_waiting  a stream's deliveries in their settle time
+ *   delivery_notice   what senders still have to be told
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -69,9 +70,29 @@ static const char *const steps[] = {
     "CREATE TABLE audit(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL,"
     " action TEXT NOT NULL, object TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,"
     " hash BLOB NOT NULL);",
+
+    /* What MAIL says besides the sender, for the few messages where it says something. Not columns
+     * of `message`: a column that is added stands behind the blobs, and reading it would walk
+     * through the body's pages. */
+    "CREATE TABLE envelope(message INTEGER PRIMARY KEY REFERENCES message(id) ON DELETE CASCADE,"
+    " smtputf8 INTEGER NOT NULL, ret INTEGER NOT NULL, envid TEXT NOT NULL,"
+    " report INTEGER NOT NULL);"
+    "ALTER TABLE delivery ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE delivery ADD COLUMN orcpt TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE delivery ADD COLUMN remote_mta TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE delivery ADD COLUMN notice INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE delivery ADD COLUMN told TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX delivery_notice ON delivery(message, number) WHERE notice = 1;"
+    "ALTER TABLE notice ADD COLUMN text TEXT NOT NULL DEFAULT '';",
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };
+
+const char *
+sqlite_schema_step(int number)
+{
+	return number >= 1 && number <= STEP_COUNT ? steps[number - 1] : NULL;
+}
 
 static bool
 take_step(struct sqlite_db *db, int number)

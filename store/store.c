@@ -219,13 +219,40 @@ store_due_free(struct store_due *due, size_t count)
 	size_t i, k;
 
 	for (i = 0; i < count; i++) {
-		for (k = 0; k < due[i].count; k++)
+		for (k = 0; k < due[i].count; k++) {
 			free(due[i].deliveries[k].address);
+			free(due[i].deliveries[k].orcpt);
+		}
 		free(due[i].deliveries);
 		free(due[i].environment);
 		free(due[i].source);
 	}
 	free(due);
+}
+
+void
+store_notices_free(struct store_notice *notices, size_t count)
+{
+	size_t i, k;
+
+	for (i = 0; i < count; i++) {
+		for (k = 0; k < notices[i].count; k++) {
+			struct store_notice_delivery *d = &notices[i].deliveries[k];
+
+			free(d->recipient);
+			free(d->final);
+			free(d->orcpt);
+			free(d->reply);
+			free(d->remote_mta);
+		}
+		free(notices[i].deliveries);
+		free(notices[i].environment);
+		free(notices[i].source);
+		free(notices[i].sender);
+		free(notices[i].envid);
+		buf_free(&notices[i].header);
+	}
+	free(notices);
 }
 
 void

@@ -30,6 +30,11 @@
  *   held: it has held deliveries. releasing: none held, some queued.
  *   released: none held or queued, at least one was released.
  *   discarded: all of what is left was discarded. `paused` comes with rings.
+ *
+ * Whether the sender must hear of a delivery that has ended (see "When a sender has to be told"):
+ *   none -> pending   STORE_RESULTS, STORE_EXPIRE
+ *   pending -> told   STORE_ADD of the report
+ *   pending -> none   STORE_TOLD: nobody can be told; store_delivery.told says why
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -59,6 +64,8 @@ enum store_state {
 	STORE_DISCARDED,
 	STORE_STATE_COUNT
 };
+/* Of a delivery that failed, or was sent: what of it the sender still has to hear. */
+enum store_notice_state { STORE_NOTICE_NONE, STORE_NOTICE_PENDING, STORE_NOTICE_TOLD };
 enum store_batch_state {
 	STORE_BATCH_HELD,
 	STORE_BATCH_RELEASING,
@@ -129,7 +136,7 @@ struct store_notice {
 	uint64_t id; /* of the message */
 	int64_t accepted_at;
 	char *environment, *source, *sender, *envid;
-	struct buf header; /* as stored; at most 64 KiB of it */
+	struct buf header; /* as stored; whole lines, at most 64 KiB of it */
 	struct store_notice_delivery *deliveries;
 	size_t count;
 };
@@ -139,6 +146,9 @@ struct store_due_delivery {
 	int64_t
 	    queued_at; /* when it was accepted or, if later, released: retry_for counts from here */
 	char *address; /* where it goes */
+	bool rewritten;  /* that is not the recipient as given: orcpt must not be passed on */
+	unsigned notify; /* enum dsn_notify; 0 = not said */
+	char *orcpt;     /* "" if none */
 };
 
 /* One message's claimed deliveries. */
@@ -388,6 +398,9 @@ struct store_delivery {
 	uint64_t bytes;
 	int64_t accepted_at, due_at, changed_at;
 	uint32_t tries;
+	enum store_notice_state notice;
+	const char *told; /* the id of the report that told the sender, or why nobody was told;
+			     else "" */
 };
 
 struct store_filter {

@@ -146,6 +146,8 @@ give_delivery(void *context, const struct delivery_row *d)
 	    .due_at = d->due_at,
 	    .changed_at = d->changed_at,
 	    .tries = d->tries,
+	    .notice = d->notice,
+	    .told = d->told,
 	};
 
 	return call->row(call->context, &out);

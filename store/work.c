@@ -169,6 +169,12 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		panic("delivery %s must not go from %s to %s",
 		      id_format_delivery(d->id, d->number, id), store_state_name(d->state),
 		      store_state_name(next->state));
+	if (next->notice != d->notice &&
+	    (d->notice != STORE_NOTICE_NONE || next->notice != STORE_NOTICE_PENDING ||
+	     (next->state != STORE_FAILED && next->state != STORE_SENT)))
+		panic("delivery %s: notice must not go from %d to %d as it becomes %s",
+		      id_format_delivery(d->id, d->number, id), (int)d->notice, (int)next->notice,
+		      store_state_name(next->state));
 	if (next->batch != d->batch) {
 		if (d->batch != 0)
 			panic("delivery %s must not leave its batch",
@@ -189,6 +195,24 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		log_debug("%s delivery from=%s to=%s", id_format_delivery(d->id, d->number, id),
 			  store_state_name(d->state), store_state_name(next->state));
 	}
+	return STORE_OK;
+}
+
+enum store_result
+work_settle_notice(struct work *w, const struct delivery_row *d, enum store_notice_state to,
+		   const char *told)
+{
+	struct delivery_row next = *d;
+	char id[ID_DELIVERY_BYTES];
+
+	if (d->notice != STORE_NOTICE_PENDING || to == STORE_NOTICE_PENDING)
+		panic("delivery %s: notice must not go from %d to %d",
+		      id_format_delivery(d->id, d->number, id), (int)d->notice, (int)to);
+	next.notice = to;
+	next.told = told;
+	TRY(w->b->delivery_set(w->db, &next));
+	log_debug("%s notice from=pending to=%s", id_format_delivery(d->id, d->number, id),
+		  to == STORE_NOTICE_TOLD ? "told" : "none");
 	return STORE_OK;
 }
 
@@ -243,7 +267,9 @@ take_row(void *context, const struct delivery_row *d)
 	to->campaign = NULL; /* for views only */
 	to->recipient = l->strings ? work_copy(l->w, d->recipient) : NULL;
 	to->final = l->strings ? work_copy(l->w, d->final) : NULL;
-	to->rule = to->reason = to->reply = NULL; /* unchanged, for delivery_set() */
+	to->orcpt = l->strings ? work_copy(l->w, d->orcpt) : NULL;
+	/* unchanged, for delivery_set() */
+	to->rule = to->reason = to->reply = to->remote_mta = to->told = NULL;
 	return true;
 }
 

@@ -72,11 +72,14 @@ enum store_result work_add(struct work *w, const struct delivery_row *d);
  */
 enum store_result work_move(struct work *w, const struct delivery_row *d,
 			    const struct delivery_row *next);
+/* The one place where a pending notice ends: the sender was told, or never will be. */
+enum store_result work_settle_notice(struct work *w, const struct delivery_row *d,
+				     enum store_notice_state to, const char *told);
 /* The row goes for good; a batch's counters stay, as history. */
 enum store_result work_delete(struct work *w, const struct delivery_row *d);
 /*
- * The rows that match, copied into the job's arena; recipient and final only with `strings`; rule,
- * reason and reply are NULL, which leaves them as they are in work_move().
+ * The rows that match, copied into the job's arena; recipient, final and orcpt only with `strings`;
+ * rule, reason, reply, remote_mta and told are NULL, which leaves them as they are in work_move().
  */
 enum store_result work_list(struct work *w, const struct delivery_query *q, bool strings,
 			    struct delivery_row **rows, size_t *count);

@@ -28,7 +28,7 @@ static job_fn *const job_table[] = {
     [STORE_ADD] = job_add,       [STORE_RESULTS] = job_results, [STORE_CLAIM] = job_claim,
     [STORE_EXPIRE] = job_expire, [STORE_DECIDE] = job_decide,   [STORE_HOLD] = job_hold,
     [STORE_CLOSE] = job_close,   [STORE_FACT] = job_fact,       [STORE_ALERTS] = job_alerts,
-    [STORE_PURGE] = job_purge,
+    [STORE_PURGE] = job_purge,   [STORE_NOTICES] = job_notices, [STORE_TOLD] = job_told,
 };
 
 /* ---- the queue ---- */
@@ -299,7 +299,8 @@ wrote(struct store_job **jobs, size_t n)
 	for (i = 0; i < n; i++)
 		if (jobs[i]->result == STORE_OK && jobs[i]->op != STORE_CLAIM &&
 		    jobs[i]->op != STORE_EXPIRE && jobs[i]->op != STORE_CLOSE &&
-		    jobs[i]->op != STORE_ALERTS && jobs[i]->op != STORE_PURGE)
+		    jobs[i]->op != STORE_ALERTS && jobs[i]->op != STORE_PURGE &&
+		    jobs[i]->op != STORE_NOTICES && jobs[i]->op != STORE_TOLD)
 			return true;
 	return false;
 }

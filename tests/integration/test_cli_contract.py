@@ -183,6 +183,7 @@ def delivery(n=1, **more):
         "subject": "Your order", "batch": "B17", "rule": "volume", "reason": "over 50/10m",
         "reply": "", "bytes": 2480, "accepted_at": "2026-11-21T10:04:11.123Z",
         "changed_at": "2026-11-21T10:04:11.123Z", "next_try_at": None, "tries": 0,
+        "sender_told": "no", "sender_notice": "",
     } | more
 
 
@@ -814,6 +815,20 @@ Hello
 \tworld
 """
     assert fake.run("message", MESSAGE, "--text").out == "Hello\n\tworld\n"
+
+
+def test_message_says_what_its_sender_was_told(fake):
+    can(fake)
+    report = "01JDREPORT0000000000000000"
+    told = [("yes", report), ("pending", ""), ("no", ""), ("yes", report), ("no", "not allowed")]
+    fake.answers["GET", f"/v1/messages/{MESSAGE}"]["deliveries"] = [
+        delivery(n, state="failed", sender_told=how, sender_notice=notice)
+        for n, (how, notice) in enumerate(told, 1)]
+    lines = fake.run("message", MESSAGE).out.splitlines()
+    assert [line for line in lines if line.startswith("Sender told")] == [
+        f"Sender told  yes, of 2 deliveries: in {report}",
+        "Sender told  pending, of 1 delivery",
+        "Sender told  no, of 1 delivery: not allowed"]
 
 
 def test_message_raw(fake):

@@ -15,7 +15,7 @@ struct world {
 	struct fixture twins[2];
 	uint64_t ids[KNOWN];
 	unsigned recipients[KNOWN];
-	size_t known;
+	size_t known, reports;
 	int64_t now;
 	uint32_t seed;
 	struct verdict_stream streams[3];
@@ -67,7 +67,11 @@ random_add(struct world *w)
 	m = make_message(pick_environment(w), "random", 1 + pick(w, 6), VERDICT_PASS, NULL, s);
 	m->accepted_at = w->now;
 	m->source = pick(w, 3) == 0 ? "10.3.0.1" : "10.2.0.7";
+	m->report = pick(w, 10) == 0;
+	if (pick(w, 5) == 0)
+		m->sender.text = arena_strdup(&m->arena, "");
 	for (i = 0; i < m->recipient_count; i++) {
+		m->recipients[i].notify = pick(w, 2) == 0 ? 0 : 1U << pick(w, 4);
 		m->recipients[i].verdict.action = actions[pick(w, 4)];
 		m->recipients[i].verdict.rule = "burst volume";
 	}
@@ -126,9 +130,62 @@ random_results(struct world *w)
 						   .state = states[pick(w, 4)],
 						   .due_at = w->now + pick(w, 100) * CLOCK_SECOND,
 						   .tried = pick(w, 2) == 0,
-						   .reply = "450 random"};
+						   .reply = "450 random",
+						   .relayed = pick(w, 2) == 0,
+						   .remote_mta = pick(w, 2) == 0 ? "mx" : NULL};
 	}
 	assert_int_equal(both(w, &job, &second), STORE_OK);
+}
+
+/* What is to be told is the same on both; some of the first message's is told, or never will be. */
+static void
+random_tell(struct world *w)
+{
+	struct store_job job = {.op = STORE_NOTICES, .u.notices.limit = 1 + pick(w, 5)}, second;
+	struct store_job told = {.op = STORE_TOLD}, told_second;
+	uint32_t numbers[8];
+	size_t i, k;
+
+	assert_int_equal(both(w, &job, &second), STORE_OK);
+	assert_int_equal(job.u.notices.notice_count, second.u.notices.notice_count);
+	for (i = 0; i < job.u.notices.notice_count; i++) {
+		const struct store_notice *a = &job.u.notices.notices[i];
+		const struct store_notice *b = &second.u.notices.notices[i];
+
+		assert_int_equal(a->id, b->id);
+		assert_int_equal(a->count, b->count);
+		for (k = 0; k < a->count; k++) {
+			assert_int_equal(a->deliveries[k].number, b->deliveries[k].number);
+			assert_int_equal(a->deliveries[k].failed, b->deliveries[k].failed);
+			assert_string_equal(a->deliveries[k].remote_mta,
+					    b->deliveries[k].remote_mta);
+		}
+	}
+	if (job.u.notices.notice_count > 0) {
+		struct message *m = make_message("staging", "report", 1, VERDICT_PASS, NULL, NULL);
+		const struct store_notice *n = &job.u.notices.notices[0];
+
+		for (k = 0; k < n->count && k < 8; k++)
+			numbers[k] = n->deliveries[k].number;
+		if (pick(w, 3) == 0) {
+			told.u.told.id = n->id;
+			told.u.told.numbers = numbers;
+			told.u.told.count = pick(w, (uint32_t)k + 1);
+			told.u.told.why = "random";
+		} else {
+			told = (struct store_job){.op = STORE_ADD};
+			told.u.add.message = m;
+			told.u.add.told_id = n->id;
+			told.u.add.told = numbers;
+			told.u.add.told_count = 1 + pick(w, (uint32_t)k);
+			m->report = true;
+			w->reports++;
+		}
+		assert_int_equal(both(w, &told, &told_second), STORE_OK);
+		message_free(m);
+	}
+	store_notices_free(job.u.notices.notices, job.u.notices.notice_count);
+	store_notices_free(second.u.notices.notices, second.u.notices.notice_count);
 }
 
 static bool
@@ -225,8 +282,10 @@ random_step(struct world *w)
 	uint32_t which = pick(w, 20);
 
 	w->now += (int64_t)pick(w, 120) * CLOCK_SECOND;
-	if (which < 7)
+	if (which < 6)
 		random_add(w);
+	else if (which < 7)
+		random_tell(w);
 	else if (which < 10)
 		random_claim(w);
 	else if (which < 14)
@@ -258,10 +317,10 @@ write_batch(void *context, const struct store_batch *b)
 static bool
 write_delivery(void *context, const struct store_delivery *d)
 {
-	buf_printf(context, "%llx.%u %d B%d %s %s %s %s %s %s %s %d %d\n",
+	buf_printf(context, "%llx.%u %d B%d %s %s %s %s %s %s %s %d %d %d %s\n",
 		   (unsigned long long)d->id, d->number, (int)d->state, (int)d->batch,
 		   d->environment, d->source, d->recipient, d->final, d->rule, d->reason, d->reply,
-		   (int)d->bytes, (int)d->tries);
+		   (int)d->bytes, (int)d->tries, (int)d->notice, d->told);
 	return true;
 }
 
@@ -322,6 +381,7 @@ twins_agree(void **state)
 	assert_true(count_audit(&w->twins[0], "batch.restored") > 0);
 	assert_true(count_audit(&w->twins[0], "hold.set") > 0);
 	assert_true(count_deliveries(&w->twins[0], 0, STORE_SENT) > 0);
+	assert_true(w->reports > 0);
 	/* a restart loses nothing but what was taken, which is due again */
 	fixture_reopen(&w->twins[0]);
 	check_counts(&w->twins[0]);

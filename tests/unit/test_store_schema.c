@@ -1,0 +1,276 @@
+/*
+ * The database over time: one that an older mailfuse wrote is brought to this schema with all that
+ * is in it, or is left as it was. And what the layout is for: no body is read for a header.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/sqlite.h"
+#include "store/writer.h"
+#include "tests/unit/store_help.h"
+
+/* What a mailfuse of schema 1 left behind: each step of a delivery, a rewritten one, an alert that
+ * is due, a body in chunks. Ids carry their time: 1795262400 s and a little. */
+static const char rows_of_1[] =
+    "INSERT INTO meta VALUES('store_name', 4711), ('last_id', 117654325000000003);"
+    "INSERT INTO environment VALUES(1, 'staging');"
+    "INSERT INTO tally VALUES(1, 0, 2), (1, 4, 1), (1, 5, 1);"
+    "INSERT INTO message VALUES(117654325000000001, 1, 1795262400000000, 1, '10.2.0.7',"
+    " '10.2.0.7', 'app', 'ESMTP', 'app@example.com', 1, 'hello', 'hello', '', 'App', 27, 6, 1,"
+    " x'5375626a6563743a2068656c6c6f0d0a', x'626f64790d0a');"
+    "INSERT INTO message VALUES(117654325000000002, 1, 1795262400000000, 1, '10.2.0.7',"
+    " '10.2.0.7', 'app', 'ESMTP', 'app@example.com', 0, 'big', 'big', '', '', 17, 4, 2,"
+    " x'5375626a6563743a206269670d0a', NULL);"
+    "INSERT INTO chunk VALUES(117654325000000002, 0, x'6f6e'), (117654325000000002, 1, x'650a');"
+    "INSERT INTO delivery VALUES"
+    "(117654325000000001, 1, 0, 1, 1795262400000000, 1795262400000000, 1795262400000000, NULL,"
+    " NULL, 0, 1, 'r1@example.net', NULL, '', '', ''),"
+    "(117654325000000001, 2, 0, 1, NULL, 1795262400000000, 1795262400000000, NULL, NULL, 2, 1,"
+    " 'r2@example.net', 'qa@example.com', 'recipients', 'rewritten', '450 later'),"
+    "(117654325000000001, 3, 5, 1, NULL, 1795262400000000, 1795262400000000, NULL, NULL, 1, 1,"
+    " 'r3@example.net', NULL, '', '', '550 no'),"
+    "(117654325000000002, 1, 4, 1, NULL, 1795262400000000, 1795262400000000, NULL, NULL, 1, 1,"
+    " 'r1@example.net', NULL, '', '', '250 ok');"
+    "INSERT INTO notice VALUES(2, 1, 1795262400000000, 3);";
+
+#define FIRST UINT64_C(117654325000000001)
+
+static void
+run_sql(const char *path, const char *sql)
+{
+	char *error = NULL;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &error) != SQLITE_OK)
+		fail_msg("%s", error);
+	sqlite3_close(db);
+}
+
+static int64_t
+ask(const char *path, const char *sql)
+{
+	sqlite3_stmt *s;
+	int64_t answer;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	answer = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	return answer;
+}
+
+static void
+remove_store(const struct fixture *f)
+{
+	static const char *const endings[] = {"", "-wal", "-shm"};
+	char path[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", f->path, endings[i]);
+		remove(path);
+	}
+}
+
+/* Instead of the fixture's store one of schema 1, closed. */
+static void
+make_version_1(struct fixture *f)
+{
+	store_view_close(f->v);
+	store_close(f->s);
+	f->v = NULL;
+	f->s = NULL;
+	remove_store(f);
+	run_sql(f->path, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL");
+	run_sql(f->path, sqlite_schema_step(1));
+	run_sql(f->path, "PRAGMA user_version = 1; PRAGMA application_id = 1296455027");
+	run_sql(f->path, rows_of_1);
+}
+
+/* Databases out there were made by exactly these texts. A new step gets a new row here. */
+static void
+released_steps_are_never_edited(void **state)
+{
+	static const uint64_t hashes[] = {UINT64_C(0x688079456bda8b34),
+					  UINT64_C(0x97aab9773b920172)};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
+		const char *step = sqlite_schema_step((int)i + 1);
+		uint64_t hash = text_hash(TEXT_HASH_START, step, strlen(step));
+
+		if (hash != hashes[i])
+			fail_msg("step %zu is not what it was: 0x%016llx", i + 1,
+				 (unsigned long long)hash);
+	}
+	assert_null(sqlite_schema_step((int)i + 1));
+	assert_null(sqlite_schema_step(0));
+}
+
+static bool
+see_first(void *context, const struct store_delivery *d)
+{
+	uint64_t *pending = context;
+
+	*pending += d->notice != STORE_NOTICE_NONE;
+	assert_string_equal(d->told, "");
+	return true;
+}
+
+static void
+schema_1_is_brought_over(void **state)
+{
+	struct store_filter all = {.state = -1};
+	struct fixture *f = *state;
+	struct store_job load = {.op = STORE_LOAD}, job = {.op = STORE_CLAIM};
+	const char *environment = "staging";
+	uint64_t pending = 0;
+
+	make_version_1(f);
+	fixture_reopen(f);
+	check_counts(f);
+	assert_int_equal(store_view_deliveries(f->v, &all, see_first, &pending), STORE_OK);
+	assert_int_equal(pending, 0); /* what failed then is told to nobody now */
+	load.u.load.id = FIRST;
+	assert_int_equal(run_job(f, &load), STORE_OK);
+	assert_true(load.u.load.message->eightbit);
+	assert_false(load.u.load.message->smtputf8 || load.u.load.message->report);
+	assert_int_equal(load.u.load.message->ret, DSN_RET_NONE);
+	assert_string_equal(load.u.load.message->envid, "");
+	assert_string_equal(load.u.load.message->header_from, "App");
+	message_free(load.u.load.message);
+	load.u.load.id = FIRST + 1;
+	assert_int_equal(run_job(f, &load), STORE_OK);
+	assert_int_equal(load.u.load.chunk_count, 2);
+	message_free(load.u.load.message);
+
+	job.u.claim.environments = &environment;
+	job.u.claim.environment_count = 1;
+	job.u.claim.now = clock_wall() > TEST_NOW ? clock_wall() : TEST_NOW;
+	job.u.claim.limit = 10;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.claim.due_count, 1);
+	assert_int_equal(job.u.claim.due[0].count, 2); /* what was taken is due again */
+	assert_int_equal(job.u.claim.due[0].deliveries[0].notify, 0);
+	assert_string_equal(job.u.claim.due[0].deliveries[0].orcpt, "");
+	assert_false(job.u.claim.due[0].deliveries[0].rewritten);
+	assert_true(job.u.claim.due[0].deliveries[1].rewritten);
+	assert_string_equal(job.u.claim.due[0].deliveries[1].address, "qa@example.com");
+	store_due_free(job.u.claim.due, job.u.claim.due_count);
+
+	/* and goes on as if it had always been so */
+	assert_int_equal(report(f, FIRST, 1, STORE_FAILED, 0), STORE_OK);
+	job = (struct store_job){.op = STORE_NOTICES, .u.notices.limit = 5};
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.notices.notice_count, 1);
+	assert_int_equal(job.u.notices.notices[0].count, 1);
+	assert_string_equal(buf_text(&job.u.notices.notices[0].header), "Subject: hello\r\n");
+	store_notices_free(job.u.notices.notices, job.u.notices.notice_count);
+	/* the three untold failures of before, and this one */
+	assert_int_equal(take_alerts(f, "delivery.failed"), 1);
+	fixture_reopen(f);
+	check_counts(f);
+	assert_int_equal(ask(f->path, "PRAGMA user_version"), 2);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
+				      " WHERE integrity_check = 'ok'"),
+			 1);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+}
+
+/* Half a step is no step. */
+static void
+a_step_that_fails_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct store_options options = {.path = f->path};
+	struct buf error = {0};
+
+	make_version_1(f);
+	run_sql(f->path, "CREATE INDEX delivery_notice ON delivery(number)");
+	assert_null(store_open(&options, &error));
+	assert_non_null(strstr(buf_text(&error), "to schema 2"));
+	buf_free(&error);
+	assert_int_equal(ask(f->path, "PRAGMA user_version"), 1);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM sqlite_master WHERE name = 'envelope'"),
+			 0);
+	run_sql(f->path, "DROP INDEX delivery_notice");
+	fixture_reopen(f);
+	check_counts(f);
+}
+
+/* ---- layout ---- */
+
+/* Pages read from the file by what was asked of a fresh connection. */
+static int
+pages_read(struct db *db)
+{
+	int now = 0, high = 0;
+
+	assert_int_equal(sqlite3_db_status(((struct sqlite_db *)db)->sql,
+					   SQLITE_DBSTATUS_CACHE_MISS, &now, &high, 0),
+			 SQLITE_OK);
+	return now;
+}
+
+static void
+a_header_costs_no_body(void **state)
+{
+	enum { BODY = CHUNK_BYTES - 1000 };
+	struct fixture *f = *state;
+	struct message *m = make_message("staging", "big", 1, VERDICT_PASS, NULL, NULL), *loaded;
+	struct buf error = {0}, header = {0}, envid = {0};
+	char *body = mem_zalloc(BODY);
+	uint32_t chunks;
+	struct db *db;
+	uint64_t id;
+	int header_pages;
+
+	chunks_clear(&m->body);
+	chunks_add(&m->body, body, BODY);
+	m->body_bytes = BODY;
+	m->envid = "id";
+	id = add_message(f, m);
+	free(body);
+	fixture_reopen(f);
+	db = backend_sqlite.open_reader(f->s->work.db, &error);
+	assert_non_null(db);
+	assert_int_equal(backend_sqlite.header_load(db, id, 65536, &header, &envid), STORE_OK);
+	assert_string_equal(buf_text(&header), "Subject: big\r\n");
+	assert_string_equal(buf_text(&envid), "id");
+	header_pages = pages_read(db);
+	loaded = message_new();
+	assert_int_equal(backend_sqlite.message_load(db, id, loaded, &chunks), STORE_OK);
+	/* the yardstick: the body alone is that many pages */
+	assert_true(pages_read(db) - header_pages >= BODY / SQLITE_PAGE_BYTES);
+	assert_in_range(header_pages, 1, BODY / SQLITE_PAGE_BYTES / 2);
+	message_free(loaded);
+	backend_sqlite.close(db);
+	buf_free(&header);
+	buf_free(&envid);
+}
+
+#define ON_DISK(test)                                                                              \
+	{                                                                                          \
+#test, test, setup, teardown, (void *)&backend_sqlite                              \
+	}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(released_steps_are_never_edited),
+	    ON_DISK(schema_1_is_brought_over),
+	    ON_DISK(a_step_that_fails_changes_nothing),
+	    ON_DISK(a_header_costs_no_body),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
