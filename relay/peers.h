@@ -33,7 +33,10 @@ void peers_free(struct peers *p);
 enum peers_answer peers_enter(struct peers *p, const char *client, const struct peers_limits *l,
 			      int64_t mono);
 void peers_leave(struct peers *p, const char *client);
-/* A mistake: false once the client has made too many; its session is to end. */
+/*
+ * A mistake: false once the client has made too many; its session is to end, and peers_enter()
+ * refuses it until enough has leaked, at the latest one window after the last mistake.
+ */
 bool peers_error(struct peers *p, const char *client, const struct peers_limits *l, int64_t mono,
 		 uint32_t weight);
 /*
@@ -41,6 +44,8 @@ bool peers_error(struct peers *p, const char *client, const struct peers_limits 
  * client within the last ten minutes, 16 s at most; counts this one. Microseconds.
  */
 int64_t peers_login_failed(struct peers *p, const char *client, int64_t mono);
+/* The next failed login waits 1 s again. Mistakes stay counted: one right password among many wrong
+ * ones is no excuse. */
 void peers_login_right(struct peers *p, const char *client);
 
 #endif

@@ -1,0 +1,238 @@
+/*
+ * What the relay remembers of each client address. One object for the daemon's life, made and freed
+ * by relay.c; sessions of all loops ask it. Everything below one lock, which is held for a look-up
+ * in a hash table and no longer.
+ */
+#include "relay/peers.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+/* Outsiders choose addresses, so where one lies in the table is secret. */
+static uint64_t peers_seed;
+
+#define HASH_FUNCTION(key, len, out) (out) = (unsigned)(text_hash(peers_seed, (key), (len)) >> 16)
+#define uthash_fatal(message) fatal("out of memory")
+#include <uthash.h>
+
+enum { CLIENTS_MAX = 65536 };
+
+/* 1, 2, 4, 8, 16 seconds: how many failures before this one count. */
+enum { FAILURES_MAX = 4 };
+
+#define FAILURE_WINDOW (10 * CLOCK_MINUTE)
+
+struct peer {
+	UT_hash_handle hh;
+	TAILQ_ENTRY(peer) quiet; /* while it has no connections */
+	char name[PEERS_NAME_BYTES];
+	uint32_t connections;
+	/*
+	 * The leaky bucket of mistakes as the moment at which it will be empty; 0 = it is. A
+	 * mistake moves it on by window / errors, and the bucket is full when it is `window` away.
+	 */
+	int64_t empty_at;
+	int64_t failed_at[FAILURES_MAX]; /* the latest failed logins, 0 = none */
+	size_t next_failure;
+};
+
+struct peers {
+	pthread_mutex_t lock;
+	struct peer *table;
+	TAILQ_HEAD(peer_list, peer) quiet; /* the one that was quiet for longest first */
+};
+
+void
+peers_name(const char *client, char out[PEERS_NAME_BYTES])
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	size_t len = strcspn(client, "%"); /* "fe80::1%eth0" */
+	struct in6_addr address;
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (len < sizeof(text)) {
+		memcpy(text, client, len);
+		text[len] = '\0';
+	}
+	if (inet_pton(AF_INET6, text, &address) != 1) {
+		snprintf(out, PEERS_NAME_BYTES, "%s", client);
+	} else if (memcmp(address.s6_addr, mapped, sizeof(mapped)) == 0) {
+		inet_ntop(AF_INET, address.s6_addr + 12, out, PEERS_NAME_BYTES);
+	} else {
+		memset(address.s6_addr + 8, 0, 8);
+		inet_ntop(AF_INET6, &address, text, sizeof(text));
+		snprintf(out, PEERS_NAME_BYTES, "%s/64", text);
+	}
+}
+
+struct peers *
+peers_new(void)
+{
+	struct peers *p = mem_zalloc(sizeof(*p));
+
+	if (getrandom(&peers_seed, sizeof(peers_seed), 0) != (ssize_t)sizeof(peers_seed))
+		peers_seed = (uint64_t)clock_wall() ^ (uint64_t)(uintptr_t)p;
+	pthread_mutex_init(&p->lock, NULL);
+	TAILQ_INIT(&p->quiet);
+	return p;
+}
+
+void
+peers_free(struct peers *p)
+{
+	struct peer *peer, *next;
+
+	if (p == NULL)
+		return;
+	HASH_ITER(hh, p->table, peer, next)
+	{
+		HASH_DEL(p->table, peer);
+		free(peer);
+	}
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+/* Under the lock. With `add` it is made if it is not there; NULL if all have open connections. */
+static struct peer *
+find_peer(struct peers *p, const char *client, bool add)
+{
+	char name[PEERS_NAME_BYTES];
+	struct peer *peer;
+
+	peers_name(client, name);
+	HASH_FIND_STR(p->table, name, peer);
+	if (peer != NULL || !add)
+		return peer;
+	if (HASH_COUNT(p->table) >= CLIENTS_MAX) {
+		peer = TAILQ_FIRST(&p->quiet);
+		if (peer == NULL)
+			return NULL;
+		TAILQ_REMOVE(&p->quiet, peer, quiet);
+		HASH_DEL(p->table, peer);
+		free(peer);
+	}
+	peer = mem_zalloc(sizeof(*peer));
+	memcpy(peer->name, name, sizeof(name));
+	HASH_ADD_STR(p->table, name, peer);
+	TAILQ_INSERT_TAIL(&p->quiet, peer, quiet);
+	return peer;
+}
+
+/* It was heard of: it is the last of the quiet ones to be forgotten. */
+static void
+touch_peer(struct peers *p, struct peer *peer)
+{
+	if (peer->connections > 0)
+		return;
+	TAILQ_REMOVE(&p->quiet, peer, quiet);
+	TAILQ_INSERT_TAIL(&p->quiet, peer, quiet);
+}
+
+static bool
+is_over(const struct peer *peer, const struct peers_limits *l, int64_t mono)
+{
+	return peer->empty_at > mono + l->window;
+}
+
+enum peers_answer
+peers_enter(struct peers *p, const char *client, const struct peers_limits *l, int64_t mono)
+{
+	enum peers_answer answer = PEERS_OK;
+	struct peer *peer;
+
+	pthread_mutex_lock(&p->lock);
+	peer = find_peer(p, client, true);
+	if (peer == NULL || peer->connections >= l->connections) {
+		answer = PEERS_CONNECTIONS;
+	} else if (is_over(peer, l, mono)) {
+		answer = PEERS_ERRORS;
+		touch_peer(p, peer);
+	} else if (peer->connections++ == 0) {
+		TAILQ_REMOVE(&p->quiet, peer, quiet);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return answer;
+}
+
+void
+peers_leave(struct peers *p, const char *client)
+{
+	struct peer *peer;
+
+	pthread_mutex_lock(&p->lock);
+	peer = find_peer(p, client, false);
+	if (peer == NULL || peer->connections == 0)
+		panic("client %s has left already", log_safe(client));
+	if (--peer->connections == 0)
+		TAILQ_INSERT_TAIL(&p->quiet, peer, quiet);
+	pthread_mutex_unlock(&p->lock);
+}
+
+bool
+peers_error(struct peers *p, const char *client, const struct peers_limits *l, int64_t mono,
+	    uint32_t weight)
+{
+	int64_t cost = weight > l->errors ? 2 * l->window : l->window / l->errors * weight;
+	struct peer *peer;
+	bool ok = false;
+
+	pthread_mutex_lock(&p->lock);
+	peer = find_peer(p, client, true);
+	if (peer != NULL) {
+		touch_peer(p, peer);
+		if (peer->empty_at < mono)
+			peer->empty_at = mono;
+		peer->empty_at += cost;
+		ok = !is_over(peer, l, mono);
+		/* Who goes on is out for one more window, not for ever. */
+		if (peer->empty_at > mono + 2 * l->window)
+			peer->empty_at = mono + 2 * l->window;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return ok;
+}
+
+int64_t
+peers_login_failed(struct peers *p, const char *client, int64_t mono)
+{
+	struct peer *peer;
+	unsigned before = FAILURES_MAX;
+	size_t i;
+
+	pthread_mutex_lock(&p->lock);
+	peer = find_peer(p, client, true);
+	if (peer != NULL) {
+		touch_peer(p, peer);
+		for (i = 0, before = 0; i < FAILURES_MAX; i++)
+			if (peer->failed_at[i] != 0 && mono - peer->failed_at[i] < FAILURE_WINDOW)
+				before++;
+		peer->failed_at[peer->next_failure] = mono > 0 ? mono : 1;
+		peer->next_failure = (peer->next_failure + 1) % FAILURES_MAX;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return CLOCK_SECOND << before;
+}
+
+void
+peers_login_right(struct peers *p, const char *client)
+{
+	struct peer *peer;
+
+	pthread_mutex_lock(&p->lock);
+	peer = find_peer(p, client, false);
+	if (peer != NULL)
+		memset(peer->failed_at, 0, sizeof(peer->failed_at));
+	pthread_mutex_unlock(&p->lock);
+}
