@@ -12,7 +12,9 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "mail/command.h"
+#include "relay/auth.h"
 #include "relay/intake.h"
+#include "relay/keyring.h"
 #include "relay/session.h"
 
 enum {
@@ -21,7 +23,23 @@ enum {
 	IDLE_COMMANDS_MAX = 1000
 };
 
-enum command_flag { NEEDS_HELO = 1, NEEDS_MAIL = 2, NEEDS_RCPT = 4, OUTSIDE_MAIL = 8 };
+enum command_flag {
+	NEEDS_HELO = 1,
+	NEEDS_MAIL = 2,
+	NEEDS_RCPT = 4,
+	OUTSIDE_MAIL = 8,    /* no transaction may be under way */
+	OUTSIDE_CHUNKS = 16, /* nor a message come by BDAT */
+	IN_CLEAR = 32,       /* also before STARTTLS where tls = required (RFC 3207 4) */
+	NEEDS_LOGIN = 64     /* where auth = required */
+};
+
+static bool
+starttls_is_offered(const struct session *s)
+{
+	return (s->limits->tls == CONFIG_TLS_STARTTLS || s->limits->tls == CONFIG_TLS_REQUIRED) &&
+	       conn_security(s->conn) == NULL &&
+	       keyring_listener(s->keys, s->listener->name) != NULL;
+}
 
 static void
 run_greeting(struct session *s, const struct command *c)
@@ -29,11 +47,8 @@ run_greeting(struct session *s, const struct command *c)
 	const char *host;
 
 	session_reset(s);
-	if (!session_take_policy(s)) {
-		session_reply(s, 421, "4.3.2", "This listener is closing; try again later");
-		session_end(s, "listener-gone");
+	if (!session_is_welcome(s))
 		return;
-	}
 	host = policy_config(s->policy)->hostname;
 	free(s->helo);
 	s->helo = mem_strdup(c->argument);
@@ -45,8 +60,38 @@ run_greeting(struct session *s, const struct command *c)
 	session_reply_more(s, 250, "%s", host);
 	session_reply_more(s, 250, "PIPELINING");
 	session_reply_more(s, 250, "SIZE %" PRIu64, s->limits->max_message_size);
+	if (starttls_is_offered(s))
+		session_reply_more(s, 250, "STARTTLS");
+	if (auth_is_offered(s))
+		session_reply_more(s, 250, "AUTH PLAIN LOGIN");
 	session_reply_more(s, 250, "8BITMIME");
+	session_reply_more(s, 250, "SMTPUTF8");
+	session_reply_more(s, 250, "CHUNKING");
+	session_reply_more(s, 250, "DSN");
 	session_reply(s, 250, NULL, "ENHANCEDSTATUSCODES");
+}
+
+static void
+run_starttls(struct session *s, const struct command *c)
+{
+	(void)c;
+	if (!session_is_welcome(s))
+		return;
+	if (conn_security(s->conn) != NULL)
+		session_reply(s, 503, "5.5.1", "TLS is on already");
+	else if (s->limits->tls != CONFIG_TLS_STARTTLS && s->limits->tls != CONFIG_TLS_REQUIRED)
+		session_reply(s, 502, "5.5.1", "STARTTLS is not offered here");
+	else if (!starttls_is_offered(s))
+		session_reply(s, 454, "4.7.0", "TLS is not available now; try again later");
+	else
+		session_start_tls(s);
+}
+
+static void
+run_auth(struct session *s, const struct command *c)
+{
+	if (session_is_welcome(s))
+		auth_start(s, c);
 }
 
 /* Why no new message can be taken now, after RFC 5321 4.2.2; false if one can. */
@@ -66,18 +111,53 @@ refuse_for_lack_of_room(struct session *s)
 	return false;
 }
 
+/* RFC 3848, and RFC 6531 4.3 for mail in UTF-8. */
+static const char *
+protocol_name(const struct session *s, bool utf8)
+{
+	static const char *const names[2][2][2] = {
+	    {{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}},
+	    {{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}}};
+
+	if (!s->esmtp)
+		return "SMTP";
+	return names[utf8][conn_security(s->conn) != NULL][s->user != NULL];
+}
+
+static struct message *
+make_message(struct session *s, const struct command *c)
+{
+	const struct conn_security *tls = conn_security(s->conn);
+	struct gate_client client = {.listener = s->listener->name,
+				     .address = s->client,
+				     .user = s->user != NULL ? s->user : "",
+				     .tls_name = tls != NULL ? tls->peer_name : ""};
+	struct message *m = message_new();
+	const char *why = NULL;
+
+	s->environment = gate_identify(s->policy, &client, &why);
+	message_set_sender(m, &c->path);
+	m->environment = arena_strdup(&m->arena, s->environment->name);
+	m->source = arena_strdup(&m->arena, gate_source(&client));
+	m->client = arena_strdup(&m->arena, s->client);
+	m->helo = arena_strdup(&m->arena, s->helo);
+	m->protocol = protocol_name(s, c->smtputf8);
+	if (tls != NULL)
+		m->tls = arena_printf(&m->arena, "%s with cipher %s", tls->version, tls->cipher);
+	m->smtputf8 = c->smtputf8;
+	m->ret = c->ret;
+	if (c->envid != NULL)
+		m->envid = arena_strdup(&m->arena, c->envid);
+	log_debug("%s session.mail environment=%s match=%s sender=%s", s->id, m->environment,
+		  log_safe(why), log_safe(m->sender.text));
+	return m;
+}
+
 static void
 run_mail(struct session *s, const struct command *c)
 {
-	struct gate_client client = {.user = "", .tls_name = ""};
-	const char *why = NULL;
-	struct message *m;
-
-	if (!session_take_policy(s)) {
-		session_reply(s, 421, "4.3.2", "This listener is closing; try again later");
-		session_end(s, "listener-gone");
+	if (!session_is_welcome(s))
 		return;
-	}
 	if (c->has_size && c->size > s->limits->max_message_size) {
 		session_reply(s, 552, "5.3.4",
 			      "Message is larger than the limit of %" PRIu64 " bytes",
@@ -86,19 +166,7 @@ run_mail(struct session *s, const struct command *c)
 	}
 	if (refuse_for_lack_of_room(s))
 		return;
-	client.listener = s->listener->name;
-	client.address = s->client;
-	s->environment = gate_identify(s->policy, &client, &why);
-	m = s->message = message_new();
-	message_set_sender(m, &c->path);
-	m->environment = arena_strdup(&m->arena, s->environment->name);
-	m->source = arena_strdup(&m->arena, gate_source(&client));
-	m->client = arena_strdup(&m->arena, s->client);
-	m->helo = arena_strdup(&m->arena, s->helo);
-	m->protocol = s->esmtp ? "ESMTP" : "SMTP";
-	m->eightbit = c->body == COMMAND_BODY_8BITMIME;
-	log_debug("%s session.mail environment=%s match=%s sender=%s", s->id, m->environment,
-		  log_safe(why), log_safe(m->sender.text));
+	s->message = make_message(s, c);
 	session_reply(s, 250, "2.1.0", "Ok");
 }
 
@@ -117,7 +185,14 @@ run_rcpt(struct session *s, const struct command *c)
 		session_reply(s, 451, "4.3.2", "Busy; try again in a minute");
 		return;
 	}
+	if (c->path.utf8 && !m->smtputf8) {
+		session_reply(s, 553, "5.6.7", "That address needs SMTPUTF8 at MAIL");
+		return;
+	}
 	r = message_add_recipient(m, &c->path);
+	r->notify = c->notify;
+	if (c->orcpt != NULL)
+		r->orcpt = arena_strdup(&m->arena, c->orcpt);
 	gate_recipient(s->policy, m, r);
 	if (r->verdict.action == VERDICT_REJECT) {
 		log_info("%s session.rejected environment=%s recipient=%s rule=%s", s->id,
@@ -137,6 +212,37 @@ run_data(struct session *s, const struct command *c)
 {
 	(void)c;
 	session_begin_data(s);
+}
+
+/*
+ * RFC 3030 2: the octets of a refused chunk follow all the same, so they are thrown away before the
+ * reply; where their number cannot be read, nobody knows what is a command any more.
+ */
+static void
+run_bdat(struct session *s, const struct command *c)
+{
+	static const struct session_refusal fine = {0},
+					    bad = {501, "5.5.4",
+						   "Write it as BDAT 1000 or BDAT 1000 LAST"},
+					    in_clear = {530, "5.7.0", "Send STARTTLS first"},
+					    no_mail = {503, "5.5.1", "Send MAIL first"},
+					    no_rcpt = {554, "5.5.1", "No valid recipients"};
+	const struct session_refusal *refusal = &fine;
+
+	if (c->error_code != 0 && c->chunk_size == 0) {
+		session_reply(s, bad.code, bad.status, "%s", bad.text);
+		session_end(s, "bad-chunk");
+		return;
+	}
+	if (c->error_code != 0)
+		refusal = &bad;
+	else if (s->limits->tls == CONFIG_TLS_REQUIRED && conn_security(s->conn) == NULL)
+		refusal = &in_clear;
+	else if (s->intake == NULL && s->message == NULL)
+		refusal = &no_mail;
+	else if (s->intake == NULL && s->message->recipient_count == 0)
+		refusal = &no_rcpt;
+	session_begin_chunk(s, c->chunk_size, c->chunk_last, refusal);
 }
 
 static void
@@ -167,8 +273,10 @@ static void
 run_help(struct session *s, const struct command *c)
 {
 	(void)c;
-	session_reply(s, 214, "2.0.0",
-		      "mailfuse: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT (RFC 5321)");
+	session_reply(
+	    s, 214, "2.0.0",
+	    "mailfuse: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT "
+	    "(RFC 5321)");
 }
 
 static void
@@ -205,30 +313,39 @@ static const struct {
 	unsigned flags;
 	void (*run)(struct session *s, const struct command *c);
 } commands[] = {
-    {COMMAND_EHLO, 0, run_greeting},
-    {COMMAND_HELO, 0, run_greeting},
-    {COMMAND_MAIL, NEEDS_HELO | OUTSIDE_MAIL, run_mail},
-    {COMMAND_RCPT, NEEDS_MAIL, run_rcpt},
-    {COMMAND_DATA, NEEDS_MAIL | NEEDS_RCPT, run_data},
+    {COMMAND_EHLO, IN_CLEAR, run_greeting},
+    {COMMAND_HELO, IN_CLEAR, run_greeting},
+    {COMMAND_STARTTLS, NEEDS_HELO | OUTSIDE_CHUNKS | IN_CLEAR, run_starttls},
+    {COMMAND_AUTH, NEEDS_HELO | OUTSIDE_MAIL | OUTSIDE_CHUNKS, run_auth},
+    {COMMAND_MAIL, NEEDS_HELO | NEEDS_LOGIN | OUTSIDE_MAIL | OUTSIDE_CHUNKS, run_mail},
+    {COMMAND_RCPT, OUTSIDE_CHUNKS | NEEDS_MAIL, run_rcpt},
+    {COMMAND_DATA, OUTSIDE_CHUNKS | NEEDS_MAIL | NEEDS_RCPT, run_data},
+    {COMMAND_BDAT, IN_CLEAR, run_bdat},
     {COMMAND_RSET, 0, run_rset},
-    {COMMAND_NOOP, 0, run_noop},
+    {COMMAND_NOOP, IN_CLEAR, run_noop},
     {COMMAND_VRFY, 0, run_vrfy},
     {COMMAND_EXPN, 0, run_unsupported},
     {COMMAND_HELP, 0, run_help},
-    {COMMAND_QUIT, 0, run_quit},
-    {COMMAND_STARTTLS, 0, run_unsupported},
-    {COMMAND_AUTH, 0, run_unsupported},
-    {COMMAND_BDAT, 0, run_unsupported},
-    {COMMAND_HTTP, 0, run_http},
-    {COMMAND_UNKNOWN, 0, run_unknown},
+    {COMMAND_QUIT, IN_CLEAR, run_quit},
+    {COMMAND_HTTP, IN_CLEAR, run_http},
+    {COMMAND_UNKNOWN, IN_CLEAR, run_unknown},
 };
 
 /* False, and a reply, if the command may not come now (RFC 5321 4.1.4). */
 static bool
 check_order(struct session *s, unsigned flags)
 {
-	if ((flags & NEEDS_HELO) && s->helo == NULL)
+	if (!(flags & IN_CLEAR) && s->limits->tls == CONFIG_TLS_REQUIRED &&
+	    conn_security(s->conn) == NULL)
+		session_reply(s, 530, "5.7.0", "Send STARTTLS first");
+	else if ((flags & NEEDS_HELO) && s->helo == NULL)
 		session_reply(s, 503, "5.5.1", "Send EHLO or HELO first");
+	else if ((flags & NEEDS_LOGIN) && s->limits->auth == CONFIG_AUTH_REQUIRED &&
+		 s->user == NULL)
+		session_reply(s, 530, "5.7.0", "Log in with AUTH first");
+	else if ((flags & OUTSIDE_CHUNKS) && s->intake != NULL)
+		session_reply(s, 503, "5.5.1",
+			      "A message is coming by BDAT; finish it, or send RSET");
 	else if ((flags & OUTSIDE_MAIL) && s->message != NULL)
 		session_reply(s, 503, "5.5.1", "A message is under way; send RSET to begin anew");
 	else if ((flags & NEEDS_MAIL) && s->message == NULL)
@@ -247,35 +364,57 @@ idle_commands_max(const struct session *s)
 	return IDLE_COMMANDS_MAX + UINT64_C(10) * s->limits->max_recipients;
 }
 
+/* True where the session ended, for a client that has lost its way. */
+static bool
+command_is_too_many(struct session *s, const struct command *c)
+{
+	/* A chunk is part of a message; its size limit bounds how many there can be. */
+	s->idle_commands += c->verb != COMMAND_BDAT || c->chunk_size == 0;
+	if (s->idle_commands <= idle_commands_max(s) && s->errors < ERRORS_MAX)
+		return false;
+	session_reply(s, 421, "4.7.0", "Too many %s; bye",
+		      s->errors >= ERRORS_MAX ? "errors" : "commands without a message");
+	session_end(s, "too-many-commands");
+	return true;
+}
+
+static void
+command_do(struct session *s, const struct command *c)
+{
+	size_t i = 0;
+
+	while (commands[i].verb != c->verb)
+		i++;
+	if (c->error_code != 0 && c->verb != COMMAND_BDAT)
+		session_reply(s, c->error_code, c->error_status, "%s", c->error_text);
+	else if (check_order(s, commands[i].flags))
+		commands[i].run(s, c);
+}
+
 void
 command_run(struct session *s, const char *line, size_t len)
 {
 	struct arena arena = {0};
 	struct command c;
 	unsigned errors = s->errors;
-	size_t i = 0;
 
 	command_parse(line, len, &arena, &c);
-	s->idle_commands++;
-	if (c.verb != COMMAND_RCPT && c.verb != COMMAND_DATA)
+	if (c.verb != COMMAND_RCPT && c.verb != COMMAND_DATA && c.verb != COMMAND_BDAT)
 		s->mail_refused = false;
-	if (s->idle_commands > idle_commands_max(s) || s->errors >= ERRORS_MAX) {
-		session_reply(s, 421, "4.7.0", "Too many %s; bye",
-			      s->errors >= ERRORS_MAX ? "errors" : "commands without a message");
-		session_end(s, "too-many-commands");
-		goto out;
+	if (!command_is_too_many(s, &c)) {
+		command_do(s, &c);
+		if (c.verb == COMMAND_MAIL)
+			s->mail_refused = s->message == NULL;
+		/* Wrong addresses among many are no reason to hang up on the good ones. */
+		if (c.verb == COMMAND_RCPT)
+			s->errors = errors;
+		if (s->errors > errors)
+			session_count_error(s, 1);
 	}
-	while (commands[i].verb != c.verb)
-		i++;
-	if (c.error_code != 0)
-		session_reply(s, c.error_code, c.error_status, "%s", c.error_text);
-	else if (check_order(s, commands[i].flags))
-		commands[i].run(s, &c);
-	if (c.verb == COMMAND_MAIL)
-		s->mail_refused = s->message == NULL;
-	/* Wrong addresses among many are no reason to hang up on the good ones. */
-	if (c.verb == COMMAND_RCPT)
-		s->errors = errors;
-out:
+	if (c.verb == COMMAND_AUTH) { /* it may hold a password */
+		explicit_bzero(c.argument, strlen(c.argument));
+		if (c.initial != NULL)
+			explicit_bzero(c.initial, strlen(c.initial));
+	}
 	arena_free(&arena);
 }

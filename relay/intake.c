@@ -27,8 +27,7 @@ enum {
 	SPILL_TIGHT_BYTES = 16384,
 	/* What a message may take beside its body however short memory is. */
 	ORDINARY_BYTES = 32768,
-	RECEIVED_MAX =
-	    50, /* RFC 5321 6.3: a loop; "at least 100" is for simple counting, Postfix has 50 */
+	RECEIVED_MAX = 100, /* RFC 5321 6.3: more is a loop */
 	WRITER_BUSY_BYTES = 64 * 1024 * 1024
 };
 
@@ -235,6 +234,9 @@ intake_check_content(struct intake *in)
 			      "Message contains a bare CR or LF; end each line with CRLF");
 	else if (in->refuse_code == 0 && message_count_received(in->message) > RECEIVED_MAX)
 		intake_refuse(in, 554, "5.4.6", "Too many hops: mail is going in a circle");
+	else if (in->refuse_code == 0 && message_was_here(in->message))
+		intake_refuse(in, 554, "5.4.6",
+			      "This message was here before: mail is going in a circle");
 }
 
 /* The message will not be kept: says so, takes back what the store has, ends. */
@@ -305,6 +307,7 @@ intake_complete(struct intake *in)
 		return;
 	}
 	m->no_empty_line = in->phase == INTAKE_HEADER;
+	m->eightbit = in->in.eightbit;
 	m->accepted_at = clock_wall();
 	message_read_header(m);
 	gate_judge(in->policy, in->rl->relay->counters, m, clock_mono(), m->accepted_at,
@@ -314,11 +317,21 @@ intake_complete(struct intake *in)
 	intake_store(in);
 }
 
+/* What is in memory of the body goes to the store when it is much, or memory is short. */
+static void
+intake_check_spill(struct intake *in)
+{
+	uint64_t limit = policy_config(in->policy)->memory_limit;
+	bool tight = (uint64_t)metric_get(METRIC_BODY_BYTES_NOW) > limit / 2;
+
+	if (in->refuse_code == 0 &&
+	    in->message->body.bytes >= (tight ? SPILL_TIGHT_BYTES : SPILL_BYTES))
+		intake_spill(in);
+}
+
 size_t
 intake_feed(struct intake *in, const char *data, size_t len)
 {
-	const struct config *c = policy_config(in->policy);
-	bool tight = (uint64_t)metric_get(METRIC_BODY_BYTES_NOW) > c->memory_limit / 2;
 	size_t used;
 
 	if (in->wait != WAIT_NONE)
@@ -326,10 +339,34 @@ intake_feed(struct intake *in, const char *data, size_t len)
 	used = body_feed(&in->in, data, len, intake_sink, in);
 	if (in->in.state == BODY_DONE)
 		intake_complete(in);
-	else if (in->refuse_code == 0 &&
-		 in->message->body.bytes >= (tight ? SPILL_TIGHT_BYTES : SPILL_BYTES))
-		intake_spill(in);
+	else
+		intake_check_spill(in);
 	return used;
+}
+
+bool
+intake_feed_chunk(struct intake *in, const char *data, size_t len, bool last)
+{
+	if (in->wait != WAIT_NONE)
+		return false;
+	body_feed_chunk(&in->in, data, len, intake_sink, in);
+	if (last) {
+		body_end_chunks(&in->in, intake_sink, in);
+		intake_complete(in);
+	} else {
+		intake_check_spill(in);
+	}
+	return true;
+}
+
+bool
+intake_end_chunk(struct intake *in)
+{
+	/* While the store has a piece, the answer to it decides; the next chunk's end tells. */
+	if (in->refuse_code == 0 || in->wait != WAIT_NONE)
+		return true;
+	intake_give_up(in);
+	return false;
 }
 
 bool

@@ -26,6 +26,14 @@ bool intake_is_too_much(const struct relay_loop *rl, struct message *m);
 struct intake *intake_start(struct session *s);
 /* Bytes after 354; returns how many were used. May end in session_message_done(). */
 size_t intake_feed(struct intake *in, const char *data, size_t len);
+/*
+ * Octets of a BDAT (RFC 3030), all of which are used; `last`: they end the message, which may end
+ * in session_message_done(). False, and nothing was used, while intake_is_waiting().
+ */
+bool intake_feed_chunk(struct intake *in, const char *data, size_t len, bool last);
+/* A BDAT that was not the last has come. False if the message is refused: then the reply is given
+ * and the intake gone. */
+bool intake_end_chunk(struct intake *in);
 /* True while a chunk is on its way to the store and no more is to be read. */
 bool intake_is_waiting(const struct intake *in);
 /* The client is gone: what was not complete never leaves. */

@@ -13,7 +13,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "relay/bounce.h"
 #include "relay/health.h"
+#include "relay/keyring.h"
+#include "relay/login.h"
+#include "relay/peers.h"
 #include "relay/retry.h"
 #include "relay/session.h"
 #include "relay/upstream.h"
@@ -25,6 +29,7 @@ struct relay_order {
 	struct loop_post post;
 	struct relay_loop *rl;
 	struct policy *policy;
+	struct keyring *keys;
 };
 
 static void
@@ -48,6 +53,8 @@ relay_make_loops(struct relay *r, uint32_t wanted)
 		rl->index = i;
 		rl->loop = r->loop_list[i] = loop_new(name);
 		rl->policy = policy_ref(r->policy);
+		rl->keys = keyring_ref(r->keys);
+		rl->logins = login_cache_new();
 		LIST_INIT(&rl->sessions);
 		LIST_INIT(&rl->upstreams);
 	}
@@ -73,8 +80,8 @@ relay_listen(struct relay *r, const struct config *c, const int *sockets)
 }
 
 struct relay *
-relay_new(struct loop *main, struct policy *policy, const int *sockets, struct store *store,
-	  struct counters *counters)
+relay_new(struct loop *main, struct policy *policy, struct keyring *keys, const int *sockets,
+	  struct store *store, struct counters *counters)
 {
 	struct relay *r = mem_zalloc(sizeof(*r));
 
@@ -82,8 +89,12 @@ relay_new(struct loop *main, struct policy *policy, const int *sockets, struct s
 	r->store = store;
 	r->counters = counters;
 	r->policy = policy_ref(policy);
+	r->keys = keyring_ref(keys);
 	r->health = health_table_new(r);
 	r->retry = retry_new(r);
+	r->bounce = bounce_new(r);
+	r->peers = peers_new();
+	r->desk = login_desk_new();
 	relay_make_loops(r, policy_config(policy)->loops);
 	relay_listen(r, policy_config(policy), sockets);
 	return r;
@@ -99,6 +110,7 @@ relay_start(struct relay *r)
 	for (i = 0; i < r->loop_count; i++)
 		loop_start(r->loops[i].loop);
 	retry_poke(r->retry);
+	bounce_poke(r->bounce);
 }
 
 static void
@@ -108,22 +120,27 @@ relay_policy_arrived(struct loop_post *post)
 
 	policy_unref(o->rl->policy);
 	o->rl->policy = o->policy;
+	keyring_unref(o->rl->keys);
+	o->rl->keys = o->keys;
 	free(o);
 }
 
 void
-relay_set_policy(struct relay *r, struct policy *policy)
+relay_set_policy(struct relay *r, struct policy *policy, struct keyring *keys)
 {
 	size_t i;
 
 	policy_unref(r->policy);
 	r->policy = policy_ref(policy);
+	keyring_unref(r->keys);
+	r->keys = keyring_ref(keys);
 	for (i = 0; i < r->loop_count; i++) {
 		struct relay_order *o = mem_zalloc(sizeof(*o));
 
 		o->post.run = relay_policy_arrived;
 		o->rl = &r->loops[i];
 		o->policy = policy_ref(policy);
+		o->keys = keyring_ref(keys);
 		loop_post(r->loops[i].loop, &o->post);
 	}
 	health_recheck(r->health);
@@ -143,6 +160,8 @@ relay_poked(struct loop_post *post)
 
 	atomic_store(&r->poke_posted, false);
 	retry_poke(r->retry);
+	if (atomic_exchange(&r->bounce_due, false))
+		bounce_poke(r->bounce);
 }
 
 void
@@ -152,6 +171,13 @@ relay_request_poke(struct relay *r)
 		return;
 	r->poke.run = relay_poked;
 	loop_post(r->main, &r->poke);
+}
+
+void
+relay_request_bounce(struct relay *r)
+{
+	atomic_store(&r->bounce_due, true);
+	relay_request_poke(r);
 }
 
 /* ---- stopping: each loop tells main when nothing is under way on it ---- */
@@ -236,6 +262,7 @@ relay_stop(struct relay *r, int64_t limit, void (*done)(void *context), void *co
 	r->stop_timer = loop_timer_new(r->main, relay_stop_late, r);
 	loop_timer_set(r->stop_timer, limit);
 	retry_stop(r->retry);
+	bounce_stop(r->bounce);
 	health_stop(r->health);
 	for (i = 0; i < r->loop_count; i++) {
 		struct relay_order *o = mem_zalloc(sizeof(*o));
@@ -256,6 +283,8 @@ relay_free_loop(struct relay_loop *rl)
 	upstream_free_all(rl);
 	loop_drain(rl->loop);
 	policy_unref(rl->policy);
+	keyring_unref(rl->keys);
+	login_cache_free(rl->logins);
 	loop_free(rl->loop);
 }
 
@@ -267,6 +296,7 @@ relay_free(struct relay *r)
 	if (r == NULL)
 		return;
 	r->stopped = true;
+	login_desk_free(r->desk);
 	/* Sockets that were dealt out but not served yet are refused while their listener is there.
 	 */
 	for (i = 0; i < r->loop_count; i++) {
@@ -281,8 +311,11 @@ relay_free(struct relay *r)
 		relay_free_loop(&r->loops[i]);
 	loop_timer_free(r->stop_timer);
 	retry_free(r->retry);
+	bounce_free(r->bounce);
 	health_table_free(r->health);
+	peers_free(r->peers);
 	policy_unref(r->policy);
+	keyring_unref(r->keys);
 	free(r->listeners);
 	free(r->loops);
 	free(r->loop_list);

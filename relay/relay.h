@@ -19,18 +19,19 @@
 #include "net/loop.h"
 #include "store/store.h"
 
+struct keyring;
 struct relay;
 
 /*
  * Makes the loops and takes over the listening sockets, one for each listener of the configuration,
  * in its order; nothing runs. Main thread.
  */
-struct relay *relay_new(struct loop *main, struct policy *policy, const int *sockets,
-			struct store *store, struct counters *counters);
+struct relay *relay_new(struct loop *main, struct policy *policy, struct keyring *keys,
+			const int *sockets, struct store *store, struct counters *counters);
 /* Starts the threads and accepts connections. */
 void relay_start(struct relay *r);
 /* A reload: sessions see it at their next message. Main thread. */
-void relay_set_policy(struct relay *r, struct policy *policy);
+void relay_set_policy(struct relay *r, struct policy *policy, struct keyring *keys);
 /* Queued mail may be waiting: look. Main thread. */
 void relay_poke(struct relay *r);
 /*
@@ -60,7 +61,6 @@ void relay_listeners(struct relay *r,
 
 struct bounce;
 struct health;
-struct keyring;
 struct login_cache;
 struct login_desk;
 struct peers;
@@ -111,6 +111,7 @@ struct relay {
 	bool stopped;          /* the loops have ended */
 	struct loop_post poke; /* on its way to main while poke_posted */
 	_Atomic bool poke_posted;
+	_Atomic bool bounce_due;
 	void (*stop_done)(void *context);
 	void *stop_context;
 };
@@ -119,5 +120,7 @@ struct relay {
 void relay_check_quiet(struct relay_loop *rl);
 /* From any loop: main shall look at the queue. */
 void relay_request_poke(struct relay *r);
+/* From any loop: there are senders to be told. */
+void relay_request_bounce(struct relay *r);
 
 #endif

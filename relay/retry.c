@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "relay/bounce.h"
 #include "relay/health.h"
 #include "relay/upstream.h"
 
@@ -309,6 +310,8 @@ expire_answered(struct loop_post *post)
 	else if (e->job.u.expire.expired > 0)
 		log_warn("- queue.expired environment=%s deliveries=%llu reason=%s", e->environment,
 			 (unsigned long long)e->job.u.expire.expired, log_safe(e->reason));
+	if (e->job.u.expire.expired > 0)
+		bounce_poke(e->retry->relay->bounce);
 	free(e->environment);
 	free(e);
 }

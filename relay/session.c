@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,33 +16,51 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "mail/sasl.h"
+#include "relay/auth.h"
 #include "relay/commands.h"
 #include "relay/intake.h"
+#include "relay/keyring.h"
+#include "relay/peers.h"
 
 enum {
 	/* RFC 5321 4.5.3.1.4 asks for 512; long paths with parameters need more. */
 	COMMAND_LINE_MAX = 2048,
 	REPLY_LINE_BYTES = 600,
 	/* A client that sends but does not read is read no further. */
-	REPLIES_PENDING_MAX = 65536
+	REPLIES_PENDING_MAX = 65536,
+	/* Less content than that in one idle_timeout is a client that only wants to be there. */
+	SLOW_BYTES_MIN = 1024
 };
+
+#define HANDSHAKE_LIMIT (30 * CLOCK_SECOND)
 
 static void
 session_set_state(struct session *s, enum session_state next)
 {
-	static const char *const names[] = {"command", "data", "storing", "ended"};
-	static const unsigned char allowed[4][4] = {
-	    [SESSION_COMMAND] = {[SESSION_DATA] = 1, [SESSION_ENDED] = 1},
-	    [SESSION_DATA] = {[SESSION_COMMAND] = 1, [SESSION_STORING] = 1, [SESSION_ENDED] = 1},
-	    [SESSION_STORING] = {[SESSION_COMMAND] = 1, [SESSION_ENDED] = 1},
+	static const char *const names[] = {"command", "tls",   "auth",    "login",
+					    "data",    "chunk", "storing", "ended"};
+#define TO(state) (1u << SESSION_##state)
+	static const unsigned allowed[] = {
+	    [SESSION_COMMAND] = TO(TLS) | TO(AUTH) | TO(LOGIN) | TO(DATA) | TO(CHUNK) | TO(ENDED),
+	    [SESSION_TLS] = TO(COMMAND) | TO(ENDED),
+	    [SESSION_AUTH] = TO(AUTH) | TO(LOGIN) | TO(COMMAND) | TO(ENDED),
+	    [SESSION_LOGIN] = TO(COMMAND) | TO(ENDED),
+	    [SESSION_DATA] = TO(COMMAND) | TO(STORING) | TO(ENDED),
+	    [SESSION_CHUNK] = TO(COMMAND) | TO(STORING) | TO(ENDED),
+	    [SESSION_STORING] = TO(COMMAND) | TO(ENDED),
+	    [SESSION_ENDED] = 0,
 	};
+#undef TO
 
 	log_debug("%s session.state old=%s new=%s", s->id, names[s->state], names[next]);
-	if (!allowed[s->state][next])
+	if (!(allowed[s->state] & 1u << next))
 		panic("%s session.state old=%s new=%s is not allowed", s->id, names[s->state],
 		      names[next]);
 	s->state = next;
 }
+
+static size_t session_take_chunk(struct session *s, const char *data, size_t len);
 
 static void
 session_reply_line(struct session *s, const char *head, const char *format, va_list ap)
@@ -93,6 +112,14 @@ session_reply_more(struct session *s, int code, const char *format, ...)
 	va_end(ap);
 }
 
+static void
+session_peer_limits(const struct config_listener *l, struct peers_limits *out)
+{
+	*out = (struct peers_limits){.connections = l->max_client_connections,
+				     .errors = l->max_client_errors,
+				     .window = l->client_errors_window};
+}
+
 static const struct config_listener *
 find_limits(const struct config *c, const char *name)
 {
@@ -104,12 +131,30 @@ find_limits(const struct config *c, const char *name)
 	return NULL;
 }
 
+/* A reload may have removed who is logged in here, or changed the password. */
+static void
+session_check_user(struct session *s, const struct users *now)
+{
+	const struct users *then = keyring_users(s->keys);
+	const char *old = s->user != NULL && then != NULL ? users_find(then, s->user) : NULL;
+	const char *new = s->user != NULL &&now != NULL ? users_find(now, s->user) : NULL;
+
+	if (s->user == NULL || (old != NULL && new != NULL &&strcmp(old, new) == 0))
+		return;
+	log_info("%s session.login-ended user=%s", s->id, log_safe(s->user));
+	free(s->user);
+	s->user = NULL;
+}
+
 bool
 session_take_policy(struct session *s)
 {
-	if (s->policy != s->rl->policy) {
+	if (s->policy != s->rl->policy || s->keys != s->rl->keys) {
+		session_check_user(s, keyring_users(s->rl->keys));
 		policy_unref(s->policy);
 		s->policy = policy_ref(s->rl->policy);
+		keyring_unref(s->keys);
+		s->keys = keyring_ref(s->rl->keys);
 		s->environment = NULL;
 		s->limits = find_limits(policy_config(s->policy), s->listener->name);
 		if (s->limits != NULL)
@@ -119,12 +164,75 @@ session_take_policy(struct session *s)
 	return s->limits != NULL;
 }
 
+bool
+session_is_welcome(struct session *s)
+{
+	if (session_take_policy(s))
+		return true;
+	session_reply(s, 421, "4.3.2", "This listener is closing; try again later");
+	session_end(s, "listener-gone");
+	return false;
+}
+
 void
 session_reset(struct session *s)
 {
 	if (s->message != NULL)
 		message_free(s->message);
 	s->message = NULL;
+	if (s->intake != NULL)
+		intake_lost_session(s->intake);
+	s->intake = NULL;
+}
+
+static void
+session_greet(struct session *s)
+{
+	s->greeted = true;
+	session_reply(s, 220, NULL, "%s ESMTP mailfuse", policy_config(s->policy)->hostname);
+}
+
+void
+session_start_tls(struct session *s)
+{
+	session_reply(s, 220, "2.0.0", "Ready to start TLS");
+	session_set_state(s, SESSION_TLS);
+	conn_start_tls(s->conn, keyring_listener(s->keys, s->listener->name), NULL,
+		       HANDSHAKE_LIMIT);
+}
+
+/* The handshake is done; all that was said in clear does not count (RFC 3207 4.2). */
+static void
+session_secured(void *context)
+{
+	struct session *s = context;
+	const struct conn_security *security = conn_security(s->conn);
+
+	log_info("%s session.tls version=%s cipher=%s name=%s", s->id, security->version,
+		 security->cipher, log_safe(security->peer_name));
+	session_set_state(s, SESSION_COMMAND);
+	session_reset(s);
+	free(s->helo);
+	s->helo = NULL;
+	free(s->user);
+	s->user = NULL;
+	s->environment = NULL;
+	if (s->rl->stopping)
+		session_stop(s);
+	else if (!s->greeted)
+		session_greet(s);
+}
+
+void
+session_set_login_state(struct session *s, enum session_state next)
+{
+	session_set_state(s, next);
+	if (next == SESSION_LOGIN)
+		conn_pause(s->conn);
+	else
+		conn_resume(s->conn);
+	if (next == SESSION_COMMAND && s->rl->stopping)
+		session_stop(s);
 }
 
 void
@@ -150,30 +258,157 @@ session_message_done(struct session *s)
 	conn_resume(s->conn);
 }
 
+void
+session_begin_chunk(struct session *s, uint64_t size, bool last,
+		    const struct session_refusal *refusal)
+{
+	s->chunk_size = s->chunk_left = size;
+	s->chunk_last = last;
+	s->chunk_refusal = *refusal;
+	session_set_state(s, SESSION_CHUNK);
+	if (refusal->code == 0 && s->intake == NULL)
+		s->intake = intake_start(s);
+	if (size == 0)
+		session_take_chunk(s, "", 0);
+}
+
+void
+session_count_error(struct session *s, uint32_t weight)
+{
+	struct peers_limits limits;
+
+	if (s->state == SESSION_ENDED)
+		return;
+	session_peer_limits(s->limits, &limits);
+	if (peers_error(s->rl->relay->peers, s->client, &limits, clock_mono(), weight))
+		return;
+	session_reply(s, 421, "4.7.0", "Too many errors from your address; try again later");
+	session_end(s, "client-errors");
+}
+
+/*
+ * A line, or a stretch of content, that takes longer than idle_timeout although something comes now
+ * and then: such a client only keeps a place. True if it was told so; the session has ended.
+ */
+static bool
+session_is_too_slow(struct session *s)
+{
+	int64_t now = clock_mono();
+
+	if (s->slow_since == 0) {
+		s->slow_since = now;
+		s->slow_bytes = 0;
+	}
+	if (now - s->slow_since <= s->limits->idle_timeout)
+		return false;
+	if (s->slow_bytes >= SLOW_BYTES_MIN) {
+		s->slow_since = now;
+		s->slow_bytes = 0;
+		return false;
+	}
+	session_reply(s, 421, "4.4.2", "Too slow; bye");
+	session_end(s, "too-slow");
+	return true;
+}
+
+/* RFC 4954 4 and 4.4: AUTH and its answers may be longer than other lines. */
+static size_t
+session_line_max(const struct session *s, const char *data, size_t len)
+{
+	bool auth = s->state == SESSION_AUTH || (len >= 5 && strncasecmp(data, "AUTH ", 5) == 0);
+
+	return auth ? SASL_LINE_MAX : COMMAND_LINE_MAX;
+}
+
+static void
+session_run_line(struct session *s, const char *data, size_t len)
+{
+	if (s->state == SESSION_AUTH)
+		auth_take_line(s, data, len);
+	else
+		command_run(s, data, len);
+}
+
 /* One command line out of the input: returns how many bytes it used, 0 if the line is not whole. */
 static size_t
 session_take_line(struct session *s, const char *data, size_t len)
 {
 	const char *end = memchr(data, '\n', len);
-	size_t used, line;
+	size_t used, line, max = session_line_max(s, data, len);
 
-	if (end == NULL && len <= COMMAND_LINE_MAX && !s->line_too_long)
-		return 0;
 	if (end == NULL) {
+		if (session_is_too_slow(s) || (len <= max && !s->line_too_long))
+			return 0;
 		s->line_too_long = true;
 		return len;
 	}
+	s->slow_since = 0;
 	used = (size_t)(end - data) + 1;
 	line = used - 1;
 	if (line > 0 && data[line - 1] == '\r')
 		line--;
-	if (s->line_too_long || used > COMMAND_LINE_MAX) {
-		s->line_too_long = false;
-		session_reply(s, 500, "5.5.2", "Line too long; the limit is %d bytes",
-			      COMMAND_LINE_MAX);
-	} else {
-		command_run(s, data, line);
+	if (!s->line_too_long && used <= max) {
+		session_run_line(s, data, line);
+		return used;
 	}
+	s->line_too_long = false;
+	if (s->state == SESSION_AUTH)
+		auth_cancel(s, 500, "5.5.6", "Authentication exchange line is too long");
+	else
+		session_reply(s, 500, "5.5.2", "Line too long; the limit is %zu bytes", max);
+	session_count_error(s, 1);
+	return used;
+}
+
+/* The octets of BDAT have come. */
+static void
+session_end_chunk(struct session *s)
+{
+	const struct session_refusal *refusal = &s->chunk_refusal;
+
+	session_set_state(s, SESSION_COMMAND);
+	if (refusal->code != 0)
+		session_reply(s, refusal->code, refusal->status, "%s", refusal->text);
+	else
+		session_reply(s, 250, "2.0.0", "%llu octets received",
+			      (unsigned long long)s->chunk_size);
+}
+
+static size_t
+session_take_chunk(struct session *s, const char *data, size_t len)
+{
+	size_t used = len < s->chunk_left ? len : (size_t)s->chunk_left;
+	bool whole = used == s->chunk_left;
+
+	if (s->chunk_refusal.code == 0) {
+		if (!intake_feed_chunk(s->intake, data, used, whole && s->chunk_last))
+			return 0;
+		/* The intake may have ended the message, and with it the chunk. */
+		if (s->state != SESSION_CHUNK) {
+			s->chunk_left = 0;
+			return used;
+		}
+	}
+	s->chunk_left -= used;
+	if (s->chunk_left > 0)
+		return used;
+	if (s->chunk_refusal.code != 0 || intake_end_chunk(s->intake))
+		session_end_chunk(s);
+	return used;
+}
+
+static size_t
+session_take_content(struct session *s, const char *data, size_t len)
+{
+	size_t used;
+
+	if (session_is_too_slow(s))
+		return 0;
+	used = s->state == SESSION_DATA ? intake_feed(s->intake, data, len)
+					: session_take_chunk(s, data, len);
+	s->slow_bytes += used;
+	if (s->state != SESSION_DATA && s->state != SESSION_CHUNK)
+		s->slow_since = 0;
 	return used;
 }
 
@@ -188,9 +423,13 @@ session_input(void *context, const char *data, size_t len)
 	}
 	switch (s->state) {
 	case SESSION_COMMAND:
+	case SESSION_AUTH:
 		return session_take_line(s, data, len);
 	case SESSION_DATA:
-		return intake_feed(s->intake, data, len);
+	case SESSION_CHUNK:
+		return session_take_content(s, data, len);
+	case SESSION_TLS:
+	case SESSION_LOGIN:
 	case SESSION_STORING:
 	case SESSION_ENDED:
 		break;
@@ -210,8 +449,8 @@ session_drained(void *context)
 {
 	struct session *s = context;
 
-	if (s->state == SESSION_COMMAND ||
-	    (s->state == SESSION_DATA && !intake_is_waiting(s->intake)))
+	if (s->state != SESSION_LOGIN && s->state != SESSION_STORING && s->state != SESSION_ENDED &&
+	    (s->intake == NULL || !intake_is_waiting(s->intake)))
 		conn_resume(s->conn);
 }
 
@@ -221,10 +460,9 @@ session_leave(struct session *s, const char *reason)
 {
 	session_set_state(s, SESSION_ENDED);
 	log_info("%s session.end client=%s reason=%s", s->id, log_safe(s->client), reason);
-	if (s->intake != NULL)
-		intake_lost_session(s->intake);
-	s->intake = NULL;
+	auth_free(s);
 	session_reset(s);
+	peers_leave(s->rl->relay->peers, s->client);
 	LIST_REMOVE(s, next);
 	atomic_fetch_sub(&s->listener->connections, 1);
 	metric_add(METRIC_CONNECTIONS_NOW, -1);
@@ -238,8 +476,10 @@ session_free(struct session *s)
 {
 	policy_unref(s->policy);
 	s->policy = NULL;
+	keyring_unref(s->keys);
 	free(s->client);
 	free(s->helo);
+	free(s->user);
 	loop_free_later(s->rl->loop, s);
 }
 
@@ -258,8 +498,10 @@ session_closed(void *context, enum conn_end end, const char *why)
 {
 	struct session *s = context;
 
-	(void)why;
-	if (end == CONN_TIMEOUT)
+	if (s->state == SESSION_TLS)
+		log_info("%s session.tls-failed client=%s why=%s", s->id, log_safe(s->client),
+			 log_safe(why));
+	else if (end == CONN_TIMEOUT)
 		session_reply(s, 421, "4.4.2", "Nothing came for too long; bye");
 	session_end(s, end == CONN_TIMEOUT ? "timeout"
 		       : end == CONN_EOF   ? "disconnected"
@@ -276,6 +518,7 @@ session_stop(struct session *s)
 }
 
 static const struct conn_owner session_owner = {
+    .secured = session_secured,
     .input = session_input,
     .drained = session_drained,
     .closed = session_closed,
@@ -283,16 +526,63 @@ static const struct conn_owner session_owner = {
 
 /* A one-line farewell to a client for whom there is no session. Sent without waiting. */
 static void
-refuse(int fd, const char *client, const char *why)
+refuse(int fd, const char *client, bool in_clear, const char *why)
 {
 	char line[200];
 	int n = snprintf(line, sizeof(line), "421 4.3.2 %s\r\n", why);
 
 	log_warn("- session.refused client=%s reason=%s", log_safe(client), log_safe(why));
 	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-	if (send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (in_clear && send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("- session.refused-unheard client=%s", log_safe(client));
 	close(fd);
+}
+
+/* NULL if the client may come in; it is counted then. */
+static const char *
+session_obstacle(struct relay_listener *listener, const struct config_listener *limits,
+		 const char *client)
+{
+	struct peers_limits peer;
+
+	if (atomic_fetch_add(&listener->connections, 1) >= limits->max_connections) {
+		atomic_fetch_sub(&listener->connections, 1);
+		return "Too many connections; try again in a minute";
+	}
+	session_peer_limits(limits, &peer);
+	switch (peers_enter(listener->relay->peers, client, &peer, clock_mono())) {
+	case PEERS_OK:
+		return NULL;
+	case PEERS_CONNECTIONS:
+		atomic_fetch_sub(&listener->connections, 1);
+		return "Too many connections from your address; try again in a minute";
+	case PEERS_ERRORS:
+		break;
+	}
+	atomic_fetch_sub(&listener->connections, 1);
+	return "Too many errors from your address; try again later";
+}
+
+static struct session *
+session_new(struct relay_listener *listener, struct relay_loop *rl, const char *client,
+	    const struct config_listener *limits)
+{
+	struct session *s = mem_zalloc(sizeof(*s));
+
+	s->rl = rl;
+	s->listener = listener;
+	s->client = mem_strdup(client);
+	s->loopback = strncmp(client, "127.", 4) == 0 || strcmp(client, "::1") == 0 ||
+		      strncmp(client, "::ffff:127.", 11) == 0;
+	s->policy = policy_ref(rl->policy);
+	s->keys = keyring_ref(rl->keys);
+	s->limits = limits;
+	id_format(id_next(), s->id);
+	LIST_INSERT_HEAD(&rl->sessions, s, next);
+	metric_add(METRIC_CONNECTIONS, 1);
+	metric_add(METRIC_CONNECTIONS_NOW, 1);
+	log_info("%s session.start client=%s listener=%s", s->id, log_safe(client), listener->name);
+	return s;
 }
 
 void
@@ -301,30 +591,26 @@ session_start(void *context, size_t loop_index, int fd, const char *client)
 	struct relay_listener *listener = context;
 	struct relay_loop *rl = &listener->relay->loops[loop_index];
 	const struct config_listener *limits;
+	const char *obstacle;
 	struct session *s;
 
 	limits = find_limits(policy_config(rl->policy), listener->name);
 	if (limits == NULL || rl->stopping) {
-		refuse(fd, client, "Shutting down; try again in a minute");
+		refuse(fd, client, true, "Shutting down; try again in a minute");
 		return;
 	}
-	if (atomic_fetch_add(&listener->connections, 1) >= limits->max_connections) {
-		atomic_fetch_sub(&listener->connections, 1);
-		refuse(fd, client, "Too many connections; try again in a minute");
+	obstacle = session_obstacle(listener, limits, client);
+	if (obstacle != NULL) {
+		refuse(fd, client, limits->tls != CONFIG_TLS_IMPLICIT, obstacle);
 		return;
 	}
-	s = mem_zalloc(sizeof(*s));
-	s->rl = rl;
-	s->listener = listener;
-	s->client = mem_strdup(client);
-	s->policy = policy_ref(rl->policy);
-	s->limits = limits;
-	id_format(id_next(), s->id);
+	s = session_new(listener, rl, client, limits);
 	s->conn = conn_accepted(rl->loop, fd, &session_owner, s);
 	conn_set_timeouts(s->conn, limits->idle_timeout, limits->idle_timeout);
-	LIST_INSERT_HEAD(&rl->sessions, s, next);
-	metric_add(METRIC_CONNECTIONS, 1);
-	metric_add(METRIC_CONNECTIONS_NOW, 1);
-	log_info("%s session.start client=%s listener=%s", s->id, log_safe(client), listener->name);
-	session_reply(s, 220, NULL, "%s ESMTP mailfuse", policy_config(s->policy)->hostname);
+	if (limits->tls != CONFIG_TLS_IMPLICIT) {
+		session_greet(s);
+		return;
+	}
+	session_set_state(s, SESSION_TLS);
+	conn_start_tls(s->conn, keyring_listener(s->keys, listener->name), NULL, HANDSHAKE_LIMIT);
 }

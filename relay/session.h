@@ -1,13 +1,22 @@
 /*
  * One client's SMTP session (RFC 5321), from accept to its end, on one relay loop.
  *
- *   COMMAND -DATA ok-> DATA             session_begin_data
- *   DATA    -end of data-> STORING      intake_complete
- *   DATA    -chunk to store-> DATA      input paused meanwhile (intake_spill)
- *   STORING -stored-> COMMAND           intake_stored
- *   any     -QUIT, error, end-> ENDED   session_end
+ *   (new)   -implicit TLS-> TLS, else COMMAND   session_start
+ *   TLS     -handshake done-> COMMAND           session_secured
+ *   COMMAND -STARTTLS-> TLS                     session_start_tls
+ *   COMMAND -AUTH, more is asked-> AUTH         auth_ask
+ *   AUTH | COMMAND -name and password-> LOGIN   auth_check, input paused
+ *   AUTH | LOGIN -right, wrong, cancelled-> COMMAND   auth_over
+ *   COMMAND -DATA ok-> DATA                     session_begin_data
+ *   COMMAND -BDAT-> CHUNK                       session_begin_chunk
+ *   CHUNK   -its octets came, more follow, or it was refused-> COMMAND   session_end_chunk
+ *   DATA | CHUNK -end of data-> STORING         intake_complete
+ *   DATA | CHUNK -piece to store-> the same     input paused meanwhile (intake_spill)
+ *   DATA | CHUNK -end of data, refused-> COMMAND   session_message_done
+ *   STORING -stored-> COMMAND                   intake_stored
+ *   any     -QUIT, error, end-> ENDED           session_end
  * Where a transaction stands in COMMAND (RFC 5321 4.1.4) is told by `message`: NULL before MAIL,
- * then with or without recipients.
+ * then with or without recipients; and by `intake`: there between the chunks of BDAT.
  */
 #ifndef RELAY_SESSION_H
 #define RELAY_SESSION_H
@@ -21,9 +30,25 @@
 #include "net/conn.h"
 #include "relay/relay.h"
 
-enum session_state { SESSION_COMMAND, SESSION_DATA, SESSION_STORING, SESSION_ENDED };
+enum session_state {
+	SESSION_COMMAND,
+	SESSION_TLS,
+	SESSION_AUTH,
+	SESSION_LOGIN,
+	SESSION_DATA,
+	SESSION_CHUNK,
+	SESSION_STORING,
+	SESSION_ENDED
+};
 
+struct auth;
 struct intake;
+
+/* A reply that has to wait until the octets of a refused BDAT have been thrown away. */
+struct session_refusal {
+	int code; /* 0 = none */
+	const char *status, *text;
+};
 
 struct session {
 	LIST_ENTRY(session) next; /* relay_loop.sessions, until ENDED */
@@ -32,18 +57,30 @@ struct session {
 	struct conn *conn;
 	enum session_state state;
 	struct policy *policy;                /* of the transaction, or the greeting's; counted */
+	struct keyring *keys;                 /* that go with it; counted */
 	const struct config_listener *limits; /* in policy's config */
 	char id[ID_TEXT_BYTES];               /* for the log */
 	char *client;                         /* numeric address */
 	char *helo;                           /* NULL before EHLO or HELO */
 	bool esmtp;
+	bool greeted;
+	bool loopback;                                /* the client is on this machine */
+	char *user;                                   /* who logged in, NULL before */
+	struct auth *auth;                            /* AUTH, LOGIN */
 	const struct config_environment *environment; /* in policy's config */
 	struct message *message;                      /* NULL outside a transaction */
-	struct intake *intake;                        /* DATA, STORING */
-	unsigned errors;                              /* bad commands since the last message */
-	unsigned idle_commands;                       /* commands but RCPT since the last message */
-	bool mail_refused;  /* what a pipelining client sends behind it is no error */
-	bool line_too_long; /* the rest of an endless line is skipped */
+	struct intake *intake;                        /* DATA, CHUNK, STORING, between chunks */
+	uint64_t chunk_size, chunk_left;              /* octets of the BDAT under way */
+	bool chunk_last;
+	struct session_refusal chunk_refusal;
+	int64_t
+	    slow_since; /* monotonic: when this line, or this stretch of content, began; 0 = none */
+	uint64_t slow_bytes; /* of content since then */
+	unsigned logins_failed;
+	unsigned errors;        /* bad commands since the last message */
+	unsigned idle_commands; /* commands but RCPT since the last message */
+	bool mail_refused;      /* what a pipelining client sends behind it is no error */
+	bool line_too_long;     /* the rest of an endless line is skipped */
 };
 
 /* A listener_start: a socket was dealt to this loop. */
@@ -60,8 +97,19 @@ void session_reset(struct session *s);
 /* Takes the loop's present policy for the transaction that begins; false if this listener is gone.
  */
 bool session_take_policy(struct session *s);
+/* False, and the session has ended with 421, if this listener is gone. */
+bool session_is_welcome(struct session *s);
+/* 220, and the handshake; what was known of the client is forgotten (RFC 3207 4.2). */
+void session_start_tls(struct session *s);
+/* For auth.c: to AUTH, LOGIN, or back to COMMAND. */
+void session_set_login_state(struct session *s, enum session_state next);
 /* 354, and what comes is a message. */
 void session_begin_data(struct session *s);
+/* The next `size` octets are of the message, or thrown away if there is a refusal. */
+void session_begin_chunk(struct session *s, uint64_t size, bool last,
+			 const struct session_refusal *refusal);
+/* A mistake of the client, or a failed login: 421 and the end if it makes too many. */
+void session_count_error(struct session *s, uint32_t weight);
 /* The end of data came: nothing is read until the store has answered. */
 void session_storing(struct session *s);
 /* The message was stored or refused; the reply is written: on with the next command. */

@@ -77,7 +77,8 @@ def test_ehlo_announces_what_it_can(shared):
         lines = client.expect(250, "EHLO client.example").split("\n")
     assert lines[0].startswith("gate.example")
     assert {"PIPELINING", "SIZE 26214400", "8BITMIME", "ENHANCEDSTATUSCODES"} <= set(lines)
-    assert not any(line.startswith(("STARTTLS", "AUTH", "CHUNKING")) for line in lines)
+    assert {"CHUNKING", "SMTPUTF8", "DSN"} <= set(lines)
+    assert not any(line.startswith(("STARTTLS", "AUTH")) for line in lines)
 
 
 def test_line_too_long_is_500_and_the_session_goes_on(shared):

@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "mail/mime.h"
 #include "relay/delivery.h"
+#include "relay/keyring.h"
 #include "relay/relay.h"
 #include "relay/retry.h"
 #include "relay/upstream.h"
@@ -443,6 +444,7 @@ run_script(const struct script *script)
 	struct store_options options = {.path = "memory:", .size_limit = UINT64_MAX};
 	struct buf error = {0};
 	struct gate g = {.script = script};
+	struct keyring *keys;
 	struct sink sink;
 	int socket;
 
@@ -456,7 +458,10 @@ run_script(const struct script *script)
 	socket = listener_open("apps", "127.0.0.1", 0, &error);
 	if (socket < 0)
 		fail_msg("%s", buf_text(&error));
-	g.relay = relay_new(g.main, g.policy, &socket, g.store, g.counters);
+	keys = keyring_new(policy_config(g.policy), &error);
+	assert_non_null(keys);
+	g.relay = relay_new(g.main, g.policy, keys, &socket, g.store, g.counters);
+	keyring_unref(keys);
 	relay_listeners(g.relay, note_listener, &g);
 	relay_start(g.relay);
 	pthread_create(&g.client, NULL, client_run, &g);
