@@ -102,7 +102,7 @@ daemon_start(struct daemon *d, struct buf *error)
 
 	if (sockets == NULL)
 		return false;
-	if (!daemon_open_store(d, error)) {
+	if (!privileges_drop(c, error) || !daemon_open_store(d, error)) {
 		free(sockets);
 		return false;
 	}

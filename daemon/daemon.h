@@ -48,8 +48,20 @@ struct chores *chores_new(struct daemon *d);
 void chores_free(struct chores *c);
 
 /*
+ * privileges.c: no core dumps, no new privileges, umask 077; before anything else is done.
+ */
+void privileges_limit(void);
+/*
+ * Becomes the configuration's user, for good, and gives up every capability; warns where the
+ * process stays root. False and a reason in `error`. After the keys were read and the sockets
+ * bound, before there is a thread or a store.
+ */
+bool privileges_drop(const struct config *c, struct buf *error);
+
+/*
  * sockets.c: one listening socket for each listener of the configuration, in its order; for free().
- * NULL and the reasons, one a line, in `error`.
+ * What the service manager passed is used, the rest is bound. NULL and the reasons, one a line, in
+ * `error`, which must be empty.
  */
 int *sockets_open(const struct config *c, struct buf *error);
 

@@ -142,6 +142,7 @@ main(int argc, char **argv)
 
 	if (code != 0)
 		return code - 1;
+	privileges_limit();
 	setlocale(LC_CTYPE, "C.UTF-8");
 	mime_init();
 	if (o.version) {
