@@ -241,11 +241,12 @@ static enum store_result
 tell(struct work *w, struct store_job *job)
 {
 	char id[ID_TEXT_BYTES];
+	size_t settled;
 
 	if (job->u.add.told_id == 0)
 		return STORE_OK;
 	return notice_settle(w, job->u.add.told_id, job->u.add.told, job->u.add.told_count,
-			     STORE_NOTICE_TOLD, id_format(job->u.add.message->id, id));
+			     STORE_NOTICE_TOLD, id_format(job->u.add.message->id, id), &settled);
 }
 
 enum store_result

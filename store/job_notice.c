@@ -113,11 +113,12 @@ job_notices(struct work *w, struct store_job *job)
 
 enum store_result
 notice_settle(struct work *w, uint64_t id, const uint32_t *numbers, size_t count,
-	      enum store_notice_state to, const char *told)
+	      enum store_notice_state to, const char *told, size_t *settled)
 {
 	struct delivery_row *rows;
 	size_t i, n;
 
+	*settled = 0;
 	for (i = 0; i < count; i++) {
 		struct delivery_query q = {
 		    .message = id, .number = numbers[i], .notices = 1U << STORE_NOTICE_PENDING};
@@ -125,8 +126,10 @@ notice_settle(struct work *w, uint64_t id, const uint32_t *numbers, size_t count
 		if (numbers[i] == 0) /* would be all of them */
 			continue;
 		TRY(work_list(w, &q, false, &rows, &n));
-		if (n > 0)
-			TRY(work_settle_notice(w, &rows[0], to, told));
+		if (n == 0)
+			continue;
+		TRY(work_settle_notice(w, &rows[0], to, told));
+		++*settled;
 	}
 	return STORE_OK;
 }
@@ -136,10 +139,12 @@ job_told(struct work *w, struct store_job *job)
 {
 	const char *why = job->u.told.why != NULL ? job->u.told.why : "";
 	char id[ID_TEXT_BYTES];
+	size_t settled;
 
 	TRY(notice_settle(w, job->u.told.id, job->u.told.numbers, job->u.told.count,
-			  STORE_NOTICE_NONE, why));
-	log_info("%s sender.not_told deliveries=%zu why=%s", id_format(job->u.told.id, id),
-		 job->u.told.count, log_safe(why));
+			  STORE_NOTICE_NONE, why, &settled));
+	if (settled > 0)
+		log_info("%s sender.not_told deliveries=%zu why=%s", id_format(job->u.told.id, id),
+			 settled, log_safe(why));
 	return STORE_OK;
 }

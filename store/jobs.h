@@ -21,9 +21,10 @@ enum store_result job_expire(struct work *w, struct store_job *job);
 /* job_notice.c */
 enum store_result job_notices(struct work *w, struct store_job *job);
 enum store_result job_told(struct work *w, struct store_job *job);
-/* Those of message `id` whose notice is pending; others, and what is gone, are left alone. */
+/* Those of message `id` whose notice is pending; others, and what is gone, are left alone.
+ * *settled: how many there were. */
 enum store_result notice_settle(struct work *w, uint64_t id, const uint32_t *numbers, size_t count,
-				enum store_notice_state to, const char *told);
+				enum store_notice_state to, const char *told, size_t *settled);
 /* job_decide.c */
 enum store_result job_decide(struct work *w, struct store_job *job);
 /* job_hold.c */

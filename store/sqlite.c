@@ -305,7 +305,7 @@ check_file(struct sqlite_db *db, struct buf *error)
 	    "SELECT max(id) FROM message",    "SELECT max(message) FROM delivery",
 	    "SELECT max(message) FROM chunk", "SELECT max(id) FROM batch",
 	    "SELECT max(id) FROM audit",      "SELECT max(id) FROM event",
-	    "SELECT max(id) FROM outbox"};
+	    "SELECT max(id) FROM outbox",     "SELECT max(message) FROM envelope"};
 	int64_t pages = 0, ignored;
 	enum store_result r = STORE_OK;
 	struct stat st;

@@ -400,6 +400,54 @@ a_failed_commit_loses_nothing(void **state)
 	check_counts(f);
 }
 
+static bool
+count_one(void *context, const struct store_delivery *d)
+{
+	(void)d;
+	++*(uint64_t *)context;
+	return true;
+}
+
+static bool
+see_notice(void *context, const struct store_delivery *d)
+{
+	*(enum store_notice_state *)context = d->notice;
+	return false;
+}
+
+/* Neither is the report stored and its sender not told of, nor the other way round. */
+static void
+a_report_and_what_it_tells_are_one(void **state)
+{
+	struct fixture *f = *state;
+	struct store_job add = {.op = STORE_ADD};
+	struct store_filter about = {.message = add_passing(f, "staging", 1), .state = -1};
+	struct store_filter reported = {.state = -1};
+	enum store_notice_state notice;
+	int round;
+
+	claim(f, "staging", TEST_NOW);
+	report(f, about.message, 1, STORE_FAILED, 0);
+	add.u.add.message = make_message("staging", "report", 1, VERDICT_PASS, NULL, NULL);
+	reported.message = add.u.add.message->id;
+	add.u.add.told_id = about.message;
+	add.u.add.told = &(uint32_t){1};
+	add.u.add.told_count = 1;
+	faults.commit = STORE_BROKEN;
+	faults.commits_to_fail = 1;
+	for (round = 0; round < 2; round++) {
+		uint64_t n = 0;
+
+		assert_int_equal(run_job(f, &add), round == 0 ? STORE_BROKEN : STORE_OK);
+		assert_int_equal(store_view_deliveries(f->v, &about, see_notice, &notice),
+				 STORE_OK);
+		assert_int_equal(notice, round == 0 ? STORE_NOTICE_PENDING : STORE_NOTICE_TOLD);
+		assert_int_equal(store_view_deliveries(f->v, &reported, count_one, &n), STORE_OK);
+		assert_int_equal(n, round);
+	}
+	message_free(add.u.add.message);
+}
+
 static void
 a_locked_store_is_busy(void **state)
 {
@@ -555,6 +603,8 @@ main(void)
 	    ON_DISK(damaged_files_are_refused),
 	    cmocka_unit_test_setup_teardown(a_bad_job_fails_alone, setup_faulty, teardown),
 	    cmocka_unit_test_setup_teardown(a_failed_commit_loses_nothing, setup_faulty, teardown),
+	    cmocka_unit_test_setup_teardown(a_report_and_what_it_tells_are_one, setup_faulty,
+					    teardown),
 	    cmocka_unit_test_setup_teardown(a_locked_store_is_busy, setup_faulty, teardown),
 	    ON_DISK(over_the_limit_new_mail_is_refused),
 	    ON_DISK(a_fast_blast_stops_at_the_limit),
