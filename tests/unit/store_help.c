@@ -149,7 +149,7 @@ make_message(const char *environment, const char *subject, unsigned recipients,
 {
 	static const char body[] = "Dear customer,\r\nthe content.\r\n";
 	struct message *m = message_new();
-	struct address a;
+	struct address a = {.utf8 = false};
 	unsigned i;
 
 	m->id = id_next();

@@ -465,14 +465,44 @@ test_json_text(void **state)
 	assert_int_equal(json_estimate_values("[1,2,\"a,b\\\",c\"]", 15), 4);
 }
 
+static void
+test_json_tells_of_the_sender(void **state)
+{
+	static const struct {
+		enum store_notice_state notice;
+		const char *told, *wanted;
+	} rows[] = {
+	    {STORE_NOTICE_NONE, "", "\"sender_told\":\"no\",\"sender_notice\":\"\"}"},
+	    {STORE_NOTICE_NONE, "held", "\"sender_told\":\"no\",\"sender_notice\":\"held\"}"},
+	    {STORE_NOTICE_PENDING, "", "\"sender_told\":\"pending\",\"sender_notice\":\"\"}"},
+	    {STORE_NOTICE_TOLD, "01J", "\"sender_told\":\"yes\",\"sender_notice\":\"01J\"}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *o = json_from_delivery(
+		    &(struct store_delivery){.notice = rows[i].notice, .told = rows[i].told});
+		char *text = json_dumps(o, JSON_COMPACT);
+
+		if (strstr(text, rows[i].wanted) == NULL)
+			fail_msg("%s is not in %s", rows[i].wanted, text);
+		free(text);
+		json_decref(o);
+	}
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_reads),         cmocka_unit_test(test_bad_reads),
-	    cmocka_unit_test(test_bad_decisions), cmocka_unit_test(test_decisions),
-	    cmocka_unit_test(test_button),        cmocka_unit_test(test_mixed_batch),
-	    cmocka_unit_test(test_explain),       cmocka_unit_test(test_json_text)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads),
+					   cmocka_unit_test(test_bad_reads),
+					   cmocka_unit_test(test_bad_decisions),
+					   cmocka_unit_test(test_decisions),
+					   cmocka_unit_test(test_button),
+					   cmocka_unit_test(test_mixed_batch),
+					   cmocka_unit_test(test_explain),
+					   cmocka_unit_test(test_json_text),
+					   cmocka_unit_test(test_json_tells_of_the_sender)};
 
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();
