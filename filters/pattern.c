@@ -96,12 +96,16 @@ regex_end(const char *text, uint32_t *options)
 	return end;
 }
 
+/*
+ * `classes` is PCRE2_UCP where \w and \d shall take letters and digits of any script. Not for
+ * addresses: who allows qa\d+ means 0 to 9.
+ */
 static struct pattern *
-regex_compile(struct pattern *p, const char *text, char **error)
+regex_compile(struct pattern *p, const char *text, uint32_t classes, char **error)
 {
 	/* $ is the end and nothing else; \C could split a character; text that is no UTF-8 is
 	 * matched around its bad bytes rather than refused. */
-	uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
+	uint32_t options = PCRE2_UTF | classes | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
 			   PCRE2_NEVER_BACKSLASH_C;
 	const char *end = regex_end(text, &options);
 	PCRE2_UCHAR why[160];
@@ -236,7 +240,7 @@ pattern_for_address(const char *text, char **error)
 	if (why != NULL)
 		return pattern_refuse(p, error, why);
 	if (*text == '/')
-		return regex_compile(p, text, error);
+		return regex_compile(p, text, 0, error);
 	if (strcmp(text, "*") == 0) {
 		p->kind = PATTERN_ANY;
 		return p;
@@ -262,7 +266,7 @@ pattern_for_text(const char *text, char **error)
 	if (why != NULL)
 		return pattern_refuse(p, error, why);
 	if (*text == '/')
-		return regex_compile(p, text, error);
+		return regex_compile(p, text, PCRE2_UCP, error);
 	p->kind = strcmp(text, "*") == 0 ? PATTERN_ANY
 		  : is_wild(text)        ? PATTERN_GLOB
 					 : PATTERN_LITERAL;
@@ -270,26 +274,55 @@ pattern_for_text(const char *text, char **error)
 	return p;
 }
 
+/*
+ * Two characters fold to ASCII letters, U+212A KELVIN SIGN to k and U+017F LONG S to s: /^kate@/i
+ * would take a stranger for Kate. Others of the same length stand for them.
+ */
+static void
+hide_folding(char *text)
+{
+	static const char *const pairs[][2] = {{"\xe2\x84\xaa", "\xef\xbf\xbd"},
+					       {"\xc5\xbf", "\xc2\xa4"}};
+	size_t i;
+	char *p;
+
+	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		for (p = strstr(text, pairs[i][0]); p != NULL; p = strstr(p, pairs[i][0]))
+			memcpy(p, pairs[i][1], strlen(pairs[i][1]));
+}
+
 static bool
 regex_match_address(const struct pattern *p, const struct address *address)
 {
-	char text[ADDRESS_PATH_MAX + 1];
+	/* A local part is at most what the path was; A-labels may be longer than the path. */
+	char text[ADDRESS_PATH_MAX + ADDRESS_DOMAIN_MAX + 2];
 	int n;
 
-	/* A quoted local part is at most what the path was, so what does not fit is no address. */
 	n = snprintf(text, sizeof(text), "%s@%s", address->local, address->domain);
-	return n >= 0 && (size_t)n < sizeof(text) && regex_match(p, text, (size_t)n);
+	if (n < 0 || (size_t)n >= sizeof(text))
+		return false;
+	hide_folding(text);
+	return regex_match(p, text, (size_t)n);
 }
 
 /*
  * victim%customer.com@example.com, customer.com!victim@example.com,
  * "victim@customer.com"@example.com: servers of example.com may send these on to customer.com
  * (Postfix: allow_percent_hack, swap_bangpath, resolve_dequoted_address, all on by default). Who
- * allows example.com has not allowed customer.com.
+ * allows example.com has not allowed customer.com. The same in wide and small forms, which become
+ * the others where a server normalises (NFKC).
  */
 static bool
 is_routed(const struct address *address)
 {
+	static const char *const forms[] = {
+	    "\xef\xbc\x85", "\xef\xbc\x81", "\xef\xbc\xa0",  /* U+FF05, U+FF01, U+FF20 */
+	    "\xef\xb9\xaa", "\xef\xb9\x97", "\xef\xb9\xab"}; /* U+FE6A, U+FE57, U+FE6B */
+	size_t i;
+
+	for (i = 0; address->utf8 && i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (strstr(address->local, forms[i]) != NULL)
+			return true;
 	return strpbrk(address->local, "%!@") != NULL;
 }
 

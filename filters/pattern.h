@@ -18,8 +18,12 @@ struct pattern *pattern_for_address(const char *text, char **error);
 struct pattern *pattern_for_text(const char *text, char **error);
 void pattern_free(struct pattern *p);
 
-/* Domains compare case-folded as A-labels; local parts case-folded (ASCII). A regex that passes its
- * match limit does not match (for an allow list: fails closed). */
+/*
+ * Domains compare case-folded as A-labels; local parts byte by byte, but ASCII letters in either
+ * case: what only looks like ASCII or folds to it (U+212A, U+017F) never matches it, in a regex
+ * neither, and its \w, \d, \s are ASCII. A regex that passes its match limit does not match (for
+ * an allow list: fails closed).
+ */
 bool pattern_match_address(const struct pattern *p, const struct address *address);
 bool pattern_match_text(const struct pattern *p, const char *text);
 /* How exact it is, for "most specific wins": literal > domain > subdomains > glob > regex > "*". */

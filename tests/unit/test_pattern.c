@@ -62,6 +62,70 @@ static const struct row address_rows[] = {
      "aaaaaaaaaaaaaaaaaaaa@example.com", false},
     {"a regex beyond its limit", "/^(?:(a+)+$|.*@example\\.com$)/",
      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@example.com", false},
+    {"UTF-8 in a local part", "@example.com", "j\xc3\xb6rg@example.com", true},
+    {"a UTF-8 literal", "j\xc3\xb6rg@example.com", "J\xc3\xb6RG@Example.com", true},
+    {"a UTF-8 literal has case beyond ASCII", "j\xc3\xb6rg@example.com", "J\xc3\x96RG@example.com",
+     false},
+    {"a UTF-8 literal is not another form of it", "j\xc3\xb6rg@example.com",
+     "jo\xcc\x88rg@example.com", false},
+    {"a UTF-8 literal and U-labels",
+     "j\xc3\xb6rg@b\xc3\xbc"
+     "cher.example",
+     "j\xc3\xb6rg@B\xc3\x9c"
+     "CHER.example",
+     true},
+    {"UTF-8 is not what it looks like", "anna@example.com", "\xd0\xb0nna@example.com", false},
+    {"UTF-8 is not its base letter", "jorg@example.com", "j\xc3\xb6rg@example.com", false},
+    {"wide letters are not ASCII", "qa@example.com", "\xef\xbd\x91\xef\xbd\x81@example.com", false},
+    {"the Kelvin sign is no k", "kate@example.com",
+     "\xe2\x84\xaa"
+     "ate@example.com",
+     false},
+    {"the long s is no s", "sam@example.com",
+     "\xc5\xbf"
+     "am@example.com",
+     false},
+    {"the dotless i is no i", "ina@example.com", "\xc4\xb1na@example.com", false},
+    {"a soft hyphen counts", "anna@example.com", "an\xc2\xadna@example.com", false},
+    {"a glob takes UTF-8", "qa-*@example.com", "qa-\xc3\xb6@example.com", true},
+    {"a glob and the Kelvin sign", "k*@example.com",
+     "\xe2\x84\xaa"
+     "ate@example.com",
+     false},
+    {"a question mark is not two bytes", "qa-?@example.com", "qa-\xc3\xb6@example.com", false},
+    {"a regex takes UTF-8", "/^j.rg@example\\.com$/", "j\xc3\xb6rg@example.com", true},
+    {"a regex without case takes UTF-8", "/^j\xc3\xb6rg@/i", "J\xc3\x96RG@example.com", true},
+    {"a regex and the Kelvin sign", "/^kate@example\\.com$/i",
+     "\xe2\x84\xaa"
+     "ate@example.com",
+     false},
+    {"a regex and the long s", "/^sam@example\\.com$/i",
+     "\xc5\xbf"
+     "am@example.com",
+     false},
+    {"a regex and two long s", "/^.?ss@/i", "\xc5\xbf\xc5\xbf@example.com", false},
+    {"a regex that turns case off itself", "/^(?i)kate@/",
+     "\xe2\x84\xaa"
+     "ate@example.com",
+     false},
+    {"a regex's digits are ASCII", "/^qa\\d+@example\\.com$/", "qa\xd9\xa3@example.com", false},
+    {"a regex's words are ASCII", "/^\\w+@example\\.com$/", "j\xc3\xb6rg@example.com", false},
+    {"a wide percent sign is not its domain", "@example.com",
+     "v\xef\xbc\x85"
+     "customer.test@example.com",
+     false},
+    {"a wide @ is not its domain", "@example.com",
+     "v\xef\xbc\xa0"
+     "customer.test@example.com",
+     false},
+    {"a small @ is not a glob", "v*@example.com",
+     "v\xef\xb9\xab"
+     "customer.test@example.com",
+     false},
+    {"a wide @ where all is allowed", "*",
+     "v\xef\xbc\xa0"
+     "customer.test@example.com",
+     true},
 };
 
 static const struct row text_rows[] = {
