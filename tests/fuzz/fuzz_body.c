@@ -77,6 +77,17 @@ check_round_trip(const struct buf *content, const struct buf *wire)
 	buf_free(&back);
 }
 
+static bool
+has_high(const uint8_t *data, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (data[i] >= 0x80)
+			return true;
+	return false;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -95,6 +106,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(in.bare_newline == in_pieces.bare_newline && in.nul == in_pieces.nul);
 	FUZZ_CHECK(content.len == pieces.len);
 	FUZZ_CHECK(content.len == 0 || memcmp(content.data, pieces.data, content.len) == 0);
+	FUZZ_CHECK(in.eightbit == in_pieces.eightbit && in.eightbit == has_high(data, used));
 	FUZZ_CHECK(in.nul == (used > 0 && memchr(data, '\0', used) != NULL));
 
 	stuff(&content, SIZE_MAX, &wire);
