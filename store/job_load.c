@@ -112,16 +112,27 @@ backend_chunk(const void *data, size_t len)
 	return c;
 }
 
-/* The null path stays; an address that was accepted once is only split again. */
+static bool
+is_ascii(const char *text)
+{
+	while (*text != '\0' && (unsigned char)*text < 0x80)
+		text++;
+	return *text == '\0';
+}
+
+/* The null path stays; an address that was accepted once is only split again, and leaves as it was
+ * written: address_parse() would put A-labels. */
 static void
 split_sender(struct message *m)
 {
 	char *text = m->sender.text, *at;
+	bool parsed = *text != '\0' && address_parse(text, &m->arena, &m->sender) == NULL;
 
-	if (*text != '\0' && address_parse(text, &m->arena, &m->sender) == NULL)
+	m->sender.text = text;
+	m->sender.utf8 = !is_ascii(text);
+	if (parsed)
 		return;
 	at = strrchr(text, '@');
-	m->sender.text = text;
 	m->sender.local = at != NULL ? arena_strndup(&m->arena, text, (size_t)(at - text)) : text;
 	m->sender.domain = arena_strdup(&m->arena, at != NULL ? at + 1 : "");
 }

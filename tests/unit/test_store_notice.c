@@ -76,6 +76,39 @@ the_envelope_comes_back(void **state)
 	}
 }
 
+/* What is sent again later is what was sent first. */
+static void
+a_sender_leaves_as_it_was_written(void **state)
+{
+	static const struct {
+		const char *text, *domain;
+		bool utf8;
+	} rows[] = {
+	    {"", "", false},
+	    {"App@Example.COM", "example.com", false},
+	    {"\"a b\"@example.com", "example.com", false},
+	    {"j\xc3\xbcrgen@example.com", "example.com", true},
+	    {"app@b\xc3\xbc"
+	     "cher.example",
+	     "xn--bcher-kva.example", true},
+	};
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct message *m = passing(1);
+		struct store_job load = {.op = STORE_LOAD};
+
+		set_sender(m, rows[i].text);
+		load.u.load.id = add_message(f, m);
+		assert_int_equal(run_job(f, &load), STORE_OK);
+		assert_string_equal(load.u.load.message->sender.text, rows[i].text);
+		assert_string_equal(load.u.load.message->sender.domain, rows[i].domain);
+		assert_int_equal(load.u.load.message->sender.utf8, rows[i].utf8);
+		message_free(load.u.load.message);
+	}
+}
+
 static void
 a_claim_says_what_the_client_asked_for(void **state)
 {
@@ -575,6 +608,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    BOTH(the_envelope_comes_back),
+	    BOTH(a_sender_leaves_as_it_was_written),
 	    BOTH(a_claim_says_what_the_client_asked_for),
 	    BOTH(a_sender_is_told_when_it_has_to_be),
 	    BOTH(notices_are_by_message),
