@@ -63,8 +63,8 @@ recover_delivery(void *context, const struct store_delivery *d)
 		m->subject_key = mime_normal_subject(d->subject, &m->arena);
 		m->campaign = d->campaign;
 		if (*d->sender == '\0' || address_parse(d->sender, &m->arena, &m->sender) != NULL)
-			m->sender = (struct address){
-			    .text = (char *)d->sender, .local = (char *)"", .domain = (char *)""};
+			m->sender = (struct address){.local = (char *)"", .domain = (char *)""};
+		m->sender.text = (char *)d->sender; /* as it was counted: U-labels stay */
 		to = message_add_recipient(m, &address);
 		to->final = d->final;
 		/* Counted, but not as what left: a new batch states its leak. */
