@@ -403,6 +403,64 @@ test_utf8(void **state)
 }
 
 static void
+test_graphic(void **state)
+{
+	static const struct {
+		const char *name, *text;
+		size_t bytes; /* of the first character, 0: none */
+		uint32_t code;
+		bool wanted; /* graphic */
+	} rows[] = {
+	    {"a letter", "ab", 1, 'a', true},
+	    {"a blank", " ", 1, ' ', true},
+	    {"a tab", "\t", 1, '\t', false},
+	    {"DEL", "\177", 1, 0x7f, false},
+	    {"the last C1 control", "\302\237", 2, 0x9f, false},
+	    {"behind the C1 controls", "\302\240", 2, 0xa0, true},
+	    {"two bytes", "\303\251x", 2, 0xe9, true},
+	    {"three bytes", "\342\202\254", 3, 0x20ac, true},
+	    {"four bytes", "\360\237\230\200", 4, 0x1f600, true},
+	    {"a line separator", "\342\200\250", 3, 0x2028, false},
+	    {"a paragraph separator", "\342\200\251", 3, 0x2029, false},
+	    {"a mark of direction", "\342\200\217", 3, 0x200f, true},
+	    {"an override of direction", "\342\200\256", 3, 0x202e, false},
+	    {"an isolate", "\342\201\246", 3, 0x2066, false},
+	    {"a joiner", "\342\200\215", 3, 0x200d, true},
+	    {"the first noncharacter", "\357\267\220", 3, 0xfdd0, false},
+	    {"behind the noncharacters", "\357\267\260", 3, 0xfdf0, true},
+	    {"U+FFFD", "\357\277\275", 3, 0xfffd, true},
+	    {"U+FFFE", "\357\277\276", 3, 0xfffe, false},
+	    {"U+1FFFF", "\360\237\277\277", 4, 0x1ffff, false},
+	    {"the last of all", "\364\217\277\277", 4, 0x10ffff, false},
+	    {"before it", "\364\217\277\275", 4, 0x10fffd, true},
+	    {"nothing", "", 0, 0, false},
+	    {"a surrogate", "\355\240\200", 0, 0, false},
+	    {"cut", "\342\202", 0, 0, false},
+	    {"overlong", "\300\257", 0, 0, false},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(rows); i++) {
+		size_t len = strlen(rows[i].text);
+		uint32_t code = 0;
+
+		print_message("  %s\n", rows[i].name);
+		assert_int_equal(text_read_utf8(rows[i].text, len, &code), rows[i].bytes);
+		if (rows[i].bytes > 0) {
+			assert_int_equal(code, rows[i].code);
+			assert_int_equal(text_is_graphic(code), rows[i].wanted);
+		}
+		if (len > 0)
+			assert_int_equal(text_is_clean(rows[i].text, len), rows[i].wanted);
+	}
+	assert_false(text_is_graphic(0xd800));
+	assert_false(text_is_graphic(0x110000));
+	assert_true(text_is_clean("", 0));
+	assert_false(text_is_clean("a\0b", 3));
+}
+
+static void
 test_text_rest(void **state)
 {
 	char text[] = "Mail.EXAMPLE-1 \303\211[Z]";
@@ -590,15 +648,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_id_text),       cmocka_unit_test(test_id_refused),
-	    cmocka_unit_test(test_id_unique),     cmocka_unit_test(test_id_after_clock_jump),
-	    cmocka_unit_test(test_durations),     cmocka_unit_test(test_sizes),
-	    cmocka_unit_test(test_rates),         cmocka_unit_test(test_units_for_people),
-	    cmocka_unit_test(test_globs),         cmocka_unit_test(test_hostile_glob),
-	    cmocka_unit_test(test_utf8),          cmocka_unit_test(test_text_rest),
-	    cmocka_unit_test(test_clock_formats), cmocka_unit_test(test_buf),
-	    cmocka_unit_test(test_arena),         cmocka_unit_test(test_log_safe),
-	    cmocka_unit_test(test_metrics),
+	    cmocka_unit_test(test_id_text),   cmocka_unit_test(test_id_refused),
+	    cmocka_unit_test(test_id_unique), cmocka_unit_test(test_id_after_clock_jump),
+	    cmocka_unit_test(test_durations), cmocka_unit_test(test_sizes),
+	    cmocka_unit_test(test_rates),     cmocka_unit_test(test_units_for_people),
+	    cmocka_unit_test(test_globs),     cmocka_unit_test(test_hostile_glob),
+	    cmocka_unit_test(test_utf8),      cmocka_unit_test(test_graphic),
+	    cmocka_unit_test(test_text_rest), cmocka_unit_test(test_clock_formats),
+	    cmocka_unit_test(test_buf),       cmocka_unit_test(test_arena),
+	    cmocka_unit_test(test_log_safe),  cmocka_unit_test(test_metrics),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
