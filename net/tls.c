@@ -56,7 +56,7 @@ tls_new(const SSL_METHOD *method)
 static const char *
 tls_reason(void)
 {
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
 
 	ERR_clear_error();
 	return reason != NULL ? reason : "it is damaged";
@@ -93,7 +93,7 @@ tls_use_certificate(struct tls *t, const char *path, struct buf *error)
 		return false;
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(t->context, path) != 1) {
-		if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+		if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
 			buf_printf(error,
 				   "there is no certificate in \"%s\"; it must be in PEM, the "
 				   "server's own first",

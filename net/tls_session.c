@@ -121,58 +121,71 @@ tls_session_cause(struct bufferevent *bev)
 	return cause;
 }
 
-static void
+/* False if the peer's certificate is not why. */
+static bool
 tls_session_explain_verify(SSL *ssl, struct buf *why)
 {
-	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-	long result = SSL_get_verify_result(ssl);
+	X509_VERIFY_PARAM *param;
 	char *address;
+	long result;
 
+	if (ssl == NULL || !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER))
+		return false;
+	param = SSL_get0_param(ssl);
+	result = SSL_get_verify_result(ssl);
 	switch (result) {
+	case X509_V_OK:
+		return false;
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 		buf_printf(why, "the certificate is for another name than %s",
 			   X509_VERIFY_PARAM_get0_host(param, 0));
-		break;
+		return true;
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		address = X509_VERIFY_PARAM_get1_ip_asc(param);
 		buf_printf(why, "the certificate is for another address than %s",
 			   address != NULL ? address : "this");
 		OPENSSL_free(address);
-		break;
+		return true;
 	default:
 		buf_printf(why, "certificate verify failed: %s",
 			   X509_verify_cert_error_string(result));
+		return true;
 	}
+}
+
+static void
+tls_session_explain_cause(unsigned long cause, struct buf *why)
+{
+	const char *text = ERR_reason_error_string(cause);
+	bool ours = ERR_GET_LIB(cause) == ERR_LIB_SSL;
+	int reason = ERR_GET_REASON(cause);
+
+	if (ours && reason == SSL_R_WRONG_VERSION_NUMBER)
+		buf_add_text(why, "the peer does not speak TLS");
+	else if (ours && (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST))
+		buf_add_text(why, "the peer speaks HTTP");
+	else if (ours && reason > SSL_AD_REASON_OFFSET)
+		buf_printf(why, "the peer refuses: %s",
+			   SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+	else
+		buf_add_text(why, text != NULL ? text : "the connection failed");
 }
 
 void
 tls_session_explain(struct bufferevent *bev, bool shaking, int error, struct buf *why)
 {
 	unsigned long cause = tls_session_cause(bev);
-	int reason = ERR_GET_REASON(cause);
-	const char *text;
 
 	if (cause != 0 || shaking)
 		buf_add_text(why, "TLS: ");
-	if (cause == 0) {
+	/* A certificate that fails may leave more errors than libevent keeps. */
+	if (shaking && tls_session_explain_verify(bufferevent_openssl_get_ssl(bev), why))
+		return;
+	if (cause != 0)
+		tls_session_explain_cause(cause, why);
+	else
 		buf_add_text(why, error != 0 ? evutil_socket_error_to_string(error)
 					     : "the connection failed");
-		return;
-	}
-	text = ERR_reason_error_string(cause);
-	if (ERR_GET_LIB(cause) != ERR_LIB_SSL)
-		buf_add_text(why, text != NULL ? text : "the connection failed");
-	else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
-		tls_session_explain_verify(bufferevent_openssl_get_ssl(bev), why);
-	else if (reason == SSL_R_WRONG_VERSION_NUMBER && shaking)
-		buf_add_text(why, "the peer does not speak TLS");
-	else if (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST)
-		buf_add_text(why, "the peer speaks HTTP");
-	else if (reason > SSL_AD_REASON_OFFSET)
-		buf_printf(why, "the peer refuses: %s",
-			   SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
-	else
-		buf_add_text(why, text != NULL ? text : "the connection failed");
 }
 
 const char *

@@ -1,0 +1,87 @@
+/*
+ * Two ends for the tests of TLS: `server` is always a connection of ours; the other end is one too
+ * (`client`), or a thread with a socket, and OpenSSL on it or not (`peer`). One loop, which runs on
+ * the test's thread.
+ */
+#ifndef TESTS_UNIT_TLS_RIG_H
+#define TESTS_UNIT_TLS_RIG_H
+
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "net/conn.h"
+
+/* Where an end ends itself. */
+enum rig_place { NOWHERE, CONNECTED, SECURED, INPUT, DRAINED, CLOSED };
+
+struct end {
+	struct conn *conn;
+	/* What it shall do. */
+	struct tls *tls;  /* starts TLS at once, or with `word` when this line has come */
+	const char *host; /* of the client */
+	int64_t limit;    /* of the handshake */
+	const char *word;
+	const char *answer; /* what it writes in clear when the word came, before TLS */
+	const char *first;  /* what it writes when secured */
+	enum rig_place free_in;
+	bool finish_at_end;                                           /* with "bye" */
+	bool pause_at_once;                                           /* before TLS starts */
+	size_t (*input)(struct end *e, const char *data, size_t len); /* else all goes to `got` */
+	void (*drained)(struct end *e);
+	/* What came of it. */
+	struct buf got;
+	size_t longest; /* input() at once */
+	int connected, secured, drains, closed;
+	bool was_secured_early; /* conn_security() before secured() */
+	enum conn_end how;
+	char why[160];
+	char version[16], peer_name[300];
+};
+
+extern struct loop *loop;
+extern struct end server, client;
+extern uint16_t port;
+
+/* A loop, and a listener for `server`, which takes one connection. */
+void rig_start(void);
+/* Frees what is left. */
+void rig_stop(void);
+void rig_connect(void);
+/* Runs the loop until it is so; a test that hangs fails. */
+void rig_run_until(bool (*is_so)(void));
+/* To be asked after every event; the callbacks of the ends do. */
+void rig_look(void);
+/* Some turns of the loop in which nothing shall happen. */
+void rig_turns(void);
+bool rig_both_closed(void);
+bool rig_both_secured(void);
+bool rig_client_closed(void);
+bool rig_server_closed(void);
+
+/* A thread at the other end. */
+struct peer {
+	pthread_t thread;
+	int fd;
+	SSL *ssl;
+	SSL_CTX *context;
+	void (*run)(struct peer *p);
+	bool listens, is_done;
+	int result;
+	struct buf got;
+};
+extern struct peer peer;
+/* Connects to `server`, on the calling thread; then runs `run` on its own, and tells the loop. */
+void rig_peer_start(void (*run)(struct peer *p));
+/* In place of `server`: takes the next rig_connect(), then runs `run`. */
+void rig_peer_listen(void (*run)(struct peer *p));
+bool rig_peer_done(void);
+/* For `run`: a TLS client of OpenSSL's own. True if the handshake went well. */
+bool rig_peer_shake(struct peer *p);
+/* Reads to the end into `got`; the code of SSL_get_error(). */
+int rig_peer_read_all(struct peer *p);
+
+#endif
