@@ -87,21 +87,30 @@ check_auth(struct check *k, const struct config_listener *l)
 			    auth);
 }
 
+/* A file that is missing is reported by who loads it. */
 static void
-check_key_mode(struct check *k, const struct config_listener *l)
+check_mode(const char *name, const char *path, const struct text_section *at,
+	   struct problems *problems)
 {
-	bool apart = l->key[0] != '\0';
-	const char *name = apart ? "key" : "certificate";
-	const char *path = apart ? l->key : l->certificate;
 	struct buf why = {0};
 	struct stat st;
 
-	/* One that is missing is reported by who loads it. */
-	if (l->tls == CONFIG_TLS_OFF || path[0] == '\0' || stat(path, &st) != 0)
+	if (path[0] == '\0' || stat(path, &st) != 0)
 		return;
 	if (!secret_check_mode(name, path, st.st_mode, &why))
-		problem_add(k->problems, text_line(k->at, name), "%s", buf_text(&why));
+		problem_add(problems, text_line(at, name), "%s", buf_text(&why));
 	buf_free(&why);
+}
+
+static void
+check_key_mode(struct check *k, const struct config_listener *l)
+{
+	if (l->tls == CONFIG_TLS_OFF)
+		return;
+	if (l->key[0] != '\0')
+		check_mode("key", l->key, k->at, k->problems);
+	else
+		check_mode("certificate", l->certificate, k->at, k->problems);
 }
 
 /* ---- upstreams */
@@ -201,6 +210,8 @@ check_transport(const struct config *c, const struct text_section *at, mode_t mo
 {
 	struct check k = {.config = c, .problems = problems};
 
+	if (files)
+		check_mode("users", c->users, at, problems);
 	for (size_t i = 0; i < c->listener_count; i++) {
 		k.at = text_child(at, "listener", i);
 		/* -1: a word that is none, which was reported. */

@@ -413,6 +413,11 @@ test_file_values(void **state)
 	     "upstream u { address = \"h.example:465\" tls = implicit user = x password = "
 	     "\"file:%s\" }",
 	     "t:1: password: every user can read "},
+	    {"users", "", 0640, "users = \"%s\"", " users=/"},
+	    {"users that everybody can read", "", 0644, "\nusers = \"%s\"",
+	     "t:2: users: every user can read "},
+	    {"users that its group can write", "", 0660, "users = \"%s\"",
+	     "t:1: users: its whole group can write "},
 	    {"key", "", 0640,
 	     "listener l { address = \"127.0.0.1:1\" tls = starttls certificate = \"/c\" key = "
 	     "\"%s\" }",

@@ -141,6 +141,7 @@ class Gate:
         self.config = self.dir / "mailfuse.conf"
         self.head = head
         self.environment = dict(os.environ, MAILFUSE_TEST_RETRY_MS="50", **(environment or {}))
+        self.before, self.pass_fds = [], ()  # a program that starts mailfused, and its files
         self.process = None
         self.log_from = 0
         self.write(config)
@@ -164,9 +165,9 @@ class Gate:
         self.log_from = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [MAILFUSED, "-c", str(self.config), *arguments],
+                [*self.before, MAILFUSED, "-c", str(self.config), *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self.environment, cwd=self.dir,
+                env=self.environment, cwd=self.dir, pass_fds=self.pass_fds,
             )
         return self
 
