@@ -8,8 +8,8 @@ from rig.sink import CUT, HANG
 from rig.wait import stays_true, wait_for
 
 
-def send(running, *names):
-    return running.send(letter(), list(names), PRODUCTION_CLIENT)
+def send(running, *names, **keys):
+    return running.send(letter(), list(names), PRODUCTION_CLIENT, **keys)
 
 
 def first_time(stage, answer, matching=""):
@@ -90,7 +90,7 @@ def test_silence_is_retried(stage, gate, sink):
 def test_refused_for_good_is_failed_with_its_reason(stage, gate, sink):
     sink.rule = lambda now, *_: "550 5.1.1 no such user here" if now == stage else None
     running = gate(production())
-    message_id = send(running, "a@x.test")
+    message_id = send(running, "a@x.test", sender="")  # whom no report is sent to
     running.wait_count("production", "failed", 1)
     row = running.deliveries(message=message_id)[0]
     assert "550 5.1.1 no such user here" in row["reply"]
@@ -115,7 +115,7 @@ def test_one_recipient_of_many_is_refused(gate, sink):
     sink.rule = lambda now, argument, _: (
         "550 5.1.1 unknown" if now == "rcpt" and argument == "bad@x.test" else None)
     running = gate(production())
-    message_id = send(running, "a@x.test", "bad@x.test", "b@x.test")
+    message_id = send(running, "a@x.test", "bad@x.test", "b@x.test", sender="")
     sink.wait(2)
     running.wait_count("production", "sent", 2)
     assert sorted(sink.recipients()) == ["a@x.test", "b@x.test"]
@@ -164,7 +164,7 @@ def test_rubbish_is_never_taken_for_success(stage, lie, gate, sink):
 def test_retry_for_ends_in_failed(gate, sink):
     sink.rule = lambda now, *_: "451 4.3.0 never" if now == "rcpt" else None
     running = gate(production(), upstream_keys='retry_for = "2s"')
-    message_id = send(running, "a@x.test")
+    message_id = send(running, "a@x.test", sender="")  # whom no report is sent to
     running.wait_count("production", "failed", 1)
     row = running.deliveries(message=message_id)[0]
     assert row["tries"] >= 2
