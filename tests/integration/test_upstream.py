@@ -137,7 +137,7 @@ def test_one_recipient_of_many_comes_later_and_nobody_twice(gate, sink):
 def test_all_recipients_refused_sends_no_data(gate, sink):
     sink.rule = lambda now, *_: "550 5.1.1 unknown" if now == "rcpt" else None
     running = gate(production())
-    send(running, "a@x.test", "b@x.test")
+    send(running, "a@x.test", "b@x.test", sender="")
     running.wait_count("production", "failed", 2)
     assert not sink.messages
 
