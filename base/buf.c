@@ -40,6 +40,7 @@ buf_reserve(struct buf *b, size_t more)
 	while (cap < need)
 		cap *= 2;
 	b->data = mem_resize(b->data, cap);
+	b->data[b->len] = '\0'; /* also where there was nothing yet */
 	b->cap = cap;
 }
 

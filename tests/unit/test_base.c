@@ -543,6 +543,8 @@ test_buf(void **state)
 	taken = buf_take(&b);
 	assert_string_equal(taken, "");
 	free(taken);
+	buf_reserve(&b, 10);
+	assert_int_equal(b.data[0], '\0');
 	buf_free(&b);
 }
 
