@@ -257,6 +257,42 @@ a_header_costs_no_body(void **state)
 	buf_free(&envid);
 }
 
+static bool
+count_row(void *context, const struct delivery_row *d)
+{
+	(void)d;
+	++*(int *)context;
+	return true;
+}
+
+/* However much mail there is: looking for what is to be told costs what is found. */
+static void
+looking_for_notices_costs_what_is_found(void **state)
+{
+	enum { MESSAGES = 40, RECIPIENTS = 100 };
+	struct delivery_query pending = {.notices = 1U << STORE_NOTICE_PENDING}, all = {.limit = 0};
+	struct fixture *f = *state;
+	struct buf error = {0};
+	int i, found = 0, every = 0, look;
+	uint64_t id = 0;
+	struct db *db;
+
+	for (i = 0; i < MESSAGES; i++)
+		id = add_passing(f, "staging", RECIPIENTS);
+	claim(f, "staging", TEST_NOW);
+	assert_int_equal(report(f, id, 7, STORE_FAILED, 0), STORE_OK);
+	fixture_reopen(f);
+	db = backend_sqlite.open_reader(f->s->work.db, &error);
+	assert_non_null(db);
+	assert_int_equal(backend_sqlite.delivery_list(db, &pending, count_row, &found), STORE_OK);
+	look = pages_read(db);
+	assert_int_equal(backend_sqlite.delivery_list(db, &all, count_row, &every), STORE_OK);
+	assert_int_equal(found, 1);
+	assert_int_equal(every, MESSAGES * RECIPIENTS);
+	assert_in_range(look, 1, (pages_read(db) - look) / 2);
+	backend_sqlite.close(db);
+}
+
 #define ON_DISK(test)                                                                              \
 	{                                                                                          \
 #test, test, setup, teardown, (void *)&backend_sqlite                              \
@@ -266,10 +302,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(released_steps_are_never_edited),
-	    ON_DISK(schema_1_is_brought_over),
-	    ON_DISK(a_step_that_fails_changes_nothing),
-	    ON_DISK(a_header_costs_no_body),
+	    cmocka_unit_test(released_steps_are_never_edited), ON_DISK(schema_1_is_brought_over),
+	    ON_DISK(a_step_that_fails_changes_nothing),        ON_DISK(a_header_costs_no_body),
+	    ON_DISK(looking_for_notices_costs_what_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,25 @@ a_restart_keeps_everything(void **state)
 }
 
 static void
+who_must_be_told_survives(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id = add_passing(f, "staging", 2);
+	struct store_job job = {.op = STORE_NOTICES, .u.notices.limit = 5};
+
+	claim(f, "staging", TEST_NOW);
+	report(f, id, 2, STORE_FAILED, 0);
+	fixture_reopen(f);
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.notices.notice_count, 1);
+	assert_int_equal(job.u.notices.notices[0].id, id);
+	assert_int_equal(job.u.notices.notices[0].count, 1);
+	assert_int_equal(job.u.notices.notices[0].deliveries[0].number, 2);
+	assert_string_equal(job.u.notices.notices[0].deliveries[0].reply, "450 later");
+	store_notices_free(job.u.notices.notices, job.u.notices.notice_count);
+}
+
+static void
 half_received_bodies_go(void **state)
 {
 	struct fixture *f = *state;
@@ -593,6 +612,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    ON_DISK(a_restart_keeps_everything),
+	    ON_DISK(who_must_be_told_survives),
 	    ON_DISK(half_received_bodies_go),
 	    ON_DISK(ids_are_never_reused),
 	    ON_DISK(taken_alerts_are_pending_again),
