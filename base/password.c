@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 /* What RFC 7914 section 2 names N (as a power of two), r and p, for new hashes. */
 enum { NEW_LN = 15, NEW_R = 8, NEW_P = 1, NEW_SALT = 16, NEW_KEY = 32 };
@@ -181,5 +182,5 @@ password_is_name(const char *name, size_t len)
 	for (i = 0; i < len; i++)
 		if ((unsigned char)name[i] < ' ' || name[i] == 0x7f || name[i] == ':')
 			return false;
-	return true;
+	return text_is_utf8(name, len);
 }

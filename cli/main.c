@@ -18,6 +18,7 @@
 #include "cli/hold.h"
 #include "cli/lists.h"
 #include "cli/message.h"
+#include "cli/passwd.h"
 #include "cli/screen.h"
 #include "cli/show.h"
 #include "cli/status.h"
@@ -111,6 +112,12 @@ static const struct option log_options[] = {
     {0},
 };
 
+static const struct option passwd_options[] = {
+    {"users", 0, OPTION_TEXT, 0, "FILE", "the users file, else " SYSCONFDIR "/mailfuse/users"},
+    {"delete", 0, OPTION_FLAG, 0, NULL, "the user may not log in any more"},
+    {0},
+};
+
 static const struct verb verbs[] = {
     {"status", "", "what runs, what is protected, what is held, warnings", NULL, 0, 0, status_run,
      NULL},
@@ -148,6 +155,11 @@ static const struct verb verbs[] = {
     {"queue", "", "what waits to be sent, and why", NULL, 0, 0, queue_run, NULL},
     {"log", "[--last N] [--follow]", "who did what, when and why", log_options, 0, 0, audit_log_run,
      NULL},
+    {"passwd", "NAME [--users FILE] [--delete]", "set the password of an SMTP user", passwd_options,
+     1, 1, passwd_run,
+     "Asks for it twice on a terminal, else reads one line of standard input; it is never an\n"
+     "argument, which everybody on the machine could see. Works on the file, without mailfused:\n"
+     "systemctl reload mailfuse (or SIGHUP) takes it into use."},
     {"help", "[VERB]", "this, or what a verb does and takes", NULL, 0, 1, NULL, NULL},
     {"approve", "BATCH", "the second person's yes to a large release", NULL, 0, SIZE_MAX, NULL,
      NULL},
@@ -158,7 +170,6 @@ static const struct verb verbs[] = {
      NULL, NULL},
     {"audit", "verify", "check the audit log's chain", NULL, 0, SIZE_MAX, NULL, NULL},
     {"backup", "FILE", "copy the store", NULL, 0, SIZE_MAX, NULL, NULL},
-    {"passwd", "NAME", "set a user's password", NULL, 0, SIZE_MAX, NULL, NULL},
     {"story", "BATCH", "the report of an incident", NULL, 0, SIZE_MAX, NULL, NULL},
     {"top", "", "watch it live", NULL, 0, SIZE_MAX, NULL, NULL},
     {0},

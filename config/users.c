@@ -125,7 +125,7 @@ read_line(struct users *u, char *text, size_t len, int line, struct problems *pr
 	*colon = '\0';
 	if (!password_is_name(text, (size_t)(colon - text))) {
 		problem_add(problems, line,
-			    "no name for a user: 1 to 255 bytes without control "
+			    "no name for a user: 1 to 255 bytes of UTF-8 without control "
 			    "characters and without a space at an end");
 		return;
 	}

@@ -415,7 +415,7 @@ USAGE = [
     ("discard stream", ["discard", "B17", "--reason", "x", "--stream", "1h"], LATER),
     *[(verb, [verb, "B17", "--whatever"], LATER)
       for verb in ("approve", "pause", "resume", "simulate", "drill", "audit", "backup",
-                   "passwd", "story", "top")],
+                   "story", "top")],
     ("help of a later verb", ["help", "approve"], LATER),
     ("help of nothing", ["help", "xyzzy"], "there is no verb"),
 ]

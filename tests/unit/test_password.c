@@ -178,6 +178,7 @@ test_names(void **state)
 	    {"a\r", false},
 	    {"a\033[2Jb", false},
 	    {"a\177b", false},
+	    {"J\374rgen", false},
 	};
 	char name[257];
 	size_t i;

@@ -115,7 +115,8 @@ test_empty(void **state)
 
 #define NO_COLON "no colon; a line is NAME:HASH, as mailfuse passwd writes it\n"
 #define NO_NAME                                                                                    \
-	"no name for a user: 1 to 255 bytes without control characters and without a space at "    \
+	"no name for a user: 1 to 255 bytes of UTF-8 without control characters and without a "    \
+	"space at "                                                                                \
 	"an end\n"
 #define NO_HASH(name) "what follows the colon is no scrypt hash; run mailfuse passwd " name "\n"
 #define TEXT(literal) literal, sizeof(literal) - 1
