@@ -1,7 +1,7 @@
 /*
  * What needs GMime: encoded words, address lists, decoded text for display (RFC 2047, 5322, 2045).
- * mime.c has the encoded words, mime_subject.c, mime_address.c and mime_text.c the rest; they are
- * the only users of <gmime/gmime.h>. Any thread after mime_init().
+ * mime.c has the encoded words, mime_subject.c, mime_address.c, mime_text.c and mime_type.c the
+ * rest; they are the only users of <gmime/gmime.h>. Any thread after mime_init().
  */
 #ifndef MAIL_MIME_H
 #define MAIL_MIME_H
@@ -47,6 +47,13 @@ char *mime_normal_subject(const char *utf8, struct arena *arena);
  */
 typedef const char *mime_map(void *context, const char *address);
 char *mime_map_addresses(const char *value, mime_map *map, void *context, struct arena *arena);
+
+/* A Content-Type value, in the arena; type and subtype in lower case, boundary "" if none. */
+struct mime_type {
+	char *type, *subtype, *boundary;
+};
+/* What is no type is application/octet-stream. */
+void mime_parse_type(const char *value, struct arena *arena, struct mime_type *out);
 
 /*
  * The readable text of a whole message (header, empty line, body) for an operator: the first
