@@ -1,5 +1,6 @@
 /*
- * See failures.h.
+ * Counts a job's failures by environment, and tells or keeps the count. Writer's thread; memory is
+ * the job's arena. See failures.h.
  */
 #include "store/failures.h"
 
