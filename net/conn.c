@@ -595,6 +595,24 @@ conn_finish(struct conn *c, int64_t limit)
 	bufferevent_enable(c->bev, EV_WRITE); /* an end that TLS read has stopped it */
 }
 
+/*
+ * Only behind all that was written: what was cut short must not look whole. Bytes of the peer that
+ * nobody has read (with TLS, its own goodbye) would make a reset of close(), which takes our last
+ * words away from it.
+ */
+static void
+conn_say_goodbye(struct conn *c)
+{
+	char waste[4096];
+	int i;
+
+	if (c->secured)
+		tls_session_close(c->tls);
+	for (i = 0; i < 16; i++)
+		if (recv(bufferevent_getfd(c->bev), waste, sizeof(waste), MSG_DONTWAIT) <= 0)
+			break;
+}
+
 void
 conn_free(struct conn *c)
 {
@@ -602,9 +620,8 @@ conn_free(struct conn *c)
 		return;
 	if (c->state == CONN_FINISHING)
 		loop_remove_rest(&c->rest);
-	/* What was cut short must not look whole. */
-	if (c->secured && c->state != CONN_ENDED && conn_pending(c) == 0)
-		tls_session_close(c->tls);
+	if ((c->state == CONN_OPEN || c->state == CONN_FINISHING) && conn_pending(c) == 0)
+		conn_say_goodbye(c);
 	c->state = CONN_ENDED;
 	c->freed = true;
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);

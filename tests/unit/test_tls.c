@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,8 +22,6 @@
 #include "net/tls.h"
 #include "tests/unit/tls_certificate.h"
 #include "tests/unit/tls_rig.h"
-
-enum { SECONDS = 60 };
 
 static struct certificate *ca, *other_ca, *mx;
 static const char *ca_file, *other_ca_file, *mx_file;
@@ -54,38 +51,6 @@ remove_all(void **state)
 	certificate_free(mx);
 	certificate_remove_all();
 	return 0;
-}
-
-static struct tls *
-tls_server(const char *certificate, const char *client_ca)
-{
-	struct buf error = {0};
-	struct tls *t = tls_server_new(certificate, "", client_ca, &error);
-
-	if (t == NULL)
-		fail_msg("%s", buf_text(&error));
-	buf_free(&error);
-	return t;
-}
-
-static struct tls *
-tls_client(const char *trusted, bool verify)
-{
-	struct buf error = {0};
-	struct tls *t = tls_client_new(trusted, verify, &error);
-
-	if (t == NULL)
-		fail_msg("%s", buf_text(&error));
-	buf_free(&error);
-	return t;
-}
-
-static void
-stop_tls(void)
-{
-	tls_unref(server.tls);
-	tls_unref(client.tls);
-	rig_stop();
 }
 
 /* ---- files ---- */
@@ -148,11 +113,11 @@ test_expiry(void **state)
 {
 	struct certificate *old = certificate_new(
 	    &(struct certificate_wish){.common_name = "old.test", .has_expired = true}, ca);
-	struct tls *fresh = tls_server(mx_file, ""), *late, *out = tls_client("", false);
+	struct tls *fresh = rig_tls_server(mx_file, ""), *late, *out = rig_tls_client("", false);
 	int64_t now = clock_wall();
 
 	(void)state;
-	late = tls_server(certificate_write(old, PART_BOTH), "");
+	late = rig_tls_server(certificate_write(old, PART_BOTH), "");
 	assert_in_range(tls_expires_at(fresh) - now, 29 * CLOCK_DAY, 30 * CLOCK_DAY);
 	assert_in_range(now - tls_expires_at(late), CLOCK_DAY - CLOCK_HOUR, CLOCK_DAY + CLOCK_HOUR);
 	assert_int_equal(tls_expires_at(out), 0);
@@ -178,8 +143,8 @@ test_implicit(void **state)
 {
 	(void)state;
 	rig_start();
-	server.tls = tls_server(mx_file, "");
-	client.tls = tls_client(ca_file, true);
+	server.tls = rig_tls_server(mx_file, "");
+	client.tls = rig_tls_client(ca_file, true);
 	client.host = "mx.test";
 	server.first = "howdy";
 	client.first = "hello";
@@ -194,14 +159,14 @@ test_implicit(void **state)
 	assert_false(server.was_secured_early);
 	assert_int_equal(server.secured, 1);
 	assert_int_equal(client.secured, 1);
-	stop_tls();
+	rig_stop();
 }
 
 static void
 set_starttls(const char *answer)
 {
-	server.tls = tls_server(mx_file, "");
-	client.tls = tls_client(ca_file, true);
+	server.tls = rig_tls_server(mx_file, "");
+	client.tls = rig_tls_client(ca_file, true);
 	client.host = "mx.test.";
 	server.word = "STARTTLS\n";
 	server.answer = answer;
@@ -228,7 +193,7 @@ test_starttls(void **state)
 	assert_string_equal(buf_text(&server.got), "STARTTLS\nafter");
 	assert_string_equal(buf_text(&client.got), "220 go\nhowdy");
 	assert_int_equal(client.connected, 1);
-	stop_tls();
+	rig_stop();
 }
 
 /* RFC 3207 4.2, CVE-2011-0411. */
@@ -243,7 +208,7 @@ test_injected_commands_are_lost(void **state)
 	rig_run_until(server_has_all);
 	rig_turns();
 	assert_string_equal(buf_text(&server.got), "STARTTLS\nafter");
-	stop_tls();
+	rig_stop();
 }
 
 /* CVE-2011-1926 and the like: the answers behind the answer are not the server's. */
@@ -261,7 +226,7 @@ test_injected_answers_are_refused(void **state)
 	assert_int_equal(client.secured, 0);
 	assert_int_equal(client.closed, 1);
 	assert_string_equal(buf_text(&client.got), "220 go\n");
-	stop_tls();
+	rig_stop();
 }
 
 /* What is written after conn_start_tls() waits for the handshake. */
@@ -288,8 +253,8 @@ test_nothing_more_goes_in_clear(void **state)
 {
 	(void)state;
 	rig_start();
-	server.tls = tls_server(mx_file, "");
-	client.tls = tls_client(ca_file, true);
+	server.tls = rig_tls_server(mx_file, "");
+	client.tls = rig_tls_client(ca_file, true);
 	client.host = "mx.test";
 	rig_connect();
 	rig_run_until(server_is_there);
@@ -298,7 +263,7 @@ test_nothing_more_goes_in_clear(void **state)
 	rig_run_until(client_heard_behind);
 	assert_string_equal(buf_text(&client.got), "behind");
 	assert_int_equal(client.secured, 1);
-	stop_tls();
+	rig_stop();
 }
 
 /* ---- the server's certificate ---- */
@@ -320,8 +285,8 @@ check_shown(const char *path, const char *host, const char *trusted, bool verify
 	    const char *wanted)
 {
 	rig_start();
-	server.tls = tls_server(path, "");
-	client.tls = tls_client(trusted, verify);
+	server.tls = rig_tls_server(path, "");
+	client.tls = rig_tls_client(trusted, verify);
 	client.host = host;
 	client.first = "hello";
 	rig_connect();
@@ -336,7 +301,7 @@ check_shown(const char *path, const char *host, const char *trusted, bool verify
 		assert_int_equal(client.secured + server.secured, 0);
 		assert_int_equal(server.got.len, 0);
 	}
-	stop_tls();
+	rig_stop();
 }
 
 static void
@@ -447,7 +412,7 @@ show_to_server(const struct certificate *c)
 
 	rig_start();
 	peer_shows = c;
-	server.tls = tls_server(mx_file, ca_file);
+	server.tls = rig_tls_server(mx_file, ca_file);
 	server.first = "howdy";
 	rig_peer_start(peer_says_hello);
 	rig_run_until(server_heard_or_ended);
@@ -456,7 +421,7 @@ show_to_server(const struct certificate *c)
 		conn_free(server.conn);
 	server.conn = NULL;
 	rig_run_until(rig_peer_done);
-	stop_tls();
+	rig_stop();
 	return result;
 }
 
@@ -519,7 +484,7 @@ test_client_certificate_resumed(void **state)
 {
 	struct certificate *c =
 	    certificate_new(&(struct certificate_wish){.common_name = "app.test"}, ca);
-	struct tls *t = tls_server(mx_file, ca_file);
+	struct tls *t = rig_tls_server(mx_file, ca_file);
 	int i;
 
 	(void)state;
@@ -537,7 +502,7 @@ test_client_certificate_resumed(void **state)
 		server.conn = NULL;
 		rig_run_until(rig_peer_done);
 		assert_int_equal(peer.result, i);
-		stop_tls();
+		rig_stop();
 	}
 	SSL_SESSION_free(peer_session);
 	peer_session = NULL;
@@ -579,7 +544,7 @@ test_versions(void **state)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		rig_start();
 		peer_version = rows[i].version;
-		server.tls = tls_server(mx_file, "");
+		server.tls = rig_tls_server(mx_file, "");
 		rig_peer_start(peer_shakes);
 		rig_run_until(rig_peer_done);
 		rig_run_until(rig_server_closed);
@@ -589,7 +554,7 @@ test_versions(void **state)
 			assert_string_equal(server.why, "TLS: unsupported protocol");
 		else
 			assert_string_equal(buf_text(&server.got), "hello");
-		stop_tls();
+		rig_stop();
 	}
 }
 
@@ -644,7 +609,7 @@ check_hostile(struct end *e, const char *wanted)
 	assert_int_equal(e->got.len, 0);
 	if (strncmp(e->why, wanted, strlen(wanted)) != 0)
 		fail_msg("%s", e->why);
-	stop_tls();
+	rig_stop();
 }
 
 static void
@@ -657,7 +622,7 @@ test_hostile_clients(void **state)
 		print_message("row %zu\n", i);
 		rig_start();
 		hostile = &hostiles[i];
-		server.tls = tls_server(mx_file, "");
+		server.tls = rig_tls_server(mx_file, "");
 		rig_peer_start(peer_is_hostile);
 		rig_run_until(rig_peer_done);
 		rig_run_until(rig_server_closed);
@@ -675,7 +640,7 @@ test_hostile_servers(void **state)
 		print_message("row %zu\n", i);
 		rig_start();
 		hostile = &hostiles[i];
-		client.tls = tls_client(ca_file, i % 2 == 0);
+		client.tls = rig_tls_client(ca_file, i % 2 == 0);
 		client.host = "mx.test";
 		rig_peer_listen(peer_is_hostile);
 		rig_connect();
@@ -714,7 +679,7 @@ test_handshake_has_a_limit(void **state)
 {
 	(void)state;
 	rig_start();
-	server.tls = tls_server(mx_file, "");
+	server.tls = rig_tls_server(mx_file, "");
 	server.limit = CLOCK_SECOND / 5;
 	dripped = 0;
 	rig_peer_start(peer_waits);
@@ -727,7 +692,7 @@ test_handshake_has_a_limit(void **state)
 	assert_int_equal(server.closed, 1);
 	assert_true(dripped < 512);
 	loop_timer_free(drip_timer);
-	stop_tls();
+	rig_stop();
 }
 
 int

@@ -92,6 +92,7 @@ end_freed(struct end *e, enum rig_place here)
 		return false;
 	conn_free(e->conn);
 	e->conn = NULL;
+	e->was_freed = true;
 	rig_look();
 	return true;
 }
@@ -102,6 +103,8 @@ end_start_tls(struct end *e)
 	if (e->pause_at_once)
 		conn_pause(e->conn);
 	conn_start_tls(e->conn, e->tls, e->host, e->limit > 0 ? e->limit : HANG * CLOCK_SECOND);
+	if (e->read_limit > 0 || e->write_limit > 0)
+		conn_set_timeouts(e->conn, e->read_limit, e->write_limit);
 }
 
 static void
@@ -131,6 +134,8 @@ end_secured(void *context)
 		return;
 	if (e->first != NULL)
 		conn_write(e->conn, e->first, strlen(e->first));
+	if (e->when_secured != NULL)
+		e->when_secured(e);
 	rig_look();
 }
 
@@ -208,6 +213,7 @@ rig_serve(void *context, size_t loop_index, int fd, const char *name)
 	server.was_secured_early = conn_security(server.conn) != NULL;
 	if (server.tls != NULL && server.word == NULL)
 		end_start_tls(&server);
+	rig_look();
 }
 
 void
@@ -218,6 +224,7 @@ rig_start(void)
 	memset(&server, 0, sizeof(server));
 	memset(&client, 0, sizeof(client));
 	memset(&peer, 0, sizeof(peer));
+	sem_init(&peer.go_on, 0, 0);
 	loop = loop_new("test");
 	listener = listener_new("test", listener_open("test", "127.0.0.1", 0, &error), &loop, 1,
 				rig_serve, NULL);
@@ -234,8 +241,35 @@ rig_stop(void)
 	buf_free(&server.got);
 	buf_free(&client.got);
 	buf_free(&peer.got);
+	sem_destroy(&peer.go_on);
+	tls_unref(server.tls);
+	tls_unref(client.tls);
 	listener_free(listener);
 	loop_free(loop);
+}
+
+struct tls *
+rig_tls_server(const char *certificate, const char *client_ca)
+{
+	struct buf error = {0};
+	struct tls *t = tls_server_new(certificate, "", client_ca, &error);
+
+	if (t == NULL)
+		fail_msg("%s", buf_text(&error));
+	buf_free(&error);
+	return t;
+}
+
+struct tls *
+rig_tls_client(const char *trusted, bool verify)
+{
+	struct buf error = {0};
+	struct tls *t = tls_client_new(trusted, verify, &error);
+
+	if (t == NULL)
+		fail_msg("%s", buf_text(&error));
+	buf_free(&error);
+	return t;
 }
 
 void
@@ -271,11 +305,19 @@ rig_server_closed(void)
 
 /* ---- the thread at the other end ---- */
 
+void
+rig_peer_join(void)
+{
+	if (!peer.is_joined)
+		assert_int_equal(pthread_join(peer.thread, NULL), 0);
+	peer.is_joined = true;
+}
+
 static void
 peer_over(struct loop_post *post)
 {
 	(void)post;
-	assert_int_equal(pthread_join(peer.thread, NULL), 0);
+	rig_peer_join();
 	peer.is_done = true;
 	rig_look();
 }

@@ -8,6 +8,7 @@
 
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@ struct end {
 	struct tls *tls;  /* starts TLS at once, or with `word` when this line has come */
 	const char *host; /* of the client */
 	int64_t limit;    /* of the handshake */
+	int64_t read_limit, write_limit;
 	const char *word;
 	const char *answer; /* what it writes in clear when the word came, before TLS */
 	const char *first;  /* what it writes when secured */
@@ -32,10 +34,12 @@ struct end {
 	bool pause_at_once;                                           /* before TLS starts */
 	size_t (*input)(struct end *e, const char *data, size_t len); /* else all goes to `got` */
 	void (*drained)(struct end *e);
+	void (*when_secured)(struct end *e);
 	/* What came of it. */
 	struct buf got;
 	size_t longest; /* input() at once */
 	int connected, secured, drains, closed;
+	bool was_freed;         /* by free_in */
 	bool was_secured_early; /* conn_security() before secured() */
 	enum conn_end how;
 	char why[160];
@@ -48,8 +52,10 @@ extern uint16_t port;
 
 /* A loop, and a listener for `server`, which takes one connection. */
 void rig_start(void);
-/* Frees what is left. */
+/* Frees what is left, also the `tls` of both. */
 void rig_stop(void);
+struct tls *rig_tls_server(const char *certificate, const char *client_ca);
+struct tls *rig_tls_client(const char *trusted, bool verify);
 void rig_connect(void);
 /* Runs the loop until it is so; a test that hangs fails. */
 void rig_run_until(bool (*is_so)(void));
@@ -69,7 +75,8 @@ struct peer {
 	SSL *ssl;
 	SSL_CTX *context;
 	void (*run)(struct peer *p);
-	bool listens, is_done;
+	bool listens, is_done, is_joined;
+	sem_t go_on; /* what it may wait for; posted by the test */
 	int result;
 	struct buf got;
 };
@@ -79,6 +86,8 @@ void rig_peer_start(void (*run)(struct peer *p));
 /* In place of `server`: takes the next rig_connect(), then runs `run`. */
 void rig_peer_listen(void (*run)(struct peer *p));
 bool rig_peer_done(void);
+/* Waits for it, where the loop does not run any more. */
+void rig_peer_join(void);
 /* For `run`: a TLS client of OpenSSL's own. True if the handshake went well. */
 bool rig_peer_shake(struct peer *p);
 /* Reads to the end into `got`; the code of SSL_get_error(). */
