@@ -89,6 +89,7 @@ comment_length(const char *p)
 struct list_scan {
 	const char *end; /* of the quoted string or comment it is in or was in last */
 	bool unended;    /* one did not end; no more is looked for, so that all costs O(length) */
+	bool at;         /* it has an '@' so far */
 };
 
 /*
@@ -104,6 +105,10 @@ tame_length(struct list_scan *scan, const char *p)
 
 	if (*p == '?' || ((unsigned char)*p < ' ' && *p != '\t'))
 		return 0;
+	/* It also looks for addresses in a name that none follows: a literal there must not break. */
+	if (inside && *p == '[' && scan->at)
+		return 0;
+	scan->at = inside && (scan->at || *p == '@');
 	if (inside)
 		return *p == '\\' && (unsigned char)p[1] >= ' ' && p[1] != '?' ? 2 : 1;
 	if (*p == '[')
