@@ -106,7 +106,7 @@ daemon_start(struct daemon *d, struct buf *error)
 		free(sockets);
 		return false;
 	}
-	d->relay = relay_new(d->loop, d->policy, sockets, d->store, d->counters);
+	d->relay = relay_new(d->loop, d->policy, d->keys, sockets, d->store, d->counters);
 	free(sockets);
 	deps.store = d->store;
 	deps.view = d->view;
@@ -135,6 +135,7 @@ daemon_free(struct daemon *d)
 	chores_free(d->chores);
 	counters_free(d->counters);
 	policy_unref(d->policy);
+	keyring_unref(d->keys);
 	loop_free(d->loop);
 }
 
@@ -171,13 +172,14 @@ daemon_say_hold_everything(const struct config *c)
 }
 
 int
-daemon_run(const char *config_path, struct policy *policy)
+daemon_run(const char *config_path, struct policy *policy, struct keyring *keys)
 {
 	static const int signals[] = {SIGHUP, SIGTERM, SIGINT};
 	struct loop_signal *caught[3];
 	struct daemon d = {.config_path = config_path,
 			   .loop = loop_new("main"),
 			   .policy = policy,
+			   .keys = keys,
 			   .counters = counters_new(),
 			   .started_at = clock_wall()};
 	struct buf error = {0};

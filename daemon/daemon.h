@@ -13,6 +13,7 @@
 #include "control/control.h"
 #include "filters/gate.h"
 #include "net/loop.h"
+#include "relay/keyring.h"
 #include "relay/relay.h"
 #include "store/store.h"
 
@@ -20,6 +21,7 @@ struct daemon {
 	const char *config_path; /* NULL: built-in defaults */
 	struct loop *loop;
 	struct policy *policy; /* in force */
+	struct keyring *keys;  /* that go with it */
 	struct counters *counters;
 	struct store *store;
 	struct store_view *view; /* the main thread's */
@@ -31,13 +33,16 @@ struct daemon {
 	bool stopping;
 };
 
-/* Runs until a signal ends it; returns the exit code. `policy` is taken over. */
-int daemon_run(const char *config_path, struct policy *policy);
+/* Runs until a signal ends it; returns the exit code. `policy` and `keys` are taken over. */
+int daemon_run(const char *config_path, struct policy *policy, struct keyring *keys);
 
 /* reload.c: SIGHUP. A bad file changes nothing; either way the log and the audit log tell. */
 void daemon_reload(struct daemon *d);
-/* Reads and compiles a file; NULL and the reasons, one a line, in `errors`. */
-struct policy *daemon_read_policy(const char *path, struct buf *errors);
+/*
+ * Reads and compiles a file, and what it names: certificates, keys, users. NULL and the reasons, one
+ * a line, in `errors`; then *keys is NULL too.
+ */
+struct policy *daemon_read_policy(const char *path, struct keyring **keys, struct buf *errors);
 
 /* recover.c: after a start, what the counters must know: holds, streams that are tripped, the
  * recent past. */

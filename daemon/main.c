@@ -76,11 +76,12 @@ read_options(int argc, char **argv, struct options *o)
 static void
 print_versions(void)
 {
-	printf("mailfused %s\nlibevent %s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse %s\njansson "
-	       "%s\n%s\n",
-	       PACKAGE_VERSION, loop_library_version(), store_library_version(),
-	       mime_library_version(), pattern_library_version(), config_library_version(),
-	       control_library_version(), alert_library_version());
+	printf(
+	    "mailfused %s\nlibevent %s\n%s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse %s\njansson "
+	    "%s\n%s\n",
+	    PACKAGE_VERSION, loop_library_version(), tls_library_version(), store_library_version(),
+	    mime_library_version(), pattern_library_version(), config_library_version(),
+	    control_library_version(), alert_library_version());
 }
 
 static int
@@ -137,6 +138,7 @@ main(int argc, char **argv)
 	struct options o = {0};
 	struct buf errors = {0};
 	struct policy *policy;
+	struct keyring *keys;
 	char *path = NULL;
 	int code = read_options(argc, argv, &o);
 
@@ -155,7 +157,7 @@ main(int argc, char **argv)
 		o.path = default_path();
 	if (o.path != NULL && !o.check)
 		o.path = path = absolute_path(o.path);
-	policy = daemon_read_policy(o.path, &errors);
+	policy = daemon_read_policy(o.path, &keys, &errors);
 	if (policy == NULL) {
 		fprintf(stderr, "%s", buf_text(&errors));
 		if (errors.len > 0 && errors.data[errors.len - 1] != '\n')
@@ -170,13 +172,14 @@ main(int argc, char **argv)
 						  : "no " SYSCONFDIR "/mailfuse/mailfuse.conf, "
 						    "so the built-in configuration");
 		policy_unref(policy);
+		keyring_unref(keys);
 		return 0;
 	}
 	log_open(policy_config(policy)->log == CONFIG_LOG_SYSLOG ? LOG_TO_SYSLOG : LOG_TO_STDERR,
 		 "mailfused");
 	log_set_debug(o.debug);
 	raise_file_limit();
-	code = daemon_run(o.path, policy);
+	code = daemon_run(o.path, policy, keys);
 	free(path);
 	return code;
 }

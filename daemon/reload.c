@@ -11,16 +11,23 @@
 #include "daemon/daemon.h"
 
 struct policy *
-daemon_read_policy(const char *path, struct buf *errors)
+daemon_read_policy(const char *path, struct keyring **keys, struct buf *errors)
 {
 	struct config *config = config_load(path, errors);
 	struct policy *policy;
 
+	*keys = NULL;
 	if (config == NULL)
 		return NULL;
+	*keys = keyring_new(config, errors);
 	policy = policy_new(config, errors);
 	config_unref(config);
-	return policy;
+	if (*keys != NULL && policy != NULL)
+		return policy;
+	keyring_unref(*keys);
+	policy_unref(policy);
+	*keys = NULL;
+	return NULL;
 }
 
 struct reload_fact {
@@ -83,7 +90,8 @@ void
 daemon_reload(struct daemon *d)
 {
 	struct buf errors = {0};
-	struct policy *next = daemon_read_policy(d->config_path, &errors);
+	struct keyring *keys;
+	struct policy *next = daemon_read_policy(d->config_path, &keys, &errors);
 	const struct config *config;
 
 	if (next != NULL)
@@ -95,6 +103,7 @@ daemon_reload(struct daemon *d)
 		buf_free(&errors);
 		errors = why;
 		policy_unref(next);
+		keyring_unref(keys);
 		next = NULL;
 	}
 	if (next == NULL) {
@@ -106,7 +115,9 @@ daemon_reload(struct daemon *d)
 	d->policy = next;
 	config = policy_config(next);
 	store_set_limits(d->store, config->quarantine_limit, config->min_free_space);
-	relay_set_policy(d->relay, next);
+	keyring_unref(d->keys);
+	d->keys = keys;
+	relay_set_policy(d->relay, next, keys);
 	alert_set_config(d->alert, (struct config *)config);
 	metric_add(METRIC_RELOADS, 1);
 	log_info("- config.reloaded path=%s", log_safe(config->path));
