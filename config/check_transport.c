@@ -35,7 +35,7 @@ is_loopback(const char *host)
 }
 
 static const char *
-word(const char *setting, const char *section, int value)
+chosen(const char *section, const char *setting, int value)
 {
 	return options_find(section, setting)->words[value];
 }
@@ -55,7 +55,7 @@ check_certificate(struct check *k, const struct config_listener *l)
 			problem_add(k->problems, text_line(k->at, "tls"),
 				    "tls = %s needs a certificate; add certificate = "
 				    "\"/path/of/file.pem\"",
-				    word("tls", "listener", l->tls));
+				    chosen("listener", "tls", l->tls));
 		return;
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -74,7 +74,7 @@ check_auth(struct check *k, const struct config_listener *l)
 
 	if (l->auth == CONFIG_AUTH_OFF)
 		return;
-	auth = word("auth", "listener", l->auth);
+	auth = chosen("listener", "auth", l->auth);
 	if (k->config->users[0] == '\0')
 		problem_add(k->problems, text_line(k->at, "auth"),
 			    "auth = %s needs to know who may log in; add users = "
@@ -136,7 +136,7 @@ static void
 check_upstream_tls(struct check *k, const struct config_upstream *u)
 {
 	bool login = u->user[0] != '\0' || u->password[0] != '\0';
-	const char *tls = word("tls", "upstream", u->tls);
+	const char *tls = chosen("upstream", "tls", u->tls);
 
 	if (u->tls == CONFIG_UPSTREAM_TLS_REQUIRED || u->tls == CONFIG_UPSTREAM_TLS_IMPLICIT)
 		return;

@@ -2,7 +2,6 @@
  * The configuration: what a file may say and what becomes of it, and for every mistake the exact
  * line and words a person gets to read.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,18 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/mem.h"
-#include "base/units.h"
 #include "config/config.h"
 #include "config/load.h"
 #include "config/options.h"
+#include "tests/unit/config_dump.h"
 
 #ifndef LOCALSTATEDIR
 #define LOCALSTATEDIR "/var"
@@ -31,106 +27,6 @@
 #define HERE "match { network = {\"10.0.0.0/8\"} }\n"
 
 /* ---- good files */
-
-static void
-dump_list(struct buf *out, const char *name, char *const *list)
-{
-	buf_printf(out, " %s=", name);
-	if (list == NULL) {
-		buf_add_text(out, "absent");
-		return;
-	}
-	buf_add_char(out, '{');
-	for (size_t i = 0; list[i] != NULL; i++)
-		buf_printf(out, "%s%s", i > 0 ? "," : "", list[i]);
-	buf_add_char(out, '}');
-}
-
-static void
-dump_burst(struct buf *out, const struct config_burst *b)
-{
-	char rate[UNITS_BYTES];
-
-	buf_printf(out, " burst=%s:%s:per%u", b->name, units_format_rate(b->limit, b->window, rate),
-		   b->per);
-	if (b->head > 0)
-		buf_printf(out, ":head%s", units_format_rate(b->head, b->head_window, rate));
-	buf_printf(out, ":settle%" PRId64 ":cooldown%" PRId64 "%s", b->settle / CLOCK_SECOND,
-		   b->cooldown / CLOCK_SECOND, b->action == CONFIG_BURST_ALERT ? ":alert" : "");
-}
-
-static void
-dump_environment(struct buf *out, const struct config_environment *e)
-{
-	static const char *const others[] = {"drop", "rewrite", "reject", "hold"};
-
-	buf_printf(out, "environment %s%s upstream=%s prefix=[%s] others=%s rewrite_to=%s", e->name,
-		   e->production ? " production" : "", e->upstream == NULL ? "NULL" : e->upstream,
-		   e->subject_prefix, others[e->others], e->rewrite_to);
-	dump_list(out, "allow", e->allow);
-	for (size_t i = 0; i < e->match_count; i++) {
-		buf_add_text(out, " match");
-		if (e->matches[i].listeners != NULL)
-			dump_list(out, "listener", e->matches[i].listeners);
-		if (e->matches[i].networks != NULL)
-			dump_list(out, "network", e->matches[i].networks);
-		if (e->matches[i].users != NULL)
-			dump_list(out, "user", e->matches[i].users);
-		if (e->matches[i].tls_names != NULL)
-			dump_list(out, "tls_name", e->matches[i].tls_names);
-	}
-	for (size_t i = 0; i < e->burst_count; i++)
-		dump_burst(out, &e->bursts[i]);
-	buf_add_char(out, '\n');
-}
-
-static void
-dump(struct buf *out, const struct config *c)
-{
-	buf_printf(
-	    out,
-	    "hostname=%s store=%s control=%s users=%s user=%s log=%d loops=%u keep=%" PRId64
-	    ",%" PRId64 ",%" PRId64 " limit=%" PRIu64 " free=%" PRIu64 " memory=%" PRIu64 "\n",
-	    c->hostname, c->store, c->control, c->users, c->user, (int)c->log, c->loops,
-	    c->keep_dropped / CLOCK_SECOND, c->keep_discarded / CLOCK_SECOND,
-	    c->keep_sent / CLOCK_SECOND, c->quarantine_limit, c->min_free_space, c->memory_limit);
-	for (size_t i = 0; i < c->listener_count; i++) {
-		const struct config_listener *l = &c->listeners[i];
-
-		buf_printf(out,
-			   "listener %s %s port %u size=%" PRIu64
-			   " recipients=%u connections=%u idle=%" PRId64
-			   " bare=%d tls=%d certificate=%s key=%s client_ca=%s auth=%d client=%u "
-			   "errors=%u/%" PRId64 " line=%d\n",
-			   l->name, l->host, l->port, l->max_message_size, l->max_recipients,
-			   l->max_connections, l->idle_timeout / CLOCK_SECOND, (int)l->bare_newline,
-			   (int)l->tls, l->certificate, l->key, l->client_ca, (int)l->auth,
-			   l->max_client_connections, l->max_client_errors,
-			   l->client_errors_window / CLOCK_SECOND, l->line);
-	}
-	for (size_t i = 0; i < c->upstream_count; i++) {
-		const struct config_upstream *u = &c->upstreams[i];
-
-		buf_printf(out,
-			   "upstream %s %s port %u connections=%u retry=%" PRId64
-			   " timeout=%" PRId64 " tls=%d ca=%s user=%s password=%s line=%d\n",
-			   u->name, u->host, u->port, u->connections, u->retry_for / CLOCK_SECOND,
-			   u->timeout / CLOCK_SECOND, (int)u->tls, u->ca, u->user, u->password,
-			   u->line);
-	}
-	for (size_t i = 0; i < c->environment_count; i++)
-		dump_environment(out, &c->environments[i]);
-	for (size_t i = 0; i < c->alert_count; i++) {
-		const struct config_alert *a = &c->alerts[i];
-
-		buf_printf(out, "alert %s type=%d url=%s retry=%" PRId64 " timeout=%" PRId64,
-			   a->name, (int)a->type, a->url, a->retry_for / CLOCK_SECOND,
-			   a->timeout / CLOCK_SECOND);
-		dump_list(out, "command", a->command);
-		dump_list(out, "events", a->events);
-		buf_add_char(out, '\n');
-	}
-}
 
 struct good_row {
 	const char *name, *text;
@@ -297,16 +193,6 @@ static const struct good_row good_rows[] = {
     {"no variable in single quotes", "store = '/srv/${X}'", "store=/srv/${X} "},
 };
 
-static struct config *
-load(const char *text, struct buf *errors)
-{
-	char *copy = mem_strdup(text);
-	struct config *c = load_text(copy, "t", true, errors);
-
-	free(copy);
-	return c;
-}
-
 static void
 test_good(void **state)
 {
@@ -356,217 +242,6 @@ test_bad(void **state)
 				 buf_text(&errors));
 		buf_free(&errors);
 	}
-}
-
-/* ---- files */
-
-/* A file of its own for one test; removed by the caller. */
-static char *
-write_file(const char *text, mode_t mode)
-{
-	char *path = mem_strdup("test_config_XXXXXX");
-	int fd = mkstemp(path);
-	char *whole;
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	assert_int_equal(fchmod(fd, mode), 0);
-	close(fd);
-	whole = realpath(path, NULL);
-	assert_non_null(whole);
-	free(path);
-	return whole;
-}
-
-struct file_row {
-	const char *name, *content;
-	mode_t mode;
-	const char *format; /* of the configuration; %s = the path */
-	const char *wanted; /* occurs in the dump, or in the errors */
-};
-
-static void
-test_file_values(void **state)
-{
-	static const struct file_row rows[] = {
-	    {"url", "https://h.example/secret\nmore\n", 0600,
-	     "alert a { type = slack url = \"file:%s\" }", "url=https://h.example/secret retry"},
-	    {"url, CRLF", "https://h.example/secret\r\n", 0640,
-	     "alert a { type = slack url = \"file:%s\" }", "url=https://h.example/secret retry"},
-	    {"address", "127.0.0.1:77\n", 0644, "listener l { address = \"file:%s\" }",
-	     "127.0.0.1 port 77"},
-	    {"hostname", "gate.example\n", 0644, "hostname = \"file:%s\"",
-	     "hostname=gate.example "},
-	    {"everybody can read it", "https://h.example/\n", 0644,
-	     "\nalert a { type = slack\nurl = \"file:%s\" }", "t:3: url: every user can read "},
-	    {"everybody can write it", "https://h.example/\n", 0602,
-	     "alert a { type = slack url = \"file:%s\" }", "t:1: url: every user can write "},
-	    {"everybody can run it", "https://h.example/\n", 0601,
-	     "alert a { type = slack url = \"file:%s\" }", "t:1: url: every user can run "},
-	    {"its group can write it", "https://h.example/\n", 0660,
-	     "alert a { type = slack url = \"file:%s\" }", "t:1: url: its whole group can write "},
-	    {"password", "a word\n", 0440,
-	     "upstream u { address = \"h.example:465\" tls = implicit user = x password = "
-	     "\"file:%s\" }",
-	     " user=x password=a word "},
-	    {"password that everybody can read", "secret\n", 0644,
-	     "upstream u { address = \"h.example:465\" tls = implicit user = x password = "
-	     "\"file:%s\" }",
-	     "t:1: password: every user can read "},
-	    {"users", "", 0640, "users = \"%s\"", " users=/"},
-	    {"users that everybody can read", "", 0644, "\nusers = \"%s\"",
-	     "t:2: users: every user can read "},
-	    {"users that its group can write", "", 0660, "users = \"%s\"",
-	     "t:1: users: its whole group can write "},
-	    {"key", "", 0640,
-	     "listener l { address = \"127.0.0.1:1\" tls = starttls certificate = \"/c\" key = "
-	     "\"%s\" }",
-	     " tls=1 "},
-	    {"key that everybody can read", "", 0604,
-	     "listener l { address = \"127.0.0.1:1\" tls = starttls certificate = \"/c\"\nkey = "
-	     "\"%s\" }",
-	     "t:2: key: every user can read "},
-	    {"key in the file of the certificate", "", 0644,
-	     "listener l { address = \"127.0.0.1:1\" tls = starttls\n certificate = \"%s\" }",
-	     "t:2: certificate: every user can read "},
-	    {"key of its own, so the certificate may be read", "", 0644,
-	     "listener l { address = \"127.0.0.1:1\" tls = starttls key = \"/k\" certificate = "
-	     "\"%s\" }",
-	     " tls=1 "},
-	    {"empty", "\nx\n", 0600, "alert a { type = slack url = \"file:%s\" }",
-	     "t:1: url: the first line of "},
-	    {"no regular file", "", 0600, "alert a { type = slack url = \"file:/dev\" }\n# %s",
-	     "t:1: url: /dev is not a regular file\n"},
-	    {"missing", "", 0600, "alert a { type = slack url = \"file:%s.missing\" }",
-	     ".missing: No such file or directory\n"},
-	    {"relative", "", 0600, "alert a { type = slack url = \"file:x\" }\n# %s",
-	     "t:1: url: the path behind file: must begin with /, not x\n"},
-	    {"control character", "https://h.example/\033[1m\n", 0600,
-	     "alert a { type = slack url = \"file:%s\" }",
-	     "t:1: url has a control character in it; remove it\n"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char *path = write_file(rows[i].content, rows[i].mode);
-		struct buf text = {0}, errors = {0}, out = {0};
-		const char *at = strstr(rows[i].format, "%s");
-		struct config *c;
-
-		buf_add(&text, rows[i].format, (size_t)(at - rows[i].format));
-		buf_printf(&text, "%s%s", path, at + 2);
-		c = load(buf_text(&text), &errors);
-		if (c != NULL)
-			dump(&out, c);
-		buf_add_text(&out, buf_text(&errors));
-		if (strstr(buf_text(&out), rows[i].wanted) == NULL)
-			fail_msg("%s: wanted: %s\ngot: %s", rows[i].name, rows[i].wanted,
-				 buf_text(&out));
-		/* The secret itself is in no message. */
-		assert_null(strstr(buf_text(&errors), "secret"));
-		config_unref(c);
-		unlink(path);
-		free(path);
-		buf_free(&text);
-		buf_free(&errors);
-		buf_free(&out);
-	}
-}
-
-static void
-test_load_file(void **state)
-{
-	struct buf errors = {0};
-	char *path = write_file("loops = 3\n", 0644);
-	struct config *c = config_load(path, &errors);
-
-	(void)state;
-	assert_non_null(c);
-	assert_string_equal(c->path, path);
-	assert_int_equal(c->loops, 3);
-	assert_ptr_equal(config_ref(c), c);
-	config_unref(c);
-	assert_int_equal(c->loops, 3);
-	config_unref(c);
-	unlink(path);
-	assert_null(config_load(path, &errors));
-	assert_non_null(strstr(buf_text(&errors), ": cannot be read: No such file or directory\n"));
-	buf_clear(&errors);
-	assert_null(config_load("/", &errors));
-	assert_string_equal(buf_text(&errors), "/: is no file; give the path of a configuration\n");
-	buf_clear(&errors);
-	c = config_load(NULL, &errors);
-	assert_non_null(c);
-	assert_string_equal(c->path, "");
-	config_unref(c);
-	buf_free(&errors);
-	free(path);
-}
-
-struct mode_row {
-	const char *name, *text;
-	mode_t mode;
-	const char *wanted; /* in the errors; NULL = it is taken */
-};
-
-#define LOGIN "\nupstream u { address = \"127.0.0.1:25\" user = x\npassword = "
-
-/* A configuration is only as secret as what stands in it. */
-static void
-test_file_mode(void **state)
-{
-	static const struct mode_row rows[] = {
-	    {"nothing secret", "loops = 3", 0644, NULL},
-	    {"written by all", "loops = 3", 0646, ": every user can write it; run chmod 640 "},
-	    {"a word", LOGIN "secret }", 0640, NULL},
-	    {"a word, read by all", LOGIN "secret }", 0644, ":3: password: every user can read "},
-	    {"a word, written by the group", LOGIN "secret }", 0660,
-	     ":3: password: its whole group can write "},
-	    {"what to do else", LOGIN "\"secret\" }", 0604,
-	     ", or write \"file:/path\" or \"${NAME}\"\n"},
-	    {"a variable", LOGIN "\"${MAILFUSE_TEST_SET}\" }", 0644, NULL},
-	    {"a variable with a default", LOGIN "\"${MAILFUSE_TEST_SET:-secret}\" }", 0644,
-	     ":3: password: every user can read "},
-	    {"a variable and a word", LOGIN "\"${MAILFUSE_TEST_SET}secret\" }", 0644,
-	     ":3: password: every user can read "},
-	    {"no variable", LOGIN "'${MAILFUSE_TEST_SET}' }", 0644,
-	     ":3: password: every user can read "},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char *path = write_file(rows[i].text, rows[i].mode);
-		struct buf errors = {0};
-		struct config *c = config_load(path, &errors);
-
-		if ((c == NULL) != (rows[i].wanted != NULL) ||
-		    (c == NULL && strstr(buf_text(&errors), rows[i].wanted) == NULL))
-			fail_msg("%s: wanted: %s\ngot: %s", rows[i].name,
-				 rows[i].wanted != NULL ? rows[i].wanted : "to be taken",
-				 buf_text(&errors));
-		assert_null(strstr(buf_text(&errors), "secret"));
-		config_unref(c);
-		unlink(path);
-		free(path);
-		buf_free(&errors);
-	}
-}
-
-static void
-test_nul_byte(void **state)
-{
-	struct buf errors = {0};
-	char path[] = "test_config_XXXXXX";
-	int fd = mkstemp(path);
-
-	(void)state;
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, "loops = 3\n\0loops", 16), 16);
-	close(fd);
-	assert_null(config_load(path, &errors));
-	assert_non_null(strstr(buf_text(&errors), "has a NUL byte in it"));
-	unlink(path);
-	buf_free(&errors);
 }
 
 /* ---- the rest of config.h */
@@ -771,11 +446,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
-	    cmocka_unit_test(test_file_values), cmocka_unit_test(test_load_file),
-	    cmocka_unit_test(test_nul_byte),    cmocka_unit_test(test_diff),
-	    cmocka_unit_test(test_find),        cmocka_unit_test(test_many_errors),
-	    cmocka_unit_test(test_sample),      cmocka_unit_test(test_manual),
-	    cmocka_unit_test(test_document),    cmocka_unit_test(test_file_mode),
+	    cmocka_unit_test(test_diff),        cmocka_unit_test(test_find),
+	    cmocka_unit_test(test_many_errors), cmocka_unit_test(test_sample),
+	    cmocka_unit_test(test_manual),      cmocka_unit_test(test_document),
 	};
 
 	setenv("MAILFUSE_TEST_SET", "value", 1);

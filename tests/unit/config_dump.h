@@ -1,0 +1,127 @@
+/*
+ * A configuration as text, and one from text: for the tests of config/.
+ */
+#ifndef TESTS_UNIT_CONFIG_DUMP_H
+#define TESTS_UNIT_CONFIG_DUMP_H
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "config/config.h"
+#include "config/load.h"
+
+static void
+dump_list(struct buf *out, const char *name, char *const *list)
+{
+	buf_printf(out, " %s=", name);
+	if (list == NULL) {
+		buf_add_text(out, "absent");
+		return;
+	}
+	buf_add_char(out, '{');
+	for (size_t i = 0; list[i] != NULL; i++)
+		buf_printf(out, "%s%s", i > 0 ? "," : "", list[i]);
+	buf_add_char(out, '}');
+}
+
+static void
+dump_burst(struct buf *out, const struct config_burst *b)
+{
+	char rate[UNITS_BYTES];
+
+	buf_printf(out, " burst=%s:%s:per%u", b->name, units_format_rate(b->limit, b->window, rate),
+		   b->per);
+	if (b->head > 0)
+		buf_printf(out, ":head%s", units_format_rate(b->head, b->head_window, rate));
+	buf_printf(out, ":settle%" PRId64 ":cooldown%" PRId64 "%s", b->settle / CLOCK_SECOND,
+		   b->cooldown / CLOCK_SECOND, b->action == CONFIG_BURST_ALERT ? ":alert" : "");
+}
+
+static void
+dump_environment(struct buf *out, const struct config_environment *e)
+{
+	static const char *const others[] = {"drop", "rewrite", "reject", "hold"};
+
+	buf_printf(out, "environment %s%s upstream=%s prefix=[%s] others=%s rewrite_to=%s", e->name,
+		   e->production ? " production" : "", e->upstream == NULL ? "NULL" : e->upstream,
+		   e->subject_prefix, others[e->others], e->rewrite_to);
+	dump_list(out, "allow", e->allow);
+	for (size_t i = 0; i < e->match_count; i++) {
+		buf_add_text(out, " match");
+		if (e->matches[i].listeners != NULL)
+			dump_list(out, "listener", e->matches[i].listeners);
+		if (e->matches[i].networks != NULL)
+			dump_list(out, "network", e->matches[i].networks);
+		if (e->matches[i].users != NULL)
+			dump_list(out, "user", e->matches[i].users);
+		if (e->matches[i].tls_names != NULL)
+			dump_list(out, "tls_name", e->matches[i].tls_names);
+	}
+	for (size_t i = 0; i < e->burst_count; i++)
+		dump_burst(out, &e->bursts[i]);
+	buf_add_char(out, '\n');
+}
+
+static void
+dump(struct buf *out, const struct config *c)
+{
+	buf_printf(
+	    out,
+	    "hostname=%s store=%s control=%s users=%s user=%s log=%d loops=%u keep=%" PRId64
+	    ",%" PRId64 ",%" PRId64 " limit=%" PRIu64 " free=%" PRIu64 " memory=%" PRIu64 "\n",
+	    c->hostname, c->store, c->control, c->users, c->user, (int)c->log, c->loops,
+	    c->keep_dropped / CLOCK_SECOND, c->keep_discarded / CLOCK_SECOND,
+	    c->keep_sent / CLOCK_SECOND, c->quarantine_limit, c->min_free_space, c->memory_limit);
+	for (size_t i = 0; i < c->listener_count; i++) {
+		const struct config_listener *l = &c->listeners[i];
+
+		buf_printf(out,
+			   "listener %s %s port %u size=%" PRIu64
+			   " recipients=%u connections=%u idle=%" PRId64
+			   " bare=%d tls=%d certificate=%s key=%s client_ca=%s auth=%d client=%u "
+			   "errors=%u/%" PRId64 " line=%d\n",
+			   l->name, l->host, l->port, l->max_message_size, l->max_recipients,
+			   l->max_connections, l->idle_timeout / CLOCK_SECOND, (int)l->bare_newline,
+			   (int)l->tls, l->certificate, l->key, l->client_ca, (int)l->auth,
+			   l->max_client_connections, l->max_client_errors,
+			   l->client_errors_window / CLOCK_SECOND, l->line);
+	}
+	for (size_t i = 0; i < c->upstream_count; i++) {
+		const struct config_upstream *u = &c->upstreams[i];
+
+		buf_printf(out,
+			   "upstream %s %s port %u connections=%u retry=%" PRId64
+			   " timeout=%" PRId64 " tls=%d ca=%s user=%s password=%s line=%d\n",
+			   u->name, u->host, u->port, u->connections, u->retry_for / CLOCK_SECOND,
+			   u->timeout / CLOCK_SECOND, (int)u->tls, u->ca, u->user, u->password,
+			   u->line);
+	}
+	for (size_t i = 0; i < c->environment_count; i++)
+		dump_environment(out, &c->environments[i]);
+	for (size_t i = 0; i < c->alert_count; i++) {
+		const struct config_alert *a = &c->alerts[i];
+
+		buf_printf(out, "alert %s type=%d url=%s retry=%" PRId64 " timeout=%" PRId64,
+			   a->name, (int)a->type, a->url, a->retry_for / CLOCK_SECOND,
+			   a->timeout / CLOCK_SECOND);
+		dump_list(out, "command", a->command);
+		dump_list(out, "events", a->events);
+		buf_add_char(out, '\n');
+	}
+}
+
+static struct config *
+load(const char *text, struct buf *errors)
+{
+	char *copy = mem_strdup(text);
+	struct config *c = load_text(copy, "t", true, errors);
+
+	free(copy);
+	return c;
+}
+
+#endif
