@@ -77,7 +77,7 @@ static void
 print_versions(void)
 {
 	printf(
-	    "mailfused %s\nlibevent %s\n%s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse %s\njansson "
+	    "mailfused %s\nlibevent %s\nOpenSSL %s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse %s\njansson "
 	    "%s\n%s\n",
 	    PACKAGE_VERSION, loop_library_version(), tls_library_version(), store_library_version(),
 	    mime_library_version(), pattern_library_version(), config_library_version(),
