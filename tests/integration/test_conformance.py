@@ -71,7 +71,7 @@ class World:
     def check_arrived(self, row, source):
         """Just the messages of the row came, with CRLF only, and as the row says."""
         wait_for(f"{len(row.arrives)} messages of {source}",
-                 lambda: len(self.arrived(source)) >= len(row.arrives))
+                 lambda: len(self.arrived(source)) >= len(row.arrives), 3 if row.wrong else 30)
         messages = self.arrived(source)
         assert len(messages) == len(row.arrives), [m.data for m in messages]
         for message, body in zip(messages, row.arrives):

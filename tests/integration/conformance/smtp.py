@@ -1,6 +1,6 @@
 """RFC 5321: commands in and out of order, their syntax, addresses, limits."""
 
-from . import (CLOSED, CONNECTED, GREETED, IN_DATA, MAILED, MAX_RECIPIENTS, READY, Reply,
+from . import (CLOSED, CONNECTED, GREETED, IN_CLEAR, IN_DATA, MAILED, MAX_RECIPIENTS, READY, Reply,
                content, row, sized)
 
 EHLO = "EHLO client.example"
@@ -267,6 +267,10 @@ CARRIED = [
         'MAIL FROM:<"a b"@c.example>', "250 2.1.0", 'RCPT TO:<"d@e"@f.example>', "250 2.1.5",
         "DATA", "354", b".\r\n", "250 2.0.0", arrives=[b""],
         envelope=('"a b"@c.example', ['"d@e"@f.example'])),
+    row("a blank in a quoted recipient is kept", "RFC 5321 4.1.2", MAILED,
+        'RCPT TO:<"c d"@e.example>', "250 2.1.5", "DATA", "354", b".\r\n", "250 2.0.0",
+        arrives=[b""], envelope=("a@b.example", ['"c d"@e.example']), on=IN_CLEAR,
+        wrong="taken with 250, then not sent on but bounced with 5.1.3"),
 ]
 
 LIMITS = [
