@@ -27,6 +27,7 @@ struct auth {
 	char *name;
 	struct login *login;      /* while it is checked */
 	struct loop_timer *delay; /* while a no is held back */
+	bool too_many;            /* and it will be the last */
 };
 
 bool
@@ -101,11 +102,16 @@ auth_refuse(void *context)
 		session_end(s, "failed-logins");
 		return;
 	}
-	auth_over(s);
-	session_count_error(s, PEERS_ERROR_LOGIN);
+	if (s->auth->too_many)
+		session_end_errors(s);
+	else
+		auth_over(s);
 }
 
-/* A guess costs time, more with each one, whatever was wrong with it. */
+/*
+ * A guess costs time, more with each one, whatever was wrong with it. It is counted before the
+ * wait: who takes the silence for a no and hangs up has made it all the same.
+ */
 static void
 auth_deny(struct session *s)
 {
@@ -115,6 +121,7 @@ auth_deny(struct session *s)
 		 log_safe(s->auth->name), log_safe(s->client), (long long)wait / 1000);
 	if (s->state != SESSION_LOGIN)
 		session_set_login_state(s, SESSION_LOGIN);
+	s->auth->too_many = !session_add_error(s, PEERS_ERROR_LOGIN);
 	s->auth->delay = loop_timer_new(s->rl->loop, auth_refuse, s);
 	loop_timer_set(s->auth->delay, wait);
 }
@@ -232,6 +239,11 @@ auth_start(struct session *s, const struct command *c)
 
 	if (auth_has_obstacle(s))
 		return;
+	/* Its other connections do not go on guessing when one has been shown the door. */
+	if (!session_add_error(s, 0)) {
+		session_end_errors(s);
+		return;
+	}
 	s->auth = mem_zalloc(sizeof(*s->auth));
 	s->auth->step = plain ? AUTH_PLAIN : AUTH_NAME;
 	/* RFC 4954 4: "=" is an initial response that is there, and empty. */

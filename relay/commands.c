@@ -409,7 +409,7 @@ command_run(struct session *s, const char *line, size_t len)
 		if (c.verb == COMMAND_RCPT)
 			s->errors = errors;
 		if (s->errors > errors)
-			session_count_error(s, 1);
+			session_count_error(s);
 	}
 	if (c.verb == COMMAND_AUTH) { /* it may hold a password */
 		explicit_bzero(c.argument, strlen(c.argument));

@@ -272,18 +272,27 @@ session_begin_chunk(struct session *s, uint64_t size, bool last,
 		session_take_chunk(s, "", 0);
 }
 
-void
-session_count_error(struct session *s, uint32_t weight)
+bool
+session_add_error(struct session *s, uint32_t weight)
 {
 	struct peers_limits limits;
 
-	if (s->state == SESSION_ENDED)
-		return;
 	session_peer_limits(s->limits, &limits);
-	if (peers_error(s->rl->relay->peers, s->client, &limits, clock_mono(), weight))
-		return;
+	return peers_error(s->rl->relay->peers, s->client, &limits, clock_mono(), weight);
+}
+
+void
+session_end_errors(struct session *s)
+{
 	session_reply(s, 421, "4.7.0", "Too many errors from your address; try again later");
 	session_end(s, "client-errors");
+}
+
+void
+session_count_error(struct session *s)
+{
+	if (s->state != SESSION_ENDED && !session_add_error(s, 1))
+		session_end_errors(s);
 }
 
 /*
@@ -356,7 +365,7 @@ session_take_line(struct session *s, const char *data, size_t len)
 		auth_cancel(s, 500, "5.5.6", "Authentication exchange line is too long");
 	else
 		session_reply(s, 500, "5.5.2", "Line too long; the limit is %zu bytes", max);
-	session_count_error(s, 1);
+	session_count_error(s);
 	return used;
 }
 
@@ -511,7 +520,7 @@ session_closed(void *context, enum conn_end end, const char *why)
 void
 session_stop(struct session *s)
 {
-	if (s->state != SESSION_COMMAND)
+	if (s->state != SESSION_COMMAND && s->state != SESSION_AUTH && s->state != SESSION_LOGIN)
 		return;
 	session_reply(s, 421, "4.3.2", "Shutting down; try again in a minute");
 	session_end(s, "shutdown");

@@ -108,8 +108,11 @@ void session_begin_data(struct session *s);
 /* The next `size` octets are of the message, or thrown away if there is a refusal. */
 void session_begin_chunk(struct session *s, uint64_t size, bool last,
 			 const struct session_refusal *refusal);
-/* A mistake of the client, or a failed login: 421 and the end if it makes too many. */
-void session_count_error(struct session *s, uint32_t weight);
+/* A bad command: 421 and the end if the client makes too many mistakes. */
+void session_count_error(struct session *s);
+/* The same for auth.c in two steps: false, now or with a weight of 0, if there are too many. */
+bool session_add_error(struct session *s, uint32_t weight);
+void session_end_errors(struct session *s);
 /* The end of data came: nothing is read until the store has answered. */
 void session_storing(struct session *s);
 /* The message was stored or refused; the reply is written: on with the next command. */
