@@ -1,7 +1,7 @@
 /*
  * message_apply() over any header: with a map that lets no address pass, none is left where a
  * reply could find it, no Bcc and no X-Mailfuse-* of the sender is left, line ends are CRLF, and
- * what we add is there once.
+ * what we add is there once, in ASCII, whatever the peer calls itself.
  */
 #include <string.h>
 
@@ -67,6 +67,34 @@ check_bytes(const struct buf *b)
 	FUZZ_CHECK(b->len > 0 && b->data[b->len - 1] == '\n');
 }
 
+static size_t
+count_char(const char *text, char c)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += *text == c;
+	return n;
+}
+
+/* Our own fields, whatever peers call themselves: ASCII, one Received more, its comments closed. */
+static void
+check_ours(const struct message *m, const struct header *h, size_t received_before)
+{
+	static const char *const ours[] = {"Received", "X-Mailfuse-Environment",
+					   "X-Mailfuse-Source", "X-Mailfuse-Id"};
+	const char *received = header_value(h, &h->fields[0]), *p;
+	size_t i, comments = 1 + (*m->client != '\0') + (*m->tls != '\0');
+
+	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		for (p = header_value(h, header_find(h, ours[i])); *p != '\0'; p++)
+			FUZZ_CHECK((*p >= ' ' && *p < 0x7f) || *p == '\t');
+	FUZZ_CHECK(message_count_received(m) == received_before + 1);
+	FUZZ_CHECK(count_char(received, '(') == comments && count_char(received, ')') == comments);
+	FUZZ_CHECK(count_char(received, ';') == 1);
+	FUZZ_CHECK(message_was_here(m));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -79,20 +107,24 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct message *m;
 	struct header h;
 	const char *prefix = prefixes[size % 4];
-	char *shown;
+	char *shown, *peer;
+	size_t received;
 
 	mime_init();
 	m = message_new();
 	buf_add(&m->header, data, size);
-	m->helo = m->source = arena_strndup(&m->arena, (const char *)data, size);
-	m->client = "192.0.2.1";
-	m->environment = "staging";
-	m->edit = (struct message_edit){"gate.example", prefix, true, map_to_us, NULL};
+	peer = arena_strndup(&m->arena, (const char *)data, size);
+	m->helo = m->source = m->client = m->environment = m->protocol = m->tls = peer;
+	m->edit = (struct message_edit){peer, prefix, true, map_to_us, NULL};
+	m->id = 1;
+	m->smtputf8 = true;
+	received = message_count_received(m);
 	message_read_header(m);
 	message_apply(m);
 	check_bytes(&m->header);
 	header_parse(&h, m->header.data, m->header.len, &arena);
 	check_fields(&h, &arena);
+	check_ours(m, &h, received);
 	shown = mime_decode_text(header_value(&h, header_find(&h, "Subject")), &arena);
 	shown = (char *)mime_skip_replies(shown);
 	FUZZ_CHECK(strncmp(shown, prefix, strlen(prefix) - (prefix[strlen(prefix) - 1] == ' ')) ==
