@@ -36,11 +36,13 @@ struct address {
  * a bare `postmaster` in `<>` for RCPT (RFC 5321 4.5.1) where allow_postmaster. A source route is
  * read and ignored (RFC 5321 appendix C). Takes UTF-8 in the local part and U-labels in the domain
  * (RFC 6531 3.3) and says so in `utf8`; whether the client may use them is the caller's matter.
- * Refuses: control characters (C1 too), what is no UTF-8, a missing or malformed domain, text
- * outside the grammar, parts that are too long; takes dots anywhere in the local part and
- * underscores in the domain, which are in use. Moves *text behind the `>`. NULL, or a static reason
- * in plain English that follows "the address" ("has no domain") with all fields of `out` NULL.
- * Memory comes from `arena`.
+ * Refuses: control characters (C1 too) and the rest of what text_is_graphic() refuses, what is no
+ * UTF-8, a missing or malformed domain, a domain beyond ASCII that UTS 46 turns into an ASCII one
+ * (wide letters: it would be judged by one name and travel under another), text outside the
+ * grammar, parts that are too long; takes dots anywhere in the local part and underscores in the
+ * domain, which are in use. Moves *text behind the `>`. NULL, or a static reason in plain English
+ * that follows "the address" ("has no domain") with all fields of `out` NULL. Memory comes from
+ * `arena`.
  */
 const char *address_parse_path(const char **text, bool allow_null, bool allow_postmaster,
 			       struct arena *arena, struct address *out);
