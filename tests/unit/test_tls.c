@@ -589,6 +589,8 @@ peer_is_hostile(struct peer *p)
 	const struct linger at_once = {.l_onoff = 1};
 	char bytes[4096];
 
+	if (p->listens) /* not before our side has begun */
+		recv(p->fd, bytes, 1, 0);
 	send(p->fd, hostile->data, hostile->len, 0);
 	if (hostile->reset) {
 		setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
