@@ -194,6 +194,20 @@ gate_recipient(const struct policy *p, struct message *m, struct recipient *r)
 	recipient_judge(policy_find(p, m->environment), m, r);
 }
 
+bool
+gate_may_reach(const struct policy *p, const char *environment, const char *address)
+{
+	const struct policy_environment *e = policy_find(p, environment);
+	struct arena arena = {0};
+	struct address parsed;
+	bool may;
+
+	may = e != NULL && address_parse(address, &arena, &parsed) == NULL &&
+	      recipient_is_allowed(e, &parsed);
+	arena_free(&arena);
+	return may;
+}
+
 /*
  * True where the recipients filter did not say that this one may leave: nobody asked it at RCPT, or
  * the policy of then was another one.

@@ -51,6 +51,11 @@ const char *gate_source(const struct gate_client *c);
  * Pure. Memory: the message's arena. m->environment and m->source are set.
  */
 void gate_recipient(const struct policy *p, struct message *m, struct recipient *r);
+/*
+ * True if this address, as it is, may be written to from that environment. Pure: what is not said
+ * for sure (no such environment, no address) is false.
+ */
+bool gate_may_reach(const struct policy *p, const char *environment, const char *address);
 
 /* The panic button: one hold somebody pressed. */
 enum gate_scope { GATE_SCOPE_EVERYTHING, GATE_SCOPE_ENVIRONMENT, GATE_SCOPE_SOURCE };

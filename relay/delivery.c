@@ -44,6 +44,7 @@ delivery_new(struct relay_loop *rl, uint64_t id, const char *upstream)
 	d->rl = rl;
 	d->policy = policy_ref(rl->policy);
 	d->upstream = mem_strdup(upstream);
+	d->remote_mta = "";
 	id_format(id, d->id);
 	rl->pending++;
 	return d;
@@ -160,6 +161,9 @@ delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct mes
 		if (m->recipients[i].verdict.action != VERDICT_PASS)
 			continue;
 		r->address = m->recipients[i].final;
+		r->rewritten = strcmp(r->address, m->recipients[i].address.text) != 0;
+		r->notify = m->recipients[i].notify;
+		r->orcpt = m->recipients[i].orcpt != NULL ? m->recipients[i].orcpt : "";
 		r->number = (uint32_t)i + 1;
 		r->queued_at = m->accepted_at;
 		d->count++;
@@ -209,10 +213,17 @@ delivery_start_claimed(struct relay_loop *rl, struct store_due *due, const char 
 	d->count = due->count;
 	d->recipients = arena_zalloc(&d->arena, due->count * sizeof(*d->recipients));
 	for (i = 0; i < due->count; i++) {
-		d->recipients[i].address = due->deliveries[i].address;
-		d->recipients[i].number = due->deliveries[i].number;
-		d->recipients[i].tries = due->deliveries[i].tries;
-		d->recipients[i].queued_at = due->deliveries[i].queued_at;
+		const struct store_due_delivery *from = &due->deliveries[i];
+
+		d->recipients[i] = (struct delivery_recipient){
+		    .address = from->address,
+		    .number = from->number,
+		    .tries = from->tries,
+		    .queued_at = from->queued_at,
+		    .notify = from->notify,
+		    .orcpt = from->orcpt != NULL ? from->orcpt : "",
+		    .rewritten = from->rewritten,
+		};
 	}
 	delivery_find_leads(d);
 	d->job.op = STORE_LOAD;
@@ -236,9 +247,11 @@ delivery_answer(struct delivery *d, size_t recipient, int code, const char *repl
 	r->result.id = d->message->id;
 	r->result.number = r->number;
 	r->result.tried = true;
+	r->result.remote_mta = d->remote_mta;
 	r->result.reply =
 	    arena_strndup(&d->arena, reply, len < REPLY_KEPT_BYTES ? len : REPLY_KEPT_BYTES);
 	r->result.state = code < 300 ? STORE_SENT : code < 500 ? STORE_QUEUED : STORE_FAILED;
+	r->result.relayed = d->relayed && r->result.state == STORE_SENT;
 	if (r->result.state == STORE_QUEUED)
 		retry_schedule(d, r);
 	metric_add(r->result.state == STORE_SENT     ? METRIC_RECIPIENTS_SENT
@@ -298,6 +311,18 @@ delivery_has_queued(const struct delivery *d)
 	return false;
 }
 
+/* Somebody has to be told, perhaps: bounce.c looks. */
+static bool
+delivery_has_news(const struct delivery *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->count; i++)
+		if (d->results[i].state == STORE_FAILED || d->results[i].relayed)
+			return true;
+	return false;
+}
+
 /*
  * The results are in the store. Where they are not (a full disk), they are tried again until they
  * are: forgetting them would send the mail twice.
@@ -310,6 +335,8 @@ delivery_recorded(struct loop_post *post)
 
 	if (d->job.result == STORE_OK && delivery_has_queued(d))
 		relay_request_poke(d->rl->relay);
+	if (d->job.result == STORE_OK && delivery_has_news(d))
+		relay_request_bounce(d->rl->relay);
 	if (d->job.result == STORE_OK || d->job.result == STORE_MISSING || d->rl->stopping) {
 		delivery_free(d);
 		return;
@@ -330,6 +357,7 @@ delivery_put_back(struct delivery *d, struct delivery_recipient *r, bool tried, 
 	r->result.number = r->number;
 	r->result.state = STORE_QUEUED;
 	r->result.tried = tried;
+	r->result.remote_mta = d->remote_mta;
 	r->result.reply = arena_strdup(&d->arena, why);
 	r->result.due_at = clock_wall();
 	if (tried) {

@@ -25,6 +25,9 @@ struct delivery_recipient {
 	uint32_t number, tries;
 	int64_t queued_at; /* wall clock; retry_for counts from here */
 	size_t lead;       /* the first recipient with this address: only that one is sent */
+	unsigned notify;   /* enum dsn_notify; 0 = not said */
+	const char *orcpt; /* "" if none; where `address` is */
+	bool rewritten;    /* `address` is not whom the client named */
 	int code;          /* of the reply */
 	bool answered;     /* `result` holds an upstream's word */
 	struct store_delivery_result result;
@@ -45,6 +48,8 @@ struct delivery {
 	struct health *health; /* counts what is claimed and under way */
 	char id[ID_TEXT_BYTES];
 	struct arena arena; /* recipients, replies */
+	const char *remote_mta; /* the upstream's host, once one has taken it up; "" before */
+	bool relayed;           /* that upstream does not do DSN */
 	struct store_delivery_result *results;
 	struct store_job job;
 	int64_t deferred_at; /* wall clock; one for all its recipients, see retry_schedule() */

@@ -28,7 +28,7 @@ struct health {
 	char *name;
 	_Atomic int state; /* enum health_state; written by main only */
 	_Atomic size_t under_way;
-	_Atomic uint32_t connections;
+	_Atomic uint32_t connections, connecting;
 	_Atomic bool told; /* a report of failure is on its way to main */
 	/* main's */
 	struct loop_timer *probe;
@@ -294,6 +294,19 @@ void
 health_connected(struct health *h, int n)
 {
 	atomic_fetch_add(&h->connections, (uint32_t)n);
+}
+
+void
+health_connecting(struct health *h, int n)
+{
+	atomic_fetch_add(&h->connecting, (uint32_t)n);
+}
+
+bool
+health_may_stand(const struct health *h)
+{
+	/* In this order: what leaves the second is in the first by then. */
+	return atomic_load(&h->connecting) > 0 || atomic_load(&h->connections) > 0;
 }
 
 int64_t

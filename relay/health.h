@@ -34,8 +34,14 @@ void health_report_down(struct health *h, bool probe, const char *why);
 void health_claimed(struct health *h, size_t deliveries);
 void health_returned(struct health *h, size_t deliveries);
 size_t health_under_way(const struct health *h);
-/* Connections that are open, over all loops. Any thread. */
+/*
+ * Connections that are open, and those on their way, over all loops. Any thread. One that has come
+ * to stand is counted as open before it is no longer counted as on its way: others look meanwhile.
+ */
 void health_connected(struct health *h, int n);
+void health_connecting(struct health *h, int n);
+/* True if one stands, or another may yet: a refusal says that it is full rather than down. */
+bool health_may_stand(const struct health *h);
 
 /* Main thread. */
 int64_t health_since(const struct health *h);

@@ -1,14 +1,13 @@
 /*
  * Connections to upstreams: from connect to QUIT. Made by upstream.c, which lists them; a client
- * frees itself in smtp_client_end() and tells upstream.c. The transaction itself is in
- * smtp_transaction.c.
+ * frees itself in smtp_client_end() and tells upstream.c. What is said on them is in
+ * smtp_opening.c, smtp_envelope.c and smtp_transaction.c.
  */
 #include "relay/smtp_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -20,18 +19,34 @@
 #define IDLE_LIMIT (30 * CLOCK_SECOND)
 #define QUIT_LIMIT (5 * CLOCK_SECOND)
 
-static const char *const state_names[] = {"connecting", "greeting", "ehlo",  "helo",  "ready",
-					  "envelope",   "body",     "final", "reset", "ended"};
+static const char *const state_names[] = {
+    [CLIENT_CONNECTING] = "connecting",
+    [CLIENT_GREETING] = "greeting",
+    [CLIENT_EHLO] = "ehlo",
+    [CLIENT_HELO] = "helo",
+    [CLIENT_STARTTLS] = "starttls",
+    [CLIENT_HANDSHAKE] = "handshake",
+    [CLIENT_AUTH] = "auth",
+    [CLIENT_READY] = "ready",
+    [CLIENT_ENVELOPE] = "envelope",
+    [CLIENT_BODY] = "body",
+    [CLIENT_FINAL] = "final",
+    [CLIENT_RESET] = "reset",
+    [CLIENT_ENDED] = "ended",
+};
 
 void
 smtp_client_set_state(struct smtp_client *c, enum smtp_client_state next)
 {
 #define TO(state) (1u << CLIENT_##state)
 	static const unsigned allowed[] = {
-	    [CLIENT_CONNECTING] = TO(GREETING) | TO(ENDED),
+	    [CLIENT_CONNECTING] = TO(GREETING) | TO(HANDSHAKE) | TO(ENDED),
 	    [CLIENT_GREETING] = TO(EHLO) | TO(ENDED),
-	    [CLIENT_EHLO] = TO(HELO) | TO(READY) | TO(ENDED),
-	    [CLIENT_HELO] = TO(READY) | TO(ENDED),
+	    [CLIENT_EHLO] = TO(HELO) | TO(STARTTLS) | TO(AUTH) | TO(READY) | TO(ENDED),
+	    [CLIENT_HELO] = TO(STARTTLS) | TO(AUTH) | TO(READY) | TO(ENDED),
+	    [CLIENT_STARTTLS] = TO(HANDSHAKE) | TO(ENDED),
+	    [CLIENT_HANDSHAKE] = TO(GREETING) | TO(EHLO) | TO(ENDED),
+	    [CLIENT_AUTH] = TO(READY) | TO(ENDED),
 	    [CLIENT_READY] = TO(ENVELOPE) | TO(ENDED),
 	    [CLIENT_ENVELOPE] = TO(BODY) | TO(FINAL) | TO(RESET) | TO(ENDED),
 	    [CLIENT_BODY] = TO(FINAL) | TO(ENDED),
@@ -54,18 +69,50 @@ smtp_client_expect(struct smtp_client *c, int64_t limit)
 	loop_timer_set(c->timer, limit);
 }
 
-/* Out of its upstream's lists and off the loop; the memory goes after the turn. */
-static void
+void
+smtp_client_say(struct smtp_client *c, const char *line)
+{
+	conn_write(c->conn, line, strlen(line));
+	conn_write(c->conn, "\r\n", 2);
+	smtp_client_expect(c, c->config->timeout);
+}
+
+/*
+ * Opportunistic TLS that does not work out is no reason not to send (RFC 7435 3): upstream.c opens
+ * another connection without it.
+ */
+static bool
+smtp_client_failed_tls(const struct smtp_client *c)
+{
+	return c->config->tls == CONFIG_UPSTREAM_TLS_OPPORTUNISTIC &&
+	       (c->state == CLIENT_STARTTLS || c->state == CLIENT_HANDSHAKE);
+}
+
+/*
+ * Out of its upstream's lists and off the loop; the memory goes after the turn. Returns the
+ * delivery that it was sending, NULL if none.
+ */
+static struct delivery *
 smtp_client_leave(struct smtp_client *c, const char *why)
 {
+	bool go_clear = smtp_client_failed_tls(c);
+	struct delivery *d = c->delivery;
+
 	smtp_client_set_state(c, CLIENT_ENDED);
 	loop_timer_free(c->timer);
 	c->timer = NULL;
+	smtp_opening_forget(c);
 	smtp_transaction_forget(c);
-	upstream_lost(c, c->opened, why);
+	c->delivery = NULL;
+	if (go_clear)
+		upstream_go_clear(c, why);
+	else
+		upstream_lost(c, c->opened, why);
 	reply_free(&c->reply);
 	policy_unref(c->policy);
+	tls_unref(c->tls);
 	loop_free_later(c->rl->loop, c);
+	return d;
 }
 
 void
@@ -79,7 +126,6 @@ smtp_client_end(struct smtp_client *c, const char *why)
 	log_info("- client.end upstream=%s peer=%s state=%s why=%s", c->upstream->name,
 		 conn_peer(c->conn), state_names[c->state], log_safe(why));
 	conn_free(c->conn);
-	c->delivery = NULL;
 	smtp_client_leave(c, why);
 	if (d == NULL)
 		return;
@@ -89,6 +135,13 @@ smtp_client_end(struct smtp_client *c, const char *why)
 	} else {
 		delivery_done(d, true, why);
 	}
+}
+
+void
+smtp_client_nonsense(struct smtp_client *c, const char *why)
+{
+	memset(c->answers, 0, sizeof(c->answers));
+	smtp_client_end(c, why);
 }
 
 void
@@ -102,11 +155,10 @@ smtp_client_quit(struct smtp_client *c)
 void
 smtp_client_abort(struct smtp_client *c)
 {
-	struct delivery *d = c->delivery;
+	struct delivery *d;
 
 	conn_free(c->conn);
-	c->delivery = NULL;
-	smtp_client_leave(c, "shutdown");
+	d = smtp_client_leave(c, "shutdown");
 	if (d != NULL)
 		delivery_done(d, true, "shutting down");
 }
@@ -149,102 +201,43 @@ smtp_client_timed_out(void *context)
 	smtp_client_end(c, why);
 }
 
-static void
-smtp_client_greet(struct smtp_client *c, enum smtp_client_state next, const char *verb)
-{
-	const char *host = policy_config(c->rl->policy)->hostname;
-
-	smtp_client_set_state(c, next);
-	conn_write(c->conn, verb, strlen(verb));
-	conn_write(c->conn, host, strlen(host));
-	conn_write(c->conn, "\r\n", 2);
-	smtp_client_expect(c, c->config->timeout);
-}
-
-/* The keywords of an EHLO reply (RFC 5321 4.1.1.1), one a line behind the greeting. */
-static void
-smtp_client_read_extensions(struct smtp_client *c)
-{
-	const char *line = strchr(buf_text(&c->reply.text), '\n');
-
-	for (; line != NULL; line = strchr(line, '\n')) {
-		line++;
-		if (strncasecmp(line, "PIPELINING", 10) == 0)
-			c->pipelining = true;
-		else if (strncasecmp(line, "8BITMIME", 8) == 0)
-			c->eightbit = true;
-		else if (strncasecmp(line, "SIZE", 4) == 0 &&
-			 (line[4] == ' ' || line[4] == '\n' || line[4] == '\0')) {
-			c->size = true;
-			c->size_max = line[4] == ' ' ? strtoull(line + 5, NULL, 10) : 0;
-		}
-	}
-}
-
-static void
+void
 smtp_client_is_open(struct smtp_client *c)
 {
+	const struct conn_security *security = conn_security(c->conn);
+
 	smtp_client_set_state(c, CLIENT_READY);
 	c->opened = true;
-	log_info("- client.open upstream=%s peer=%s pipelining=%d", c->upstream->name,
-		 conn_peer(c->conn), c->pipelining);
+	log_info("- client.open upstream=%s peer=%s tls=%s cipher=%s user=%s pipelining=%d",
+		 c->upstream->name, conn_peer(c->conn), security != NULL ? security->version : "-",
+		 security != NULL ? security->cipher : "-",
+		 *c->config->user != '\0' ? log_safe(c->config->user) : "-", c->has.pipelining);
 	upstream_opened(c);
 }
 
-static void
-smtp_client_refused(struct smtp_client *c)
+/* How many replies may come: more are nonsense, and would be taken for those of later commands. */
+static size_t
+smtp_client_outstanding(const struct smtp_client *c)
 {
-	struct buf why = {0};
-	char text[300];
-
-	reply_format(&c->reply, &why);
-	snprintf(text, sizeof(text), "refused us at %s: %.200s", state_names[c->state],
-		 buf_text(&why));
-	buf_free(&why);
-	smtp_client_end(c, text);
+	if (c->state < CLIENT_READY)
+		return 1;
+	return c->state == CLIENT_READY ? 0 : smtp_transaction_outstanding(c);
 }
 
 /* One whole reply is in c->reply. */
 static void
 smtp_client_replied(struct smtp_client *c)
 {
-	int code = c->reply.code;
+	struct buf text = {0};
 
-	switch (c->state) {
-	case CLIENT_GREETING:
-		if (code == 220)
-			smtp_client_greet(c, CLIENT_EHLO, "EHLO ");
-		else
-			smtp_client_refused(c);
-		break;
-	case CLIENT_EHLO:
-		if (code / 100 == 2) {
-			smtp_client_read_extensions(c);
-			smtp_client_is_open(c);
-		} else if (code / 100 == 5) {
-			smtp_client_greet(c, CLIENT_HELO, "HELO ");
-		} else {
-			smtp_client_refused(c);
-		}
-		break;
-	case CLIENT_HELO:
-		if (code / 100 == 2)
-			smtp_client_is_open(c);
-		else
-			smtp_client_refused(c);
-		break;
-	case CLIENT_READY: /* 421 and the like; nothing else is due */
-		smtp_client_refused(c);
-		break;
-	case CLIENT_ENVELOPE:
-	case CLIENT_BODY:
-	case CLIENT_FINAL:
-	case CLIENT_RESET:
+	if (c->state < CLIENT_READY) {
+		smtp_opening_reply(c);
+	} else if (c->state > CLIENT_READY) {
 		smtp_transaction_reply(c);
-		break;
-	case CLIENT_CONNECTING:
-	case CLIENT_ENDED:
-		break;
+	} else { /* 421 and the like; nothing else is due */
+		reply_format(&c->reply, &text);
+		smtp_client_end(c, buf_text(&text));
+		buf_free(&text);
 	}
 }
 
@@ -253,17 +246,27 @@ smtp_client_input(void *context, const char *data, size_t len)
 {
 	struct smtp_client *c = context;
 	enum reply_result result;
+	bool babbles;
 	size_t used = 0;
 
 	if (c->state == CLIENT_ENDED)
 		return len;
 	result = reply_feed(&c->reply, data, len, &used);
 	if (result == REPLY_BAD) {
-		smtp_client_end(c, "4.5.0 what it answers is no SMTP reply");
+		smtp_client_nonsense(c, "4.5.0 what it answers is no SMTP reply");
 	} else if (result == REPLY_DONE) {
+		/* Behind the 220 of STARTTLS conn_start_tls() judges. */
+		babbles =
+		    used < len && smtp_client_outstanding(c) == 1 && c->state != CLIENT_STARTTLS;
+		if (babbles)
+			smtp_client_retire(c);
 		smtp_client_replied(c);
-		if (c->state != CLIENT_ENDED)
-			reply_reset(&c->reply);
+		if (c->state == CLIENT_ENDED)
+			return used;
+		reply_reset(&c->reply);
+		/* Before the final dot it may speak up. */
+		if (babbles && c->state != CLIENT_BODY)
+			smtp_client_nonsense(c, "4.5.0 it answers what it was not asked");
 	}
 	return used;
 }
@@ -273,9 +276,14 @@ smtp_client_connected(void *context)
 {
 	struct smtp_client *c = context;
 
-	smtp_client_set_state(c, CLIENT_GREETING);
 	conn_set_timeouts(c->conn, 0, c->config->timeout);
-	smtp_client_expect(c, c->config->timeout);
+	smtp_opening_connected(c);
+}
+
+static void
+smtp_client_secured(void *context)
+{
+	smtp_opening_secured(context);
 }
 
 static void
@@ -305,6 +313,7 @@ smtp_client_closed(void *context, enum conn_end end, const char *why)
 
 static const struct conn_owner smtp_client_owner = {
     .connected = smtp_client_connected,
+    .secured = smtp_client_secured,
     .input = smtp_client_input,
     .drained = smtp_client_drained,
     .closed = smtp_client_closed,
@@ -320,6 +329,8 @@ smtp_client_open(struct upstream *u, bool probe)
 	c->rl = u->rl;
 	c->policy = policy_ref(u->policy);
 	c->config = u->config;
+	c->tls = u->tls != NULL ? tls_ref(u->tls) : NULL;
+	c->clear = upstream_is_clear(u);
 	c->probe = probe;
 	c->timer = loop_timer_new(u->rl->loop, smtp_client_timed_out, c);
 	c->conn = conn_connect(u->rl->loop, u->config->host, u->config->port, limit,
@@ -338,6 +349,8 @@ void
 smtp_client_send(struct smtp_client *c, struct delivery *d)
 {
 	c->delivery = d;
+	d->remote_mta = arena_strdup(&d->arena, c->config->host);
+	d->relayed = !c->has.dsn;
 	c->next_recipient = 0;
 	smtp_transaction_start(c);
 }
@@ -350,7 +363,7 @@ smtp_client_transaction_over(struct smtp_client *c)
 
 	smtp_client_set_state(c, CLIENT_READY);
 	c->used = true;
-	if (c->next_recipient < d->count && delivery_may_move(d)) {
+	if (c->next_recipient < d->count && !c->retired && delivery_may_move(d)) {
 		smtp_transaction_start(c);
 		return;
 	}

@@ -1,12 +1,27 @@
 /*
- * One connection to an upstream, spoken as an SMTP client (RFC 5321, 2920, 1870, 6152). On one
- * loop.
+ * One connection to an upstream, spoken as an SMTP client. On one loop. smtp_client.c has its life,
+ * smtp_opening.c what is said before the first message, smtp_transaction.c the messages.
  *
- *   CONNECTING -connected-> GREETING -220-> EHLO -250-> READY        EHLO -5xx-> HELO -250-> READY
- *   READY -smtp_client_send-> ENVELOPE -354-> BODY -all written-> FINAL -reply-> READY | ENVELOPE
- * (more recipients) ENVELOPE -nothing accepted-> RESET -250-> READY | ENVELOPE READY -idle too
- * long, quit-> QUIT        any -lost, timeout, nonsense, 421-> (ended) TLS and AUTH will stand
- * between EHLO and READY.
+ * smtp_opening.c (RFC 5321, 3207, 4954, 8314):
+ *   CONNECTING -connected-> GREETING          CONNECTING -connected, tls = implicit-> HANDSHAKE
+ *   GREETING   -220-> EHLO
+ *   EHLO       -5xx-> HELO
+ *   EHLO | HELO -2xx-> STARTTLS (wanted, offered, not on yet) | AUTH (a user is set) | READY
+ *   STARTTLS   -220-> HANDSHAKE
+ *   HANDSHAKE  -secured-> EHLO (after STARTTLS; what it offered before is forgotten)
+ *                       | GREETING (implicit)
+ *   AUTH       -334-> AUTH                    AUTH -235-> READY
+ *
+ * smtp_transaction.c (RFC 5321, 2920):
+ *   READY      -smtp_client_send-> ENVELOPE
+ *   ENVELOPE   -354-> BODY                    ENVELOPE -nobody accepted-> RESET | FINAL
+ *   BODY       -all written-> FINAL
+ *   FINAL      -reply-> READY | RESET
+ *   RESET      -2xx-> READY                   READY -more recipients-> ENVELOPE
+ *
+ *   READY -idle too long, retired-> (QUIT) ENDED
+ *   any -lost, timeout, nonsense, 421, refused, no TLS or login where one must be-> ENDED
+ *   STARTTLS | HANDSHAKE -failed, tls = opportunistic-> ENDED, and upstream.c opens one in clear
  */
 #ifndef RELAY_SMTP_CLIENT_H
 #define RELAY_SMTP_CLIENT_H
@@ -17,7 +32,9 @@
 #include "mail/body.h"
 #include "mail/reply.h"
 #include "net/conn.h"
+#include "net/tls.h"
 #include "relay/delivery.h"
+#include "relay/smtp_extensions.h"
 
 struct upstream;
 
@@ -26,6 +43,9 @@ enum smtp_client_state {
 	CLIENT_GREETING,
 	CLIENT_EHLO,
 	CLIENT_HELO,
+	CLIENT_STARTTLS,
+	CLIENT_HANDSHAKE,
+	CLIENT_AUTH,
 	CLIENT_READY,
 	CLIENT_ENVELOPE,
 	CLIENT_BODY,
@@ -38,6 +58,13 @@ enum smtp_client_state {
 enum { CLIENT_RECIPIENTS_MAX = 100 };
 
 struct chunk_load;
+struct seven;
+
+/* What an upstream said of one recipient at RCPT. */
+struct smtp_answer {
+	int code;         /* 0: nothing yet */
+	const char *text; /* in the delivery's memory */
+};
 
 struct smtp_client {
 	LIST_ENTRY(smtp_client) next; /* upstream.idle in READY, else upstream.busy */
@@ -46,26 +73,34 @@ struct smtp_client {
 	struct policy *policy; /* holds `config` */
 	/* What it was opened with: a reload may change the upstream's, or take it away. */
 	const struct config_upstream *config;
+	struct tls *tls; /* its reference; NULL: off */
+	bool clear;      /* opportunistic TLS has failed lately: this one goes without */
 	struct conn *conn;
 	enum smtp_client_state state;
 	bool probe, retired, opened;
 	bool used; /* has had a transaction */
-	bool pipelining, eightbit, size;
-	uint64_t size_max; /* 0 = not told */
+	struct smtp_extensions has;
 	struct reply reply;
+	/* AUTH: what is still to be said, in base64; wiped as it goes */
+	struct buf secrets[2];
+	size_t secret_count, secrets_said;
 	struct loop_timer *timer;
 
 	/* the transaction */
 	struct delivery *delivery;
 	size_t next_recipient;                    /* of the delivery, for the next transaction */
 	size_t recipients[CLIENT_RECIPIENTS_MAX]; /* indexes in the delivery */
-	bool accepted[CLIENT_RECIPIENTS_MAX];
+	struct smtp_answer answers[CLIENT_RECIPIENTS_MAX];
 	size_t count, accepted_count;
 	size_t sent, answered; /* steps: MAIL, each RCPT, DATA */
 	bool mail_refused;
+	bool utf8;           /* this one goes with SMTPUTF8 */
+	bool silent;         /* its sender may not be reached from here: NOTIFY=NEVER */
+	struct seven *seven; /* 8-bit content, and the upstream takes 7 bits */
 	struct body_out out;
-	struct chunk *writing; /* where body_stuff's slices lie; NULL: copy them */
-	uint32_t next_chunk;   /* to be loaded from the store */
+	struct chunk *writing;   /* where body_stuff's slices lie; NULL: copy them */
+	struct chunk *in_memory; /* the next one that is in the message itself */
+	uint32_t next_chunk;     /* to be loaded from the store */
 	struct chunk_load *load;
 };
 
@@ -85,16 +120,44 @@ struct upstream *smtp_client_upstream(const struct smtp_client *c);
 /* After the loop's end: without a word. */
 void smtp_client_abort(struct smtp_client *c);
 
+/* smtp_opening.c: from the connection to READY, told by smtp_client.c what came. */
+void smtp_opening_connected(struct smtp_client *c);
+void smtp_opening_secured(struct smtp_client *c);
+void smtp_opening_reply(struct smtp_client *c);
+/* Wipes what it keeps for a login. */
+void smtp_opening_forget(struct smtp_client *c);
+
+/* smtp_envelope.c: what is said of sender and recipients (RFC 1870, 3461, 6152, 6531). */
+/*
+ * Picks the recipients of the next transaction, from next_recipient on; who cannot be sent is
+ * failed here. Sets `utf8` and `silent`.
+ */
+void smtp_envelope_choose(struct smtp_client *c);
+/* True if the content must be made 7-bit for this upstream. */
+bool smtp_envelope_is_seven(const struct smtp_client *c);
+uint64_t smtp_envelope_size(const struct message *m);
+/* The command's line without its end. */
+void smtp_envelope_mail(const struct smtp_client *c, struct buf *line);
+void smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line);
+
 /* smtp_transaction.c: the steps of a transaction, told by smtp_client.c what came. */
 void smtp_transaction_start(struct smtp_client *c);
 void smtp_transaction_reply(struct smtp_client *c);
 void smtp_transaction_drained(struct smtp_client *c);
-/* Lets go of a load under way. */
+/* What it owes a reply for. */
+size_t smtp_transaction_outstanding(const struct smtp_client *c);
+/* The connection ends: lets go of a load under way; what was said of recipients at RCPT counts. */
 void smtp_transaction_forget(struct smtp_client *c);
-/* smtp_client.c: for smtp_transaction.c. */
+
+/* smtp_client.c: for the three above. */
 void smtp_client_set_state(struct smtp_client *c, enum smtp_client_state next);
 void smtp_client_expect(struct smtp_client *c, int64_t limit);
+/* One command, its end added; a reply is expected. */
+void smtp_client_say(struct smtp_client *c, const char *line);
 void smtp_client_end(struct smtp_client *c, const char *why);
+/* The same where it makes no sense: what it said of this transaction so far counts for nothing. */
+void smtp_client_nonsense(struct smtp_client *c, const char *why);
+void smtp_client_is_open(struct smtp_client *c);
 void smtp_client_transaction_over(struct smtp_client *c);
 
 #endif

@@ -6,14 +6,12 @@
  * Steps are numbered: 0 is MAIL, 1 to count are the RCPTs, count + 1 is DATA. `sent` and `answered`
  * count them, so the reply that comes is always that of step `answered`.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include "mail/seven.h"
 #include "relay/smtp_client.h"
 #include "relay/upstream.h"
 
@@ -28,84 +26,31 @@ struct chunk_load {
 	struct smtp_client *client; /* NULL: nobody wants it any more */
 };
 
-static uint64_t
-message_size(const struct message *m)
+size_t
+smtp_transaction_outstanding(const struct smtp_client *c)
 {
-	return m->header.len + 2 + m->body_bytes;
-}
-
-static void
-send_line(struct smtp_client *c, struct buf *line)
-{
-	buf_add_text(line, "\r\n");
-	conn_write(c->conn, line->data, line->len);
-	buf_clear(line);
-}
-
-static void
-write_step(struct smtp_client *c, struct buf *line)
-{
-	const struct delivery *d = c->delivery;
-	const struct message *m = d->message;
-
-	if (c->sent == 0) {
-		buf_printf(line, "MAIL FROM:<%s>", m->sender.text);
-		if (c->size)
-			buf_printf(line, " SIZE=%" PRIu64, message_size(m));
-		if (c->eightbit && m->eightbit)
-			buf_add_text(line, " BODY=8BITMIME");
-	} else if (c->sent <= c->count) {
-		buf_printf(line, "RCPT TO:<%s>", d->recipients[c->recipients[c->sent - 1]].address);
-	} else {
-		buf_add_text(line, "DATA");
-	}
-	c->sent++;
-	send_line(c, line);
+	if (c->state == CLIENT_ENVELOPE)
+		return c->sent - c->answered;
+	return c->state == CLIENT_FINAL || c->state == CLIENT_RESET ? 1 : 0;
 }
 
 static void
 send_steps(struct smtp_client *c)
 {
 	struct buf line = {0};
-	size_t last = c->pipelining ? c->count + 2 : c->answered + 1;
+	size_t last = c->has.pipelining ? c->count + 2 : c->answered + 1;
 
-	while (c->sent < last)
-		write_step(c, &line);
-	buf_free(&line);
-	smtp_client_expect(c, c->config->timeout);
-}
-
-/* What could end the line early, or pass for something else, is refused by us, not tried on them.
- */
-static bool
-is_sendable(const char *address)
-{
-	for (; *address != '\0'; address++)
-		if ((unsigned char)*address <= 0x20 || (unsigned char)*address >= 0x7f ||
-		    *address == '<' || *address == '>')
-			return false;
-	return true;
-}
-
-/* Picks up to CLIENT_RECIPIENTS_MAX recipients; a second one with the same address is not sent. */
-static void
-choose_recipients(struct smtp_client *c)
-{
-	struct delivery *d = c->delivery;
-
-	c->count = 0;
-	for (; c->next_recipient < d->count && c->count < CLIENT_RECIPIENTS_MAX;
-	     c->next_recipient++) {
-		size_t i = c->next_recipient;
-
-		if (d->recipients[i].lead != i)
-			continue;
-		if (!is_sendable(d->recipients[i].address))
-			delivery_answer(d, i, 550,
-					"550 5.1.3 the address cannot be sent over SMTP");
+	for (; c->sent < last; c->sent++) {
+		buf_clear(&line);
+		if (c->sent == 0)
+			smtp_envelope_mail(c, &line);
+		else if (c->sent <= c->count)
+			smtp_envelope_rcpt(c, c->sent - 1, &line);
 		else
-			c->recipients[c->count++] = i;
+			buf_add_text(&line, "DATA");
+		smtp_client_say(c, buf_text(&line));
 	}
+	buf_free(&line);
 }
 
 static void
@@ -114,8 +59,32 @@ answer_all(struct smtp_client *c, int code, const char *text, bool accepted_only
 	size_t i;
 
 	for (i = 0; i < c->count; i++)
-		if (!accepted_only || c->accepted[i])
+		if (!accepted_only || c->answers[i].code / 100 == 2)
 			delivery_answer(c->delivery, c->recipients[i], code, text);
+}
+
+/*
+ * Who was refused at RCPT is told now, not then: only a reply to DATA or RSET that fits shows that
+ * replies and commands are in step, and that it was this recipient who was refused.
+ */
+static void
+settle(struct smtp_client *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		int code = c->answers[i].code;
+
+		if (code != 0 && code / 100 != 2)
+			delivery_answer(c->delivery, c->recipients[i], code, c->answers[i].text);
+	}
+}
+
+static void
+reset(struct smtp_client *c)
+{
+	smtp_client_set_state(c, CLIENT_RESET);
+	smtp_client_say(c, "RSET");
 }
 
 void
@@ -123,24 +92,21 @@ smtp_transaction_start(struct smtp_client *c)
 {
 	const struct message *m = c->delivery->message;
 
-	choose_recipients(c);
+	smtp_envelope_choose(c);
 	smtp_client_set_state(c, CLIENT_ENVELOPE);
 	c->sent = c->answered = 0;
 	c->accepted_count = 0;
 	c->mail_refused = false;
 	c->out = (struct body_out){0};
 	c->next_chunk = 1;
-	memset(c->accepted, 0, sizeof(c->accepted));
-	if (c->size && c->size_max > 0 && message_size(m) > c->size_max)
+	memset(c->answers, 0, sizeof(c->answers));
+	if (c->has.size_max > 0 && smtp_envelope_size(m) > c->has.size_max)
 		answer_all(c, 552, "552 5.3.4 larger than the upstream's size limit", false);
 	else if (c->count > 0) {
 		send_steps(c);
 		return;
 	}
-	/* Nothing to say after all. */
-	smtp_client_set_state(c, CLIENT_RESET);
-	conn_write(c->conn, "RSET\r\n", 6);
-	smtp_client_expect(c, c->config->timeout);
+	reset(c); /* nothing to say after all */
 }
 
 /* The body_sink of what goes out. */
@@ -157,10 +123,27 @@ write_wire(void *context, const char *data, size_t len)
 }
 
 static void
+write_stuffed(void *context, const char *data, size_t len)
+{
+	struct smtp_client *c = context;
+
+	body_stuff(&c->out, data, len, write_wire, c);
+}
+
+static void
+write_content(struct smtp_client *c, const char *data, size_t len)
+{
+	if (c->seven != NULL)
+		seven_feed(c->seven, data, len, write_stuffed, c);
+	else
+		body_stuff(&c->out, data, len, write_wire, c);
+}
+
+static void
 write_chunk(struct smtp_client *c, struct chunk *chunk)
 {
-	c->writing = chunk;
-	body_stuff(&c->out, chunk->data, chunk->len, write_wire, c);
+	c->writing = c->seven == NULL ? chunk : NULL; /* what becomes 7-bit lies elsewhere */
+	write_content(c, chunk->data, chunk->len);
 	c->writing = NULL;
 }
 
@@ -172,10 +155,15 @@ start_body(struct smtp_client *c)
 
 	smtp_client_set_state(c, CLIENT_BODY);
 	loop_timer_cancel(c->timer); /* the connection's own limit watches that bytes go out */
-	body_stuff(&c->out, m->header.data, m->header.len, write_wire, c);
-	body_stuff(&c->out, "\r\n", 2, write_wire, c);
-	STAILQ_FOREACH (chunk, &m->body.list, next)
-		write_chunk(c, chunk);
+	if (smtp_envelope_is_seven(c))
+		c->seven = seven_new();
+	write_content(c, m->header.data, m->header.len);
+	write_content(c, "\r\n", 2);
+	if (c->seven != NULL)
+		c->in_memory = STAILQ_FIRST(&m->body.list);
+	else
+		STAILQ_FOREACH (chunk, &m->body.list, next)
+			write_chunk(c, chunk);
 	if (conn_pending(c->conn) == 0)
 		smtp_transaction_drained(c);
 }
@@ -191,7 +179,7 @@ chunk_loaded(struct loop_post *post)
 		c->load = NULL;
 	if (c != NULL && chunk != NULL) {
 		write_chunk(c, chunk);
-		if (chunk->len == 0)
+		if (conn_pending(c->conn) == 0)
 			smtp_transaction_drained(c);
 	} else if (c != NULL) {
 		/* Half a message must not leave: the connection ends without the final dot. */
@@ -233,30 +221,43 @@ smtp_transaction_forget(struct smtp_client *c)
 	if (c->load != NULL)
 		c->load->client = NULL;
 	c->load = NULL;
+	c->in_memory = NULL;
+	seven_free(c->seven);
+	c->seven = NULL;
+	if (c->delivery != NULL)
+		settle(c);
 }
 
-/* All that was written is gone: the next chunk, or the end of data. */
+/*
+ * All that was written is gone: the next chunk, or the end of data. What is in memory is written
+ * chunk by chunk too where it becomes 7-bit, because then it is a copy, and larger.
+ */
 void
 smtp_transaction_drained(struct smtp_client *c)
 {
 	if (c->load != NULL)
 		return;
+	while (c->in_memory != NULL) {
+		struct chunk *chunk = c->in_memory;
+
+		c->in_memory = STAILQ_NEXT(chunk, next);
+		write_chunk(c, chunk);
+		if (conn_pending(c->conn) > 0)
+			return;
+	}
 	if (c->next_chunk < c->delivery->chunk_count) {
 		load_chunk(c);
 		return;
+	}
+	if (c->seven != NULL) {
+		seven_finish(c->seven, write_stuffed, c);
+		seven_free(c->seven);
+		c->seven = NULL;
 	}
 	body_finish(&c->out, write_wire, c);
 	smtp_client_set_state(c, CLIENT_FINAL);
 	/* RFC 5321 4.5.3.2.6: the longest wait is the one after the final dot. */
 	smtp_client_expect(c, 2 * c->config->timeout);
-}
-
-static void
-reset(struct smtp_client *c)
-{
-	smtp_client_set_state(c, CLIENT_RESET);
-	conn_write(c->conn, "RSET\r\n", 6);
-	smtp_client_expect(c, c->config->timeout);
 }
 
 /* The upstream wants something of us (a login, TLS): that is not the message's fault, so it waits.
@@ -272,6 +273,15 @@ effective_code(const struct smtp_client *c, int code)
 static void
 data_replied(struct smtp_client *c, int code, const char *text)
 {
+	/*
+	 * A 2xx is no delivery: a reply too many has come before it. And where it has refused the
+	 * sender but taken recipients, a final dot would send them an empty message.
+	 */
+	if (code / 100 == 2 || (code == 354 && c->mail_refused && c->accepted_count > 0)) {
+		smtp_client_nonsense(c, text);
+		return;
+	}
+	settle(c);
 	if (code == 354 && !c->mail_refused && c->accepted_count > 0) {
 		start_body(c);
 		return;
@@ -284,9 +294,21 @@ data_replied(struct smtp_client *c, int code, const char *text)
 		smtp_client_expect(c, 2 * c->config->timeout);
 		return;
 	}
-	/* A 2xx to DATA is nonsense, and no delivery. */
 	answer_all(c, code / 100 == 5 ? code : 451, text, true);
 	reset(c);
+}
+
+static void
+rcpt_replied(struct smtp_client *c, size_t number, int code, const char *text)
+{
+	if (code == 552) /* "too many recipients" of old (RFC 5321 4.5.3.1.10) */
+		code = 452;
+	if (code / 100 == 2)
+		c->accepted_count++;
+	else if (code / 100 != 5)
+		code = 451;
+	c->answers[number].code = code;
+	c->answers[number].text = arena_strdup(&c->delivery->arena, text);
 }
 
 static void
@@ -295,28 +317,23 @@ envelope_replied(struct smtp_client *c, const char *text)
 	int code = effective_code(c, c->reply.code);
 	size_t step = c->answered++;
 
-	if (step == 0) {
+	if (step <= c->count && code / 100 == 3) {
+		smtp_client_nonsense(c, text);
+	} else if (step == 0) {
 		c->mail_refused = code / 100 != 2;
 		if (c->mail_refused)
 			answer_all(c, code / 100 == 5 ? code : 451, text, false);
-	} else if (step <= c->count && !c->mail_refused) {
-		if (code == 552) /* "too many recipients" of old (RFC 5321 4.5.3.1.10) */
-			code = 452;
-		c->accepted[step - 1] = code / 100 == 2;
-		if (code / 100 == 2)
-			c->accepted_count++;
-		else
-			delivery_answer(c->delivery, c->recipients[step - 1],
-					code / 100 == 5 ? code : 451, text);
-	} else if (step > c->count) {
+	} else if (step <= c->count) {
+		rcpt_replied(c, step - 1, code, text);
+	} else {
 		data_replied(c, code, text);
-		return;
 	}
-	if (c->answered < c->sent)
+	if (c->state != CLIENT_ENVELOPE)
 		return;
-	/* Not pipelined: DATA is not worth sending where nobody was accepted. */
-	if (c->mail_refused || (c->answered == c->count + 1 && c->accepted_count == 0))
-		reset(c);
+	if (c->answered < c->sent)
+		smtp_client_expect(c, c->config->timeout); /* for each reply its own time */
+	else if (c->mail_refused || (c->answered == c->count + 1 && c->accepted_count == 0))
+		reset(c); /* not pipelined: DATA is not worth sending where nobody was accepted */
 	else
 		send_steps(c);
 }
@@ -346,6 +363,7 @@ smtp_transaction_reply(struct smtp_client *c)
 	} else if (c->state == CLIENT_FINAL) {
 		final_replied(c, buf_text(&text));
 	} else if (c->state == CLIENT_RESET) {
+		settle(c);
 		if (c->reply.code / 100 == 2)
 			smtp_client_transaction_over(c);
 		else

@@ -11,11 +11,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "relay/health.h"
+#include "relay/keyring.h"
 #include "relay/smtp_client.h"
 
 enum { WAITING_MAX = 500 };
 
 #define FULL_WAIT (5 * CLOCK_SECOND)
+#define CLEAR_WAIT (10 * CLOCK_MINUTE)
 
 size_t
 upstream_share(uint32_t all, size_t loop_index, size_t loop_count)
@@ -44,29 +46,46 @@ upstream_hand_back(struct upstream *u, const char *why)
 		delivery_done(d, false, why);
 }
 
-/* Takes the loop's present configuration; connections to an address that changed end. */
+/* True if a connection that was made with `old` will not do any more. */
+static bool
+upstream_is_other(const struct config_upstream *old, const struct config_upstream *now)
+{
+	return now == NULL || strcmp(old->host, now->host) != 0 || old->port != now->port ||
+	       old->tls != now->tls || strcmp(old->ca, now->ca) != 0 ||
+	       strcmp(old->user, now->user) != 0 || strcmp(old->password, now->password) != 0;
+}
+
+/*
+ * Takes the loop's present configuration, with the keys that came with it; connections that were
+ * made otherwise end.
+ */
 static void
 upstream_refresh(struct upstream *u)
 {
+	struct policy *before = u->policy;
 	const struct config_upstream *old = u->config, *now;
+	struct tls *tls;
 	struct smtp_client *c;
 
-	if (u->policy == u->rl->policy)
+	if (before == u->rl->policy)
 		return;
 	now = config_find_upstream(policy_config(u->rl->policy), u->name);
-	if (old != NULL &&
-	    (now == NULL || strcmp(old->host, now->host) != 0 || old->port != now->port)) {
+	tls = u->rl->keys != NULL ? keyring_upstream(u->rl->keys, u->name) : NULL;
+	tls_unref(u->tls);
+	u->tls = tls != NULL ? tls_ref(tls) : NULL;
+	u->policy = policy_ref(u->rl->policy);
+	u->config = now;
+	u->max_clients =
+	    now == NULL ? 0
+			: upstream_share(now->connections, u->rl->index, u->rl->relay->loop_count);
+	if (old != NULL && upstream_is_other(old, now)) {
+		u->clear_until = 0;
 		LIST_FOREACH (c, &u->busy, next)
 			smtp_client_retire(c);
 		while ((c = LIST_FIRST(&u->idle)) != NULL)
 			smtp_client_quit(c);
 	}
-	u->config = now;
-	policy_unref(u->policy);
-	u->policy = policy_ref(u->rl->policy);
-	u->max_clients =
-	    now == NULL ? 0
-			: upstream_share(now->connections, u->rl->index, u->rl->relay->loop_count);
+	policy_unref(before);
 	if (now == NULL)
 		upstream_hand_back(u, "its upstream is no longer configured");
 }
@@ -120,6 +139,7 @@ upstream_open(struct upstream *u, bool probe)
 	LIST_INSERT_HEAD(&u->busy, c, next);
 	u->clients++;
 	u->connecting++;
+	health_connecting(u->health, 1);
 }
 
 /* It has just refused one connection more than it allows. */
@@ -153,6 +173,7 @@ upstream_look_again(void *context)
 	struct upstream *u = context;
 
 	u->full_until = 0;
+	upstream_refresh(u);
 	if (!u->rl->stopping)
 		upstream_open_needed(u);
 }
@@ -183,8 +204,9 @@ upstream_opened(struct smtp_client *c)
 {
 	struct upstream *u = smtp_client_upstream(c);
 
-	u->connecting--;
 	health_connected(u->health, 1);
+	u->connecting--;
+	health_connecting(u->health, -1);
 	health_report_up(u->health);
 	upstream_release(c);
 }
@@ -213,6 +235,35 @@ upstream_release(struct smtp_client *c)
 	smtp_client_idle(c);
 }
 
+/* One less: who waits needs another, or goes back into the queue. */
+static void
+upstream_carry_on(struct upstream *u, bool open)
+{
+	if (open && !u->rl->stopping) {
+		upstream_refresh(u);
+		upstream_open_needed(u);
+	}
+	/* A reload left this loop no connection: nobody else would come for those that wait. */
+	if (u->clients == 0 && !upstream_is_full(u))
+		upstream_hand_back(u, "no connection is left to its upstream");
+	relay_check_quiet(u->rl);
+}
+
+static void
+upstream_not_opened(struct upstream *u, bool probe, const char *why)
+{
+	if (probe ? health_connections(u->health) > 0 : health_may_stand(u->health)) {
+		upstream_set_full(u, why);
+		if (probe) /* health.c waits for an answer */
+			health_report_up(u->health);
+		return;
+	}
+	u->full_until = 0;
+	loop_timer_cancel(u->again);
+	health_report_down(u->health, probe, why);
+	upstream_hand_back(u, why);
+}
+
 void
 upstream_lost(struct smtp_client *c, bool opened, const char *why)
 {
@@ -224,19 +275,35 @@ upstream_lost(struct smtp_client *c, bool opened, const char *why)
 		health_connected(u->health, -1);
 	} else {
 		u->connecting--;
-		if (health_connections(u->health) > 0 && !smtp_client_is_probe(c)) {
-			upstream_set_full(u, why);
-		} else {
-			health_report_down(u->health, smtp_client_is_probe(c), why);
-			upstream_hand_back(u, why);
-		}
+		health_connecting(u->health, -1);
+		upstream_not_opened(u, smtp_client_is_probe(c), why);
 	}
-	if (opened && !u->rl->stopping)
-		upstream_open_needed(u);
-	/* A reload left this loop no connection: nobody else would come for those that wait. */
-	if (u->clients == 0 && !upstream_is_full(u))
-		upstream_hand_back(u, "no connection is left to its upstream");
-	relay_check_quiet(u->rl);
+	upstream_carry_on(u, opened);
+}
+
+bool
+upstream_is_clear(const struct upstream *u)
+{
+	return clock_mono() < u->clear_until;
+}
+
+void
+upstream_go_clear(struct smtp_client *c, const char *why)
+{
+	struct upstream *u = smtp_client_upstream(c);
+
+	log_warn("- upstream.tls-failed name=%s why=%s next=%s", u->name, log_safe(why),
+		 log_safe("for 10 minutes without TLS"));
+	LIST_REMOVE(c, next);
+	u->clients--;
+	u->connecting--;
+	health_connecting(u->health, -1);
+	u->clear_until = clock_mono() + CLEAR_WAIT;
+	upstream_refresh(u);
+	if (u->config != NULL && !u->rl->stopping &&
+	    (smtp_client_is_probe(c) || u->clients < u->max_clients))
+		upstream_open(u, smtp_client_is_probe(c));
+	upstream_carry_on(u, false);
 }
 
 struct probe {
@@ -309,6 +376,7 @@ upstream_free_all(struct relay_loop *rl)
 			delivery_done(d, false, "shutting down");
 		LIST_REMOVE(u, next);
 		loop_timer_free(u->again);
+		tls_unref(u->tls);
 		policy_unref(u->policy);
 		free(u->name);
 		free(u);

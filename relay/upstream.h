@@ -23,6 +23,7 @@ struct upstream {
 	char *name;
 	struct policy *policy;                /* holds `config` */
 	const struct config_upstream *config; /* NULL: no longer configured */
+	struct tls *tls;                      /* that goes with `config`; NULL: off */
 	struct health *health;
 	TAILQ_HEAD(, delivery) waiting;
 	size_t waiting_count;
@@ -31,6 +32,7 @@ struct upstream {
 	size_t clients, connecting, max_clients;
 	int64_t full_until; /* monotonic: no more connections before that */
 	struct loop_timer *again;
+	int64_t clear_until; /* monotonic: opportunistic TLS is not tried before that */
 };
 
 /* True if a delivery for it can be taken straight from memory now. */
@@ -43,6 +45,10 @@ void upstream_opened(struct smtp_client *c);
 void upstream_release(struct smtp_client *c);
 /* A client ended; `opened` if it had once been usable. The client frees itself. */
 void upstream_lost(struct smtp_client *c, bool opened, const char *why);
+/* The same for one whose opportunistic TLS failed: another one is opened at once, in clear. */
+void upstream_go_clear(struct smtp_client *c, const char *why);
+/* True if opportunistic TLS is not worth trying now. */
+bool upstream_is_clear(const struct upstream *u);
 /* Asks whether it can be reached; health.c hears the answer. Any thread. */
 void upstream_probe(struct relay_loop *rl, const char *name);
 /* How many connections of `all` this loop may have. */

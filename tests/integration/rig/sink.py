@@ -1,12 +1,21 @@
 """A recording SMTP server: the smarthost behind the gate, and everything that can go wrong there.
 
 It keeps the exact bytes of what it took. `rule(stage, argument, session)` may answer for it:
-return None for the usual reply, a reply line such as "451 4.3.0 later", HANG (say nothing until
-the peer goes away) or CUT (close the connection). Stages: connect, ehlo, mail, rcpt, data, end
-(after the final dot), rset, quit. A message counts as taken only once its 250 was written.
+return None for the usual reply, a reply line such as "451 4.3.0 later", bytes to be written just
+as they are, Drip (in pieces of one byte), HANG (say nothing until the peer goes away), CUT (close
+the connection) or RESET (the same, rudely). Stages: connect, ehlo, helo, starttls, auth (each line
+of it), mail, rcpt, data, end (after the final dot), rset, quit. A message counts as taken only once
+its 250 was written.
+
+With `context` (see tls_context()) it does STARTTLS, or TLS at once with `implicit`; with `login`, a
+pair, it wants AUTH PLAIN or LOGIN first. `heard` has every line that came: (connection, whether
+it was under TLS, text).
 """
 
+import base64
 import socket
+import ssl
+import struct
 import threading
 from dataclasses import dataclass, field
 
@@ -14,6 +23,18 @@ from .wait import wait_for
 
 HANG = object()
 CUT = object()
+RESET = object()
+
+
+class Drip(str):
+    """A reply that comes one byte at a time."""
+
+
+def tls_context(issued):
+    """Of a server that shows this certificate; `issued` is what rig.tls.CA.issue() returned."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*map(str, issued))
+    return context
 
 
 @dataclass
@@ -25,6 +46,9 @@ class Message:
     wire: bytes  # between DATA's 354 and the final dot, as it came
     mail_line: str
     connection: int
+    rcpt_lines: list = field(default_factory=list)
+    secured: bool = False
+    user: str = None
 
     @property
     def data(self):
@@ -66,15 +90,22 @@ class Session:
     sender: str = None
     mail_line: str = ""
     recipients: list = field(default_factory=list)
+    rcpt_lines: list = field(default_factory=list)
     pending: bytes = b""
+    secured: bool = False
+    user: str = None
 
 
 class Sink:
     """Starts listening at once; stop() and start() keep the port."""
 
-    def __init__(self, rule=None, extensions=("PIPELINING", "SIZE 100000000", "8BITMIME")):
+    def __init__(self, rule=None, extensions=("PIPELINING", "SIZE 100000000", "8BITMIME"),
+                 context=None, implicit=False, login=None):
         self.rule = rule
         self.extensions = list(extensions)
+        self.context, self.implicit, self.login = context, implicit, login
+        self.mechanisms = ["PLAIN", "LOGIN"]
+        self.heard = []
         self.messages = []
         self.connections = 0
         self.lock = threading.Lock()
@@ -165,61 +196,124 @@ class Sink:
         reply = self.rule(stage, argument, session) if self.rule else None
         if reply is CUT:
             raise EOFError
+        if reply is RESET:
+            session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise EOFError
         if reply is HANG:
             while session.sock.recv(65536):
                 pass
             raise EOFError
-        reply = reply or usual
-        session.sock.sendall(reply.encode() + b"\r\n")
-        return reply[0] in "23"
+        if isinstance(reply, bytes):
+            session.sock.sendall(reply)
+            return reply[:1] in (b"2", b"3")
+        wire = (reply or usual).encode() + b"\r\n"
+        for piece in [wire[n:n + 1] for n in range(len(wire))] if isinstance(reply, Drip) else [wire]:
+            session.sock.sendall(piece)
+        return wire[:1] in (b"2", b"3")
+
+    def _secure(self, session):
+        """The handshake; what it raises ends the connection."""
+        session.sock.settimeout(30)
+        plain, session.sock = session.sock, self.context.wrap_socket(session.sock, server_side=True)
+        session.sock.settimeout(None)
+        session.secured = True
+        with self.lock:
+            self.open.discard(plain)
+            self.open.add(session.sock)
+
+    def _extensions(self, session):
+        names = list(self.extensions)
+        if self.context and not session.secured:
+            names.append("STARTTLS")
+        if self.login:
+            names.append("AUTH " + " ".join(self.mechanisms) if self.mechanisms else "AUTH")
+        return names
+
+    def _log_in(self, session, argument):
+        """AUTH PLAIN, with an initial response or without, and LOGIN."""
+        mechanism, _, initial = argument.partition(" ")
+        mechanism = mechanism.upper()
+        given = [initial] if initial else []
+        while len(given) < (2 if mechanism == "LOGIN" else 1):
+            prompt = ["VXNlcm5hbWU6", "UGFzc3dvcmQ6"][len(given)] if mechanism == "LOGIN" else ""
+            if not self._answer(session, "auth", mechanism, f"334 {prompt}"):
+                return
+            given.append(self._line(session))
+        words = [base64.b64decode(text).decode() for text in given]
+        if mechanism == "PLAIN":
+            words = words[0].split("\0")[1:]
+        right = tuple(words) == tuple(self.login)
+        usual = "235 2.7.0 Welcome" if right else "535 5.7.8 Authentication failed"
+        if self._answer(session, "auth", mechanism, usual) and right:
+            session.user = words[0]
+
+    def _line(self, session):
+        line = self._read_until(session, b"\r\n").decode("utf-8", "surrogateescape")
+        with self.lock:
+            self.heard.append((session.number, session.secured, line))
+        return line
 
     def _talk(self, session):
+        if self.implicit:
+            self._secure(session)
         if not self._answer(session, "connect", "", "220 sink.example ESMTP"):
             return
-        while True:
-            line = self._read_until(session, b"\r\n").decode("utf-8", "surrogateescape")
-            verb, _, argument = line.partition(" ")
-            verb = verb.upper()
-            if verb in ("EHLO", "HELO"):
-                names = ["sink.example"] + (self.extensions if verb == "EHLO" else [])
-                lines = [f"250-{n}" for n in names[:-1]] + [f"250 {names[-1]}"]
-                self._answer(session, "ehlo", argument, "\r\n".join(lines))
-            elif verb == "MAIL":
-                session.recipients = []
-                session.mail_line = line
-                if self._answer(session, "mail", argument, "250 2.1.0 Ok"):
-                    session.sender = path_of(argument)
-            elif verb == "RCPT":
-                recipient = path_of(argument)
-                if session.sender is None:
-                    session.sock.sendall(b"503 5.5.1 MAIL first\r\n")
-                elif self._answer(session, "rcpt", recipient, "250 2.1.5 Ok"):
-                    session.recipients.append(recipient)
-            elif verb == "DATA":
-                if not session.recipients:
-                    session.sock.sendall(b"554 5.5.1 no valid recipients\r\n")
-                elif self._answer(session, "data", "", "354 go ahead"):
-                    self._take(session)
-            elif verb in ("RSET", "NOOP"):
-                if verb == "RSET":
-                    session.sender = None
-                    session.recipients = []
-                self._answer(session, verb.lower(), "", "250 2.0.0 Ok")
-            elif verb == "QUIT":
-                self._answer(session, "quit", "", "221 2.0.0 Bye")
-                return
-            else:
-                session.sock.sendall(b"500 5.5.2 what?\r\n")
+        while self._command(session, self._line(session)):
+            pass
+
+    def _command(self, session, line):
+        """Answers one line; false once the conversation is over."""
+        verb, _, argument = line.partition(" ")
+        verb = verb.upper()
+        if verb in ("EHLO", "HELO"):
+            names = ["sink.example"] + (self._extensions(session) if verb == "EHLO" else [])
+            lines = [f"250-{n}" for n in names[:-1]] + [f"250 {names[-1]}"]
+            self._answer(session, verb.lower(), argument, "\r\n".join(lines))
+        elif verb == "STARTTLS" and self.context and not session.secured:
+            if self._answer(session, "starttls", "", "220 2.0.0 go"):
+                self._secure(session)
+        elif verb == "AUTH" and self.login:
+            self._log_in(session, argument)
+        elif verb == "MAIL" and self.login and not session.user:
+            session.sock.sendall(b"530 5.7.0 log in first\r\n")
+        elif verb == "MAIL":
+            session.recipients, session.rcpt_lines = [], []
+            session.mail_line = line
+            if self._answer(session, "mail", argument, "250 2.1.0 Ok"):
+                session.sender = path_of(argument)
+        elif verb == "RCPT":
+            recipient = path_of(argument)
+            if session.sender is None:
+                session.sock.sendall(b"503 5.5.1 MAIL first\r\n")
+            elif self._answer(session, "rcpt", recipient, "250 2.1.5 Ok"):
+                session.recipients.append(recipient)
+                session.rcpt_lines.append(line)
+        elif verb == "DATA":
+            if not session.recipients:
+                session.sock.sendall(b"554 5.5.1 no valid recipients\r\n")
+            elif self._answer(session, "data", "", "354 go ahead"):
+                self._take(session)
+        elif verb in ("RSET", "NOOP"):
+            if verb == "RSET":
+                session.sender = None
+                session.recipients, session.rcpt_lines = [], []
+            self._answer(session, verb.lower(), "", "250 2.0.0 Ok")
+        elif verb == "QUIT":
+            self._answer(session, "quit", "", "221 2.0.0 Bye")
+            return False
+        else:
+            session.sock.sendall(b"500 5.5.2 what?\r\n")
+        return True
 
     def _take(self, session):
         # The terminator may follow the 354 at once: an empty message is ".\r\n" alone.
         data = b"\r\n" + self._read_until(session, b"\r\n.\r\n", b"\r\n")
         message = Message(
             session.sender, session.recipients, data[2:] + b"\r\n" if len(data) > 2 else b"",
-            session.mail_line, session.number,
+            session.mail_line, session.number, session.rcpt_lines, session.secured, session.user,
         )
         session.sender = None
-        session.recipients = []
+        session.recipients, session.rcpt_lines = [], []
         # Recorded before the reply is written, so that whoever saw the 250 finds it here; taken
         # back if the rule said no.
         with self.lock:

@@ -1,0 +1,192 @@
+/*
+ * What an upstream is told of sender and recipients: MAIL and RCPT with the parameters that it
+ * offers, and who cannot be sent to it at all. Called by smtp_transaction.c, on its loop; the
+ * client owns what it fills in.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "mail/xtext.h"
+#include "relay/smtp_client.h"
+
+static bool
+is_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
+}
+
+/* What could end the line early, or pass for something else, is refused by us, not tried on them.
+ */
+static bool
+is_sendable(const char *address)
+{
+	const char *c;
+
+	for (c = address; *c != '\0'; c++)
+		if ((unsigned char)*c <= 0x20 || *c == 0x7f || *c == '<' || *c == '>')
+			return false;
+	return text_is_utf8(address, strlen(address));
+}
+
+static bool
+needs_utf8(const struct message *m)
+{
+	return !is_ascii(m->sender.text) || message_needs_smtputf8(m);
+}
+
+/* Where the sender itself may not be reached, the upstream shall not bounce to it either. */
+static bool
+is_silent(const struct smtp_client *c)
+{
+	const struct message *m = c->delivery->message;
+
+	return c->has.dsn && *m->sender.text != '\0' &&
+	       !gate_may_reach(c->delivery->policy, m->environment, m->sender.text);
+}
+
+void
+smtp_envelope_choose(struct smtp_client *c)
+{
+	static const char no_utf8[] =
+	    "550 5.6.7 it needs SMTPUTF8, which the upstream does not offer";
+	struct delivery *d = c->delivery;
+	bool message_utf8 = needs_utf8(d->message);
+
+	c->utf8 = message_utf8;
+	c->silent = is_silent(c);
+	c->count = 0;
+	for (; c->next_recipient < d->count && c->count < CLIENT_RECIPIENTS_MAX;
+	     c->next_recipient++) {
+		size_t i = c->next_recipient;
+		const char *address = d->recipients[i].address;
+		bool utf8 = !is_ascii(address);
+
+		if (d->recipients[i].lead != i) /* it has one copy coming already */
+			continue;
+		if (!is_sendable(address)) {
+			delivery_answer(d, i, 550,
+					"550 5.1.3 the address cannot be sent over SMTP");
+		} else if ((utf8 || message_utf8) && !c->has.utf8) {
+			delivery_answer(d, i, 550, no_utf8);
+		} else {
+			c->recipients[c->count++] = i;
+			c->utf8 = c->utf8 || utf8;
+		}
+	}
+}
+
+bool
+smtp_envelope_is_seven(const struct smtp_client *c)
+{
+	return c->delivery->message->eightbit && !c->has.eightbit;
+}
+
+uint64_t
+smtp_envelope_size(const struct message *m)
+{
+	return m->header.len + 2 + m->body_bytes;
+}
+
+void
+smtp_envelope_mail(const struct smtp_client *c, struct buf *line)
+{
+	const struct message *m = c->delivery->message;
+
+	buf_printf(line, "MAIL FROM:<%s>", m->sender.text);
+	if (c->has.size && !smtp_envelope_is_seven(c)) /* as 7-bit it grows, who knows how much */
+		buf_printf(line, " SIZE=%" PRIu64, smtp_envelope_size(m));
+	if (c->has.eightbit && m->eightbit)
+		buf_add_text(line, " BODY=8BITMIME");
+	if (c->utf8)
+		buf_add_text(line, " SMTPUTF8");
+	if (!c->has.dsn)
+		return;
+	if (m->ret != DSN_RET_NONE)
+		buf_add_text(line, m->ret == DSN_RET_FULL ? " RET=FULL" : " RET=HDRS");
+	if (m->envid != NULL && *m->envid != '\0')
+		buf_printf(line, " ENVID=%s", m->envid);
+}
+
+/* RFC 3461 4.1: NEVER stands alone. */
+static void
+add_notify(unsigned notify, struct buf *line)
+{
+	static const struct {
+		unsigned flag;
+		const char *name;
+	} names[] = {{DSN_SUCCESS, "SUCCESS"}, {DSN_FAILURE, "FAILURE"}, {DSN_DELAY, "DELAY"}};
+	const char *before = " NOTIFY=";
+	size_t i;
+
+	if (notify & DSN_NEVER) {
+		buf_add_text(line, " NOTIFY=NEVER");
+		return;
+	}
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!(notify & names[i].flag))
+			continue;
+		buf_add_text(line, before);
+		buf_add_text(line, names[i].name);
+		before = ",";
+	}
+}
+
+/* One character of valid UTF-8 beyond ASCII; moves *text behind it. */
+static uint32_t
+take_character(const char **text)
+{
+	const unsigned char *c = (const unsigned char *)*text;
+	size_t more = *c >= 0xf0 ? 3 : *c >= 0xe0 ? 2 : 1, i;
+	uint32_t value = *c & (0x3fu >> more);
+
+	for (i = 1; i <= more; i++)
+		value = value << 6 | (c[i] & 0x3fu);
+	*text += more + 1;
+	return value;
+}
+
+/*
+ * As it was given; without SMTPUTF8 what is beyond ASCII in the form that RFC 6533 3 has for that
+ * (utf-8-addr-xtext).
+ */
+static void
+add_orcpt(const char *orcpt, bool utf8, struct buf *line)
+{
+	if (!text_is_utf8(orcpt, strlen(orcpt)))
+		return;
+	buf_add_text(line, " ORCPT=");
+	if (utf8) {
+		buf_add_text(line, orcpt);
+		return;
+	}
+	while (*orcpt != '\0') {
+		if ((unsigned char)*orcpt < 0x80)
+			buf_add_char(line, *orcpt++);
+		else
+			buf_printf(line, "\\x{%" PRIX32 "}", take_character(&orcpt));
+	}
+}
+
+void
+smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line)
+{
+	const struct delivery_recipient *r = &c->delivery->recipients[c->recipients[number]];
+
+	buf_printf(line, "RCPT TO:<%s>", r->address);
+	if (!c->has.dsn)
+		return;
+	add_notify(c->silent ? DSN_NEVER : r->notify, line);
+	/* Whom it was meant for is not the business of whom it goes to instead. */
+	if (r->rewritten)
+		return;
+	if (*r->orcpt != '\0') {
+		add_orcpt(r->orcpt, c->utf8, line);
+	} else if (r->notify != 0 && is_ascii(r->address)) {
+		buf_add_text(line, " ORCPT=rfc822;");
+		xtext_encode(r->address, line);
+	}
+}
