@@ -168,8 +168,6 @@ read_quoted(const char *p, struct arena *arena, char **local, const char **end)
 		memcpy(out + n, p, len);
 		n += len;
 	}
-	if (n == 0)
-		return "has nothing before the @";
 	out[n] = '\0';
 	*end = p + 1;
 	return NULL;

@@ -33,8 +33,10 @@ struct auth {
 bool
 auth_is_offered(const struct session *s)
 {
+	bool clear = conn_security(s->conn) == NULL;
+
 	return s->limits->auth != CONFIG_AUTH_OFF && keyring_users(s->keys) != NULL &&
-	       (conn_security(s->conn) != NULL || s->loopback);
+	       (!clear || (s->loopback && s->limits->tls != CONFIG_TLS_REQUIRED));
 }
 
 void

@@ -229,7 +229,7 @@ run_bdat(struct session *s, const struct command *c)
 					    no_rcpt = {554, "5.5.1", "No valid recipients"};
 	const struct session_refusal *refusal = &fine;
 
-	if (c->error_code != 0 && c->chunk_size == 0) {
+	if (c->error_code != 0 && !c->chunk_known) {
 		session_reply(s, bad.code, bad.status, "%s", bad.text);
 		session_end(s, "bad-chunk");
 		return;

@@ -338,34 +338,55 @@ session_run_line(struct session *s, const char *data, size_t len)
 		command_run(s, data, len);
 }
 
-/* One command line out of the input: returns how many bytes it used, 0 if the line is not whole. */
+/* A line that is none: says why, and the rest of it is not looked at. */
+static void
+session_refuse_line(struct session *s, size_t max)
+{
+	static const char *const bare = "A line ends with CR LF, not with LF alone";
+
+	if (s->state == SESSION_AUTH)
+		auth_cancel(s, 500, "5.5.6", max > 0 ? "That line is too long" : bare);
+	else if (max > 0)
+		session_reply(s, 500, "5.5.2", "Line too long; the limit is %zu bytes", max);
+	else
+		session_reply(s, 500, "5.5.2", "%s", bare);
+	session_count_error(s);
+}
+
+/*
+ * One command line out of the input: returns how many bytes it used, 0 if the line is not whole.
+ * Only CR LF ends it (RFC 5321 2.3.8): what stands behind a bare LF might be somebody else's
+ * command. Who sends nothing but LF is told so at once.
+ */
 static size_t
 session_take_line(struct session *s, const char *data, size_t len)
 {
-	const char *end = memchr(data, '\n', len);
-	size_t used, line, max = session_line_max(s, data, len);
+	const char *lf = memchr(data, '\n', len);
+	size_t used = lf != NULL ? (size_t)(lf - data) + 1 : len, max;
+	bool whole = lf != NULL && lf > data && lf[-1] == '\r';
 
-	if (end == NULL) {
-		if (session_is_too_slow(s) || (len <= max && !s->line_too_long))
+	max = session_line_max(s, data, len);
+	if (lf == NULL) {
+		if (session_is_too_slow(s) || (len <= max && s->skip == SESSION_SKIP_NONE))
 			return 0;
-		s->line_too_long = true;
-		return len;
+		if (s->skip == SESSION_SKIP_NONE)
+			s->skip = SESSION_SKIP_UNTOLD;
+		return len - (data[len - 1] == '\r');
 	}
-	s->slow_since = 0;
-	used = (size_t)(end - data) + 1;
-	line = used - 1;
-	if (line > 0 && data[line - 1] == '\r')
-		line--;
-	if (!s->line_too_long && used <= max) {
-		session_run_line(s, data, line);
+	if (!whole) {
+		if (s->skip == SESSION_SKIP_NONE)
+			session_refuse_line(s, 0);
+		s->skip = SESSION_SKIP_TOLD;
 		return used;
 	}
-	s->line_too_long = false;
-	if (s->state == SESSION_AUTH)
-		auth_cancel(s, 500, "5.5.6", "Authentication exchange line is too long");
-	else
-		session_reply(s, 500, "5.5.2", "Line too long; the limit is %zu bytes", max);
-	session_count_error(s);
+	s->slow_since = 0;
+	if (s->skip == SESSION_SKIP_NONE && used <= max) {
+		session_run_line(s, data, used - 2);
+		return used;
+	}
+	if (s->skip != SESSION_SKIP_TOLD)
+		session_refuse_line(s, max);
+	s->skip = SESSION_SKIP_NONE;
 	return used;
 }
 

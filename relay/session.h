@@ -41,6 +41,9 @@ enum session_state {
 	SESSION_ENDED
 };
 
+/* Up to the next CR LF: nothing, or a line whose refusal is still to be told, or was. */
+enum session_skip { SESSION_SKIP_NONE, SESSION_SKIP_UNTOLD, SESSION_SKIP_TOLD };
+
 struct auth;
 struct intake;
 
@@ -80,7 +83,7 @@ struct session {
 	unsigned errors;        /* bad commands since the last message */
 	unsigned idle_commands; /* commands but RCPT since the last message */
 	bool mail_refused;      /* what a pipelining client sends behind it is no error */
-	bool line_too_long;     /* the rest of an endless line is skipped */
+	enum session_skip skip; /* the rest of a line that was none */
 };
 
 /* A listener_start: a socket was dealt to this loop. */

@@ -16,8 +16,6 @@ def rcpt(name, reference, path, want="250 2.1.5", **keys):
     return row(f"rcpt {name}", reference, MAILED, f"RCPT TO:{path}", want, **keys)
 
 
-LF_ENDS = "a bare LF ends a command line; RFC 5321 knows no other end than CRLF"
-
 # Three labels of 63, one of 60, dots: with `a@` 254 octets, with <> the 256 of a path.
 LONG_DOMAIN = ".".join(["d" * 63] * 3 + ["d" * 60])
 
@@ -150,9 +148,9 @@ COMMANDS = [
     row("bare CR is no end of a line", "RFC 5321 2.3.8", GREETED,
         b"NOOP\rNOOP\r\n", "500 5.5.2"),
     row("bare LF is no end of a line", "RFC 5321 2.3.8", GREETED,
-        b"NOOP\nNOOP\r\n", "500 5.5.2", wrong=LF_ENDS),
+        b"NOOP\nNOOP\r\n", "500 5.5.2"),
     row("bare LF hides no command", "RFC 5321 2.3.8", MAILED,
-        b"RCPT TO:<c@d.example>\nRCPT TO:<e@f.example>\r\n", "500 5.5.2", wrong=LF_ENDS),
+        b"RCPT TO:<c@d.example>\nRCPT TO:<e@f.example>\r\n", "500 5.5.2"),
     row("CR CR LF", "RFC 5321 2.3.8", GREETED, b"NOOP\r\r\n", "500 5.5.2|501 5.5.4"),
 ]
 
@@ -190,8 +188,7 @@ REVERSE_PATHS = [
     mail("quoted at sign", "RFC 5321 4.1.2", '<"a@b"@c.example>'),
     mail("quoted pair", "RFC 5321 4.1.2", '<"a\\"b\\\\c"@d.example>'),
     mail("quoted bracket", "RFC 5321 4.1.2", '<"a>b"@c.example>'),
-    mail("quoted and empty", "RFC 5321 4.1.2", '<""@b.example>',
-         wrong="the grammar allows an empty quoted string, the gate does not"),
+    mail("quoted and empty", "RFC 5321 4.1.2", '<""@b.example>'),
     mail("quote not closed", "RFC 5321 4.1.2", '<"a b@c.example>', "501 5.1.7"),
     mail("quote in the middle", "RFC 5321 4.1.2", '<a"b"@c.example>', "501 5.1.7"),
     mail("address literal", "RFC 5321 4.1.3", "<a@[192.0.2.1]>"),
