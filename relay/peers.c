@@ -81,7 +81,8 @@ peers_new(void)
 {
 	struct peers *p = mem_zalloc(sizeof(*p));
 
-	if (getrandom(&peers_seed, sizeof(peers_seed), 0) != (ssize_t)sizeof(peers_seed))
+	if (peers_seed == 0 &&
+	    getrandom(&peers_seed, sizeof(peers_seed), 0) != (ssize_t)sizeof(peers_seed))
 		peers_seed = (uint64_t)clock_wall() ^ (uint64_t)(uintptr_t)p;
 	pthread_mutex_init(&p->lock, NULL);
 	TAILQ_INIT(&p->quiet);
