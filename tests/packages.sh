@@ -12,7 +12,7 @@ build_packages=(
 test_packages=(
 	clang clang-format libclang-rt-dev llvm libcmocka-dev xz-utils
 	python3-pytest python3-pytest-xdist openssl
-	swaks msmtp curl node-nodemailer postfix systemd
+	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
 )
 
 # Prints the packages of its arguments that are not installed.
