@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from rig.client import plain
-from rig.gate import MAILFUSE, PRODUCTION_CLIENT, STAGING_CLIENT, hashed, listener, users
+from rig.gate import MAILFUSE, MAILFUSED, PRODUCTION_CLIENT, STAGING_CLIENT, hashed, listener, users
 from rig.wait import DEADLINE, wait_for
 
 DEAR = 15  # as mailfuse passwd has it: one check takes long enough for others to wait
@@ -109,6 +109,32 @@ def test_passwd_and_reload(logins, tmp_path):
     passwd("shop", "--delete")
     with gate.client() as client:
         assert client.login("shop", "new")[0] == 535
+
+
+def test_bad_users_file(logins, tmp_path):
+    """Refused with file and line, at the check, at a reload, and at a start; a reload changes
+    nothing."""
+    gate = logins()
+    path = tmp_path / "users"
+    good = path.read_text()
+    path.write_text(good + "qa:secret\n")
+    wrong = f"{path}:2: what follows the colon is no scrypt hash; run mailfuse passwd qa"
+    checked = subprocess.run([MAILFUSED, "-t", "-c", str(gate.config)], capture_output=True,
+                             text=True, timeout=DEADLINE)
+    assert checked.returncode == 1 and wrong in checked.stdout + checked.stderr
+    gate.signal(signal.SIGHUP)
+    gate.wait_logged(r"config\.refused")
+    assert "qa:secret" not in gate.text()
+    with gate.client() as client:
+        assert client.login("shop", "right")[0] == 235
+    path.write_text(good)
+    path.chmod(0o644)
+    gate.signal(signal.SIGHUP)
+    gate.wait_logged(r"chmod")
+    gate.stop()
+    gate.spawn()
+    assert wait_for("the end", lambda: gate.exited()) and "chmod" in gate.text()
+    gate.process = None
 
 
 def test_stop_while_logins_wait(logins):

@@ -83,7 +83,7 @@ make_keys(const char *text)
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
-static bool gate_closed;
+static bool gate_closed, all_right; /* all_right: scrypt is left out */
 static int gate_waiting, computed;
 static char last_hash[200];
 static _Atomic int64_t clock_ahead;
@@ -96,6 +96,8 @@ int64_t __wrap_clock_mono(void);
 bool
 __wrap_password_verify(const char *hash, const char *password)
 {
+	bool yes;
+
 	pthread_mutex_lock(&gate_lock);
 	gate_waiting++;
 	pthread_cond_broadcast(&gate_moved);
@@ -104,8 +106,9 @@ __wrap_password_verify(const char *hash, const char *password)
 	gate_waiting--;
 	computed++;
 	snprintf(last_hash, sizeof(last_hash), "%s", hash == NULL ? "" : hash);
+	yes = all_right;
 	pthread_mutex_unlock(&gate_lock);
-	return __real_password_verify(hash, password);
+	return yes || __real_password_verify(hash, password);
 }
 
 int64_t
@@ -279,6 +282,47 @@ test_memory(void **state)
 	atomic_store(&clock_ahead, 10 * CLOCK_MINUTE + 1);
 	assert_int_equal(ask("shop", "correct horse"), LOGIN_RIGHT);
 	assert_int_equal(count_computed(), 1);
+}
+
+static void
+set_all_right(bool on)
+{
+	pthread_mutex_lock(&gate_lock);
+	all_right = on;
+	pthread_mutex_unlock(&gate_lock);
+}
+
+/* A loop remembers 4096; the one that was right longest ago goes first. */
+static void
+test_bound(void **state)
+{
+	struct buf text = {0};
+	char name[16];
+	int i;
+
+	(void)state;
+	for (i = 0; i <= 4096; i++)
+		buf_printf(&text, "u%d:" HORSE "\n", i);
+	keyring_unref(rig.keys);
+	rig.keys = make_keys(buf_text(&text));
+	buf_free(&text);
+	set_all_right(true);
+	for (i = 0; i < 4096; i++) {
+		snprintf(name, sizeof(name), "u%d", i);
+		assert_int_equal(ask(name, "x"), LOGIN_RIGHT);
+	}
+	count_computed();
+	for (i = 0; i < 4096; i++) {
+		snprintf(name, sizeof(name), "u%d", i);
+		assert_int_equal(check("192.0.2.7", name, "x", NULL), LOGIN_RIGHT);
+	}
+	assert_int_equal(ask("u4096", "x"), LOGIN_RIGHT);
+	assert_int_equal(check("192.0.2.7", "u1", "x", NULL), LOGIN_RIGHT);
+	assert_int_equal(check("192.0.2.7", "u4096", "x", NULL), LOGIN_RIGHT);
+	assert_int_equal(count_computed(), 1);
+	assert_int_equal(ask("u0", "x"), LOGIN_RIGHT);
+	assert_int_equal(count_computed(), 1);
+	set_all_right(false);
 }
 
 /* A changed users file counts at once, whatever is remembered or under way. */
@@ -567,9 +611,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_answers),      TEST(test_memory), TEST(test_reload), TEST(test_busy),
-	    TEST(test_busy_network), TEST(test_equal),  TEST(test_forget), TEST(test_unknown),
-	    TEST(test_end),          TEST(test_loops),
+	    TEST(test_answers), TEST(test_memory),       TEST(test_bound), TEST(test_reload),
+	    TEST(test_busy),    TEST(test_busy_network), TEST(test_equal), TEST(test_forget),
+	    TEST(test_unknown), TEST(test_end),          TEST(test_loops),
 	};
 
 	return cmocka_run_group_tests_name("login", tests, NULL, NULL);
