@@ -1,5 +1,5 @@
 /*
- * What mime.c, mime_address.c, mime_subject.c and mime_text.c share; nobody else includes it, so
+ * What mime.c and the files mime_*.c share; nobody else includes it, so
  * <gmime/gmime.h> stays behind mime.h.
  */
 #ifndef MAIL_MIME_GMIME_H
