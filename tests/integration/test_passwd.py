@@ -98,6 +98,17 @@ def test_change_keeps_the_rest(users):
     assert users.read_text().startswith("# ours\n\nshop-2:")
 
 
+def test_bytes_stay(users):
+    """Whatever somebody wrote there: it is mailfused that complains of it, with its line."""
+    before, after = b"\0\xff\r\n#x\r\n", b"\tshop:x\n:\n\n\0"
+    users.write_bytes(before + b"shop:\0\r\n" + after)
+    assert passwd("shop", "--users", str(users)).returncode == 0
+    now = users.read_bytes()
+    assert now.startswith(before + b"shop:$scrypt$") and now.endswith(b"\n" + after)
+    assert passwd("shop", "--delete", "--users", str(users)).returncode == 0
+    assert users.read_bytes() == before + after
+
+
 def test_same_salt_never(users):
     seen = set()
     for _ in range(3):
