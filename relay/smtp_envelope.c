@@ -19,6 +19,20 @@ is_ascii(const char *text)
 	return true;
 }
 
+/* A path by the grammar to its last byte, such as a blank in quotes needs. */
+static bool
+is_path(const char *address)
+{
+	struct arena arena = {0};
+	struct address parsed;
+	char *path = arena_printf(&arena, "<%s>", address);
+	const char *end = path;
+	bool ok = address_parse_path(&end, false, true, &arena, &parsed) == NULL && *end == '\0';
+
+	arena_free(&arena);
+	return ok;
+}
+
 /* What could end the line early, or pass for something else, is refused by us, not tried on them.
  */
 static bool
@@ -28,7 +42,7 @@ is_sendable(const char *address)
 
 	for (c = address; *c != '\0'; c++)
 		if ((unsigned char)*c <= 0x20 || *c == 0x7f || *c == '<' || *c == '>')
-			return false;
+			return is_path(address);
 	return text_is_utf8(address, strlen(address));
 }
 
