@@ -265,7 +265,7 @@ static const char *
 read_mailbox(const char **text, const char *stop, bool a_labels, struct arena *arena,
 	     struct address *out)
 {
-	const char *start = *text, *at, *end, *reason;
+	const char *start = *text, *at = start, *end, *reason;
 
 	reason = read_local(start, arena, &out->local, &at);
 	if (reason != NULL)
