@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/password.h"
@@ -26,20 +25,12 @@
 #include "net/loop.h"
 #include "relay/peers.h"
 
-#define uthash_fatal(message) fatal("out of memory")
-#include <uthash.h>
-
-enum { CHECKS_MAX = 64, CLIENT_CHECKS_MAX = 4, CHECK_LOGINS_MAX = 4096, CACHE_MAX = 4096 };
-
-enum { KEY_BYTES = 32, DIGEST_BYTES = 32 };
-
-#define CACHE_TIME (10 * CLOCK_MINUTE)
+enum { CHECKS_MAX = 64, CHECK_LOGINS_MAX = 4096, KEY_BYTES = 32 };
 
 struct check {
-	struct loop_post post; /* to the desk's loop */
 	TAILQ_ENTRY(check) next;
-	struct login_desk *desk;
-	unsigned char digest[DIGEST_BYTES];
+	uint64_t turn;
+	unsigned char digest[LOGIN_DIGEST_BYTES];
 	char client[PEERS_NAME_BYTES]; /* who asked first */
 	struct keyring *keys;          /* holds `hash` */
 	const char *hash;
@@ -54,7 +45,7 @@ struct login {
 	LIST_ENTRY(login) next;
 	struct loop *loop;
 	struct login_cache *cache;
-	unsigned char digest[DIGEST_BYTES];
+	unsigned char digest[LOGIN_DIGEST_BYTES];
 	enum login_result result;
 	void (*done)(void *context, enum login_result result);
 	void *context;
@@ -65,78 +56,17 @@ struct login_desk {
 	struct loop *loop;
 	unsigned char key[KEY_BYTES];
 	pthread_mutex_t lock;
-	TAILQ_HEAD(check_list, check) checks; /* not answered yet */
+	TAILQ_HEAD(check_list, check) checks; /* not answered yet, as they came */
 	size_t check_count;
+	/*
+	 * The turn that is served. A client's first check is in the next one, each more that waits
+	 * in the one after: so everybody has one check computed before anybody has two.
+	 */
+	uint64_t turn;
+	struct loop_post work; /* posted to `loop` while working */
+	bool working;
 	_Atomic bool closing;
 };
-
-struct memory {
-	UT_hash_handle hh; /* in the order in which they were added */
-	unsigned char digest[DIGEST_BYTES];
-	int64_t until; /* monotonic */
-};
-
-struct login_cache {
-	struct memory *table;
-};
-
-/* ---- what a loop remembers ---- */
-
-struct login_cache *
-login_cache_new(void)
-{
-	return mem_zalloc(sizeof(struct login_cache));
-}
-
-static void
-forget_memory(struct login_cache *cache, struct memory *m)
-{
-	HASH_DEL(cache->table, m);
-	free(m);
-}
-
-void
-login_cache_free(struct login_cache *cache)
-{
-	if (cache == NULL)
-		return;
-	while (cache->table != NULL)
-		forget_memory(cache, cache->table);
-	free(cache);
-}
-
-/* The oldest is the table's first. */
-static void
-forget_old(struct login_cache *cache, int64_t now)
-{
-	while (cache->table != NULL && cache->table->until <= now)
-		forget_memory(cache, cache->table);
-}
-
-static bool
-is_remembered(struct login_cache *cache, const unsigned char *digest)
-{
-	struct memory *m;
-
-	forget_old(cache, clock_mono());
-	HASH_FIND(hh, cache->table, digest, DIGEST_BYTES, m);
-	return m != NULL;
-}
-
-static void
-remember(struct login_cache *cache, const unsigned char *digest)
-{
-	struct memory *m;
-
-	if (is_remembered(cache, digest))
-		return;
-	if (HASH_COUNT(cache->table) >= CACHE_MAX)
-		forget_memory(cache, cache->table);
-	m = mem_zalloc(sizeof(*m));
-	memcpy(m->digest, digest, DIGEST_BYTES);
-	m->until = clock_mono() + CACHE_TIME;
-	HASH_ADD(hh, cache->table, digest, DIGEST_BYTES, m);
-}
 
 /* ---- the desk's thread ---- */
 
@@ -163,10 +93,10 @@ is_wanted(const struct check *c)
 
 /* Its place is free for the next; and nobody joins it any more. Under the lock. */
 static void
-close_check(struct check *c)
+close_check(struct login_desk *desk, struct check *c)
 {
-	TAILQ_REMOVE(&c->desk->checks, c, next);
-	c->desk->check_count--;
+	TAILQ_REMOVE(&desk->checks, c, next);
+	desk->check_count--;
 }
 
 static void
@@ -182,27 +112,55 @@ answer_check(struct check *c, enum login_result result)
 	free_check(c);
 }
 
-static void
-run_check(struct loop_post *post)
+/* Under the lock. */
+static struct check *
+next_check(const struct login_desk *desk)
 {
-	struct check *c = (struct check *)post;
-	struct login_desk *desk = c->desk;
-	enum login_result result = LOGIN_BUSY;
-	bool compute;
+	struct check *c, *next = NULL;
 
-	pthread_mutex_lock(&desk->lock);
-	compute = !atomic_load(&desk->closing) && is_wanted(c);
-	if (!compute)
-		close_check(c);
-	pthread_mutex_unlock(&desk->lock);
+	TAILQ_FOREACH (c, &desk->checks, next)
+		if (next == NULL || c->turn < next->turn)
+			next = c;
+	return next;
+}
+
+static void
+run_check(struct login_desk *desk, struct check *c, bool compute)
+{
+	enum login_result result = LOGIN_BUSY;
+
 	if (compute) {
 		result =
 		    password_verify(c->hash, c->password) && c->known ? LOGIN_RIGHT : LOGIN_WRONG;
 		pthread_mutex_lock(&desk->lock);
-		close_check(c);
+		close_check(desk, c);
 		pthread_mutex_unlock(&desk->lock);
 	}
 	answer_check(c, result);
+}
+
+static void
+run_checks(struct loop_post *post)
+{
+	struct login_desk *desk =
+	    (struct login_desk *)((char *)post - offsetof(struct login_desk, work));
+	struct check *c;
+	bool compute = false;
+
+	do {
+		pthread_mutex_lock(&desk->lock);
+		c = next_check(desk);
+		desk->working = c != NULL;
+		if (c != NULL) {
+			desk->turn = c->turn;
+			compute = !atomic_load(&desk->closing) && is_wanted(c);
+			if (!compute)
+				close_check(desk, c);
+		}
+		pthread_mutex_unlock(&desk->lock);
+		if (c != NULL)
+			run_check(desk, c, compute);
+	} while (c != NULL);
 }
 
 struct login_desk *
@@ -214,6 +172,7 @@ login_desk_new(void)
 		fatal("the system has no random numbers");
 	pthread_mutex_init(&desk->lock, NULL);
 	TAILQ_INIT(&desk->checks);
+	desk->work.run = run_checks;
 	desk->loop = loop_new("login");
 	loop_start(desk->loop);
 	return desk;
@@ -241,7 +200,7 @@ login_answered(struct loop_post *post)
 
 	if (!atomic_load(&l->forgotten)) {
 		if (l->result == LOGIN_RIGHT)
-			remember(l->cache, l->digest);
+			login_cache_add(l->cache, l->digest);
 		l->done(l->context, l->result);
 	}
 	free(l);
@@ -260,7 +219,7 @@ put_text(unsigned char *at, const char *text)
 
 static void
 make_digest(const struct login_desk *desk, const char *name, const char *password, const char *hash,
-	    unsigned char out[DIGEST_BYTES])
+	    unsigned char out[LOGIN_DIGEST_BYTES])
 {
 	size_t len = 3 * sizeof(uint64_t) + strlen(name) + strlen(password) + strlen(hash), out_len;
 	unsigned char *text = mem_alloc(len), *at = text;
@@ -269,8 +228,8 @@ make_digest(const struct login_desk *desk, const char *name, const char *passwor
 	at = put_text(at, password);
 	put_text(at, hash);
 	if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, desk->key, KEY_BYTES, text, len, out,
-		      DIGEST_BYTES, &out_len) == NULL ||
-	    out_len != DIGEST_BYTES)
+		      LOGIN_DIGEST_BYTES, &out_len) == NULL ||
+	    out_len != LOGIN_DIGEST_BYTES)
 		fatal("OpenSSL cannot compute HMAC-SHA256");
 	OPENSSL_cleanse(text, len);
 	free(text);
@@ -290,33 +249,81 @@ find_hash(const struct login_desk *desk, const struct users *users, const char *
 	return users_decoy(users, text_hash(secret, name, strlen(name)));
 }
 
-/* The check that computes the same already, or a new one in *fresh; NULL if there is no place.
- * Under the lock. */
+/* Under the lock. */
+static uint64_t
+find_turn(const struct login_desk *desk, const char *client)
+{
+	uint64_t turn = desk->turn;
+	const struct check *c;
+
+	TAILQ_FOREACH (c, &desk->checks, next)
+		if (c->turn > turn && strcmp(c->client, client) == 0)
+			turn = c->turn;
+	return turn + 1;
+}
+
+/*
+ * Makes room at a full desk for a check in this turn: the last of those that come later goes, which
+ * is one of the client that has most. NULL if there is none. Under the lock.
+ */
+static struct check *
+displace_check(struct login_desk *desk, uint64_t turn)
+{
+	struct check *c, *last = NULL;
+
+	TAILQ_FOREACH (c, &desk->checks, next)
+		if (c->turn > turn && (last == NULL || c->turn >= last->turn))
+			last = c;
+	if (last != NULL)
+		close_check(desk, last);
+	return last;
+}
+
+/*
+ * The check that computes the same already, or a new one without its password; NULL if there is no
+ * place. *displaced is to be told. Under the lock.
+ */
 static struct check *
 find_check(struct login_desk *desk, const unsigned char *digest, const char *client,
-	   struct check **fresh)
+	   struct check **displaced)
 {
 	char name[PEERS_NAME_BYTES];
 	struct check *c;
-	size_t of_client = 0;
+	uint64_t turn;
 
-	peers_name(client, name);
-	TAILQ_FOREACH (c, &desk->checks, next) {
-		if (memcmp(c->digest, digest, DIGEST_BYTES) == 0)
+	TAILQ_FOREACH (c, &desk->checks, next)
+		if (memcmp(c->digest, digest, LOGIN_DIGEST_BYTES) == 0)
 			return c->login_count < CHECK_LOGINS_MAX ? c : NULL;
-		of_client += strcmp(c->client, name) == 0;
+	peers_name(client, name);
+	turn = find_turn(desk, name);
+	if (desk->check_count >= CHECKS_MAX) {
+		*displaced = displace_check(desk, turn);
+		if (*displaced == NULL)
+			return NULL;
 	}
-	if (desk->check_count >= CHECKS_MAX || of_client >= CLIENT_CHECKS_MAX)
-		return NULL;
-	c = *fresh = mem_zalloc(sizeof(*c));
-	c->post.run = run_check;
-	c->desk = desk;
-	memcpy(c->digest, digest, DIGEST_BYTES);
+	c = mem_zalloc(sizeof(*c));
+	c->turn = turn;
+	memcpy(c->digest, digest, LOGIN_DIGEST_BYTES);
 	memcpy(c->client, name, sizeof(name));
 	LIST_INIT(&c->logins);
 	TAILQ_INSERT_TAIL(&desk->checks, c, next);
 	desk->check_count++;
 	return c;
+}
+
+static struct login *
+make_login(struct login_cache *cache, struct loop *loop, const unsigned char *digest,
+	   void (*done)(void *context, enum login_result result), void *context)
+{
+	struct login *l = mem_zalloc(sizeof(*l));
+
+	l->post.run = login_answered;
+	l->loop = loop;
+	l->cache = cache;
+	memcpy(l->digest, digest, LOGIN_DIGEST_BYTES);
+	l->done = done;
+	l->context = context;
+	return l;
 }
 
 enum login_result
@@ -325,41 +332,36 @@ login_check(struct login_desk *desk, struct login_cache *cache, struct loop *loo
 	    void (*done)(void *context, enum login_result result), void *context,
 	    struct login **out)
 {
-	unsigned char digest[DIGEST_BYTES];
-	struct check *c, *fresh = NULL;
+	unsigned char digest[LOGIN_DIGEST_BYTES];
+	struct check *c, *displaced = NULL;
+	bool known, begin = false;
 	const char *hash;
-	struct login *l;
-	bool known;
 
 	hash = find_hash(desk, keyring_users(keys), name, &known);
 	make_digest(desk, name, password, known ? hash : "", digest);
-	if (known && is_remembered(cache, digest))
+	if (known && login_cache_has(cache, digest))
 		return LOGIN_RIGHT;
 	pthread_mutex_lock(&desk->lock);
-	c = find_check(desk, digest, client, &fresh);
-	if (c == NULL) {
-		pthread_mutex_unlock(&desk->lock);
-		return LOGIN_BUSY;
+	c = find_check(desk, digest, client, &displaced);
+	if (c != NULL) {
+		if (c->password == NULL) {
+			c->keys = keyring_ref(keys);
+			c->hash = hash;
+			c->known = known;
+			c->password = mem_strdup(password);
+		}
+		*out = make_login(cache, loop, digest, done, context);
+		LIST_INSERT_HEAD(&c->logins, *out, next);
+		c->login_count++;
+		begin = !desk->working;
+		desk->working = true;
 	}
-	if (fresh != NULL) {
-		c->keys = keyring_ref(keys);
-		c->hash = hash;
-		c->known = known;
-		c->password = mem_strdup(password);
-	}
-	*out = l = mem_zalloc(sizeof(*l));
-	l->post.run = login_answered;
-	l->loop = loop;
-	l->cache = cache;
-	memcpy(l->digest, digest, DIGEST_BYTES);
-	l->done = done;
-	l->context = context;
-	LIST_INSERT_HEAD(&c->logins, l, next);
-	c->login_count++;
 	pthread_mutex_unlock(&desk->lock);
-	if (fresh != NULL)
-		loop_post(desk->loop, &fresh->post);
-	return LOGIN_WAIT;
+	if (displaced != NULL)
+		answer_check(displaced, LOGIN_BUSY);
+	if (begin)
+		loop_post(desk->loop, &desk->work);
+	return c != NULL ? LOGIN_WAIT : LOGIN_BUSY;
 }
 
 void

@@ -11,16 +11,16 @@
 #include <stdbool.h>
 
 #include "relay/keyring.h"
+#include "relay/login_cache.h"
 
-struct login;       /* one check under way */
-struct login_cache; /* one loop's memory; at most 4096 logins */
-struct login_desk;  /* the thread */
+struct login;      /* one check under way */
+struct login_desk; /* the thread */
 struct loop;
 
 enum login_result {
 	LOGIN_RIGHT,
 	LOGIN_WRONG,
-	LOGIN_BUSY, /* too many wait (64, or 4 of this client): 454, try again */
+	LOGIN_BUSY, /* too many wait (64): 454, try again */
 	LOGIN_WAIT  /* of login_check(): the answer comes by done() */
 };
 
@@ -30,16 +30,15 @@ struct login_desk *login_desk_new(void);
  * answered BUSY in that drain.
  */
 void login_desk_free(struct login_desk *desk);
-struct login_cache *login_cache_new(void);
-void login_cache_free(struct login_cache *cache);
 
 /*
  * Checks name and password (both are copied) against the keyring's users, which it holds on to.
  * RIGHT or BUSY at once, else WAIT, *out is the check, and done(context, RIGHT, WRONG or BUSY) is
  * called once on the loop, never within this call; the check is gone then. An unknown name takes as
- * long as a wrong password. `client` is the numeric address: no client has more than 4 different
- * checks waiting, so that none can keep the desk busy for all; equal checks, as of an application
- * that opens twenty connections, are computed once and count as one.
+ * long as a wrong password. `client` is the numeric address: clients take turns, and who comes with
+ * a first check to a full desk displaces one of the client that has most, which is answered BUSY;
+ * so none can keep the desk busy for all. Equal checks, as of an application that opens twenty
+ * connections, are computed once.
  */
 enum login_result login_check(struct login_desk *desk, struct login_cache *cache, struct loop *loop,
 			      struct keyring *keys, const char *client, const char *name,

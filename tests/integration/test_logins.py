@@ -63,8 +63,8 @@ def test_wait_grows(logins):
 
 
 def test_one_client_does_not_keep_the_desk_busy(logins):
-    """A hundred guesses at once from one address fill four places of the desk, not all of them, so
-    that another address is let in meanwhile."""
+    """A hundred guesses at once from one address fill the desk; another address is let in
+    meanwhile."""
     gate = logins(ln=DEAR)
     guessers = [gate.client(STAGING_CLIENT) for _ in range(100)]
     for number, client in enumerate(guessers):

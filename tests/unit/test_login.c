@@ -85,7 +85,7 @@ static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
 static bool gate_closed, all_right; /* all_right: scrypt is left out */
 static int gate_waiting, computed;
-static char last_hash[200];
+static char last_hash[200], order[200]; /* order: the passwords, as they were computed */
 static _Atomic int64_t clock_ahead;
 
 bool __real_password_verify(const char *hash, const char *password);
@@ -106,6 +106,7 @@ __wrap_password_verify(const char *hash, const char *password)
 	gate_waiting--;
 	computed++;
 	snprintf(last_hash, sizeof(last_hash), "%s", hash == NULL ? "" : hash);
+	snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s ", password);
 	yes = all_right;
 	pthread_mutex_unlock(&gate_lock);
 	return yes || __real_password_verify(hash, password);
@@ -143,6 +144,7 @@ count_computed(void)
 	pthread_mutex_lock(&gate_lock);
 	n = computed;
 	computed = 0;
+	order[0] = '\0';
 	pthread_mutex_unlock(&gate_lock);
 	return n;
 }
@@ -225,11 +227,13 @@ ask(const char *name, const char *password)
 	return LOGIN_WAIT;
 }
 
+/* Opens the gate; so many answers come. */
 static void
 await(int count)
 {
 	memset(rig.answers, 0, sizeof(rig.answers));
 	rig.awaited = count;
+	set_gate(false);
 	loop_run(rig.loop);
 }
 
@@ -345,53 +349,83 @@ test_reload(void **state)
 	assert_int_equal(check("192.0.2.7", "nobody", "x", NULL), LOGIN_WAIT);
 	keyring_unref(rig.keys);
 	rig.keys = make_keys("shop:" HORSE "\n");
-	set_gate(false);
 	await(1);
 	assert_int_equal(rig.answers[LOGIN_WRONG], 1);
 }
 
-/* One client has four places, the desk 64; a refused one leaves nothing behind. */
+/* The desk has 64 places. Whoever comes to a full one with a first check gets a place of the client
+ * that has most, which is told; nobody else is. */
 static void
 test_busy(void **state)
 {
-	char password[32], client[32];
-	int i, j;
+	char password[32];
+	int i;
 
 	(void)state;
 	set_gate(true);
-	for (i = 0; i < 16; i++) {
-		snprintf(client, sizeof(client), "192.0.2.%d", i);
-		for (j = 0; j < 5; j++) {
-			snprintf(password, sizeof(password), "%d %d", i, j);
-			assert_int_equal(check(client, "shop", password, NULL),
-					 j < 4 ? LOGIN_WAIT : LOGIN_BUSY);
-		}
+	assert_int_equal(check("192.0.2.1", "shop", "first", NULL), LOGIN_WAIT);
+	wait_for_desk();
+	assert_int_equal(check("192.0.2.2", "shop", "one", NULL), LOGIN_WAIT);
+	assert_int_equal(check("192.0.2.2", "shop", "two", NULL), LOGIN_WAIT);
+	for (i = 3; i < 80; i++) {
+		snprintf(password, sizeof(password), "%d", i);
+		assert_int_equal(check("192.0.2.1", "shop", password, NULL),
+				 i < 64 ? LOGIN_WAIT : LOGIN_BUSY);
 	}
-	assert_int_equal(check("198.51.100.1", "shop", "correct horse", NULL), LOGIN_BUSY);
-	set_gate(false);
-	await(64);
-	assert_int_equal(rig.answers[LOGIN_WRONG], 64);
+	assert_int_equal(check("198.51.100.1", "shop", "correct horse", NULL), LOGIN_WAIT);
+	assert_int_equal(check("2001:db8::1", "shop", "three", NULL), LOGIN_WAIT);
+	assert_int_equal(check("2001:db8::2", "qa", "battery staple", NULL), LOGIN_WAIT);
+	await(67);
+	assert_int_equal(rig.answers[LOGIN_BUSY], 3);
+	assert_int_equal(rig.answers[LOGIN_RIGHT], 2);
+	assert_int_equal(rig.answers[LOGIN_WRONG], 62);
 	assert_int_equal(count_computed(), 64);
 	assert_int_equal(ask("shop", "correct horse"), LOGIN_RIGHT);
 }
 
-/* An IPv6 client is its /64. */
+/* 64 clients with one check each: nobody has more than the newcomer. */
 static void
-test_busy_network(void **state)
+test_full(void **state)
 {
 	char client[32];
 	int i;
 
 	(void)state;
 	set_gate(true);
-	for (i = 0; i < 6; i++) {
-		snprintf(client, sizeof(client), "2001:db8::%d", i);
+	for (i = 0; i < 70; i++) {
+		snprintf(client, sizeof(client), "192.0.2.%d", i);
 		assert_int_equal(check(client, "shop", client, NULL),
-				 i < 4 ? LOGIN_WAIT : LOGIN_BUSY);
+				 i < 64 ? LOGIN_WAIT : LOGIN_BUSY);
+		if (i == 0)
+			wait_for_desk();
 	}
-	assert_int_equal(check("2001:db8:0:1::", "shop", "x", NULL), LOGIN_WAIT);
-	set_gate(false);
-	await(5);
+	await(64);
+	assert_int_equal(rig.answers[LOGIN_WRONG], 64);
+}
+
+/* Everybody has one computed before anybody has two; a client's own come in their order. An IPv6
+ * client is its /64. */
+static void
+test_turns(void **state)
+{
+	static const struct {
+		const char *client, *password;
+	} rows[] = {
+	    {"192.0.2.1", "a1"},   {"192.0.2.1", "a2"},   {"192.0.2.1", "a3"},
+	    {"192.0.2.1", "a4"},   {"192.0.2.2", "b1"},   {"192.0.2.2", "b2"},
+	    {"2001:db8::1", "c1"}, {"2001:db8::2", "c2"}, {"2001:db8:0:1::", "d1"},
+	};
+	size_t i;
+
+	(void)state;
+	set_gate(true);
+	for (i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(check(rows[i].client, "shop", rows[i].password, NULL), LOGIN_WAIT);
+		if (i == 0)
+			wait_for_desk();
+	}
+	await(COUNT(rows));
+	assert_string_equal(order, "a1 a2 b1 c1 d1 a3 b2 c2 a4 ");
 }
 
 /* An application that opens many connections at once is computed once, right or wrong. */
@@ -406,7 +440,6 @@ test_equal(void **state)
 		assert_int_equal(check("192.0.2.7", "shop", "correct horse", NULL), LOGIN_WAIT);
 		assert_int_equal(check("192.0.2.7", "shop", "wrong", NULL), LOGIN_WAIT);
 	}
-	set_gate(false);
 	await(200);
 	assert_int_equal(rig.answers[LOGIN_RIGHT], 100);
 	assert_int_equal(rig.answers[LOGIN_WRONG], 100);
@@ -430,7 +463,6 @@ test_forget(void **state)
 	login_forget(first);
 	login_forget(second);
 	login_forget(third);
-	set_gate(false);
 	await(1);
 	assert_int_equal(rig.answers[LOGIN_RIGHT], 1);
 	assert_int_equal(count_computed(), 2); /* the second was not worth it */
@@ -443,7 +475,6 @@ test_forget(void **state)
 	assert_int_equal(check("192.0.2.7", "shop", "two", NULL), LOGIN_WAIT);
 	wait_for_desk();
 	login_forget(first);
-	set_gate(false);
 	await(1);
 	assert_int_equal(rig.answers[LOGIN_WRONG], 1);
 }
@@ -611,9 +642,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_answers), TEST(test_memory),       TEST(test_bound), TEST(test_reload),
-	    TEST(test_busy),    TEST(test_busy_network), TEST(test_equal), TEST(test_forget),
-	    TEST(test_unknown), TEST(test_end),          TEST(test_loops),
+	    TEST(test_answers), TEST(test_memory),  TEST(test_bound), TEST(test_reload),
+	    TEST(test_busy),    TEST(test_full),    TEST(test_turns), TEST(test_equal),
+	    TEST(test_forget),  TEST(test_unknown), TEST(test_end),   TEST(test_loops),
 	};
 
 	return cmocka_run_group_tests_name("login", tests, NULL, NULL);
