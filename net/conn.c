@@ -45,7 +45,7 @@ struct conn {
 	struct loop_rest rest; /* while FINISHING: nobody else knows it then */
 	struct bufferevent *bev;
 	struct loop *loop;
-	struct event *kick; /* looks at the input again after conn_resume() */
+	struct event *kick; /* a look at things after the turn: conn_kicked() */
 	const struct conn_owner *owner;
 	void *context;
 	enum conn_state state;

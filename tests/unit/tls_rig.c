@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "net/listener.h"
 #include "net/loop.h"
 
@@ -26,10 +28,41 @@ struct end server, client;
 uint16_t port;
 struct peer peer;
 
+struct certificate *ca, *other_ca, *mx;
+const char *ca_file, *other_ca_file, *mx_file;
+int released;
+
 static struct listener *listener;
 static bool (*wanted)(void);
 static bool hangs;
 static struct loop_post peer_post;
+
+int
+rig_make_all(void **state)
+{
+	(void)state;
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
+	ca = certificate_new(&(struct certificate_wish){.common_name = "CA", .is_ca = true}, NULL);
+	other_ca = certificate_new(
+	    &(struct certificate_wish){.common_name = "Other CA", .is_ca = true}, NULL);
+	mx = certificate_new(
+	    &(struct certificate_wish){.common_name = "mx.test", .alternative = "DNS:mx.test"}, ca);
+	ca_file = certificate_write(ca, PART_CERTIFICATE);
+	other_ca_file = certificate_write(other_ca, PART_CERTIFICATE);
+	mx_file = certificate_write(mx, PART_BOTH);
+	return 0;
+}
+
+int
+rig_remove_all(void **state)
+{
+	(void)state;
+	certificate_free(ca);
+	certificate_free(other_ca);
+	certificate_free(mx);
+	certificate_remove_all();
+	return 0;
+}
 
 void
 rig_look(void)
@@ -401,4 +434,75 @@ rig_peer_read_all(struct peer *p)
 	while ((n = SSL_read(p->ssl, bytes, sizeof(bytes))) > 0)
 		buf_add(&p->got, bytes, (size_t)n);
 	return SSL_get_error(p->ssl, n);
+}
+
+void
+rig_start_tls(void)
+{
+	rig_start();
+	released = 0;
+	server.tls = rig_tls_server(mx_file, "");
+	client.tls = rig_tls_client("", false);
+	client.host = "mx.test";
+}
+
+void
+rig_release(void *memory)
+{
+	free(memory);
+	released++;
+	rig_look();
+}
+
+void
+rig_write_large(struct conn *c)
+{
+	char *memory = mem_zalloc(RIG_LARGE);
+
+	conn_write_ref(c, memory, RIG_LARGE, rig_release, memory);
+}
+
+size_t
+rig_answer_and_finish(struct end *e, const char *data, size_t len)
+{
+	buf_add(&e->got, data, len);
+	rig_write_large(e->conn);
+	conn_finish(e->conn, 60 * CLOCK_SECOND);
+	e->conn = NULL;
+	rig_look();
+	return len;
+}
+
+void
+rig_peer_reads(struct peer *p)
+{
+	if (rig_peer_shake(p) && SSL_write(p->ssl, "go", 2) == 2)
+		p->result = rig_peer_read_all(p);
+}
+
+void
+rig_peer_is_deaf(struct peer *p)
+{
+	if (rig_peer_shake(p))
+		SSL_write(p->ssl, "go", 2);
+	sem_wait(&p->go_on);
+}
+
+void
+rig_let_peer_go(void)
+{
+	sem_post(&peer.go_on);
+	rig_run_until(rig_peer_done);
+}
+
+bool
+rig_server_heard(void)
+{
+	return server.got.len > 0;
+}
+
+bool
+rig_server_is_there(void)
+{
+	return server.conn != NULL;
 }

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "net/conn.h"
+#include "tests/unit/tls_certificate.h"
 
 /* Where an end ends itself. */
 enum rig_place { NOWHERE, CONNECTED, SECURED, INPUT, DRAINED, CLOSED };
@@ -50,8 +51,16 @@ extern struct loop *loop;
 extern struct end server, client;
 extern uint16_t port;
 
+/* Certificates for all tests: rig_make_all() is the group's setup. `mx_file` is mx's, of `ca`. */
+extern struct certificate *ca, *other_ca, *mx;
+extern const char *ca_file, *other_ca_file, *mx_file;
+int rig_make_all(void **state);
+int rig_remove_all(void **state);
+
 /* A loop, and a listener for `server`, which takes one connection. */
 void rig_start(void);
+/* And TLS at once on both sides; the client takes any certificate. */
+void rig_start_tls(void);
 /* Frees what is left, also the `tls` of both. */
 void rig_stop(void);
 struct tls *rig_tls_server(const char *certificate, const char *client_ca);
@@ -67,6 +76,16 @@ bool rig_both_closed(void);
 bool rig_both_secured(void);
 bool rig_client_closed(void);
 bool rig_server_closed(void);
+bool rig_server_is_there(void);
+bool rig_server_heard(void);
+
+/* More than the kernel takes for one connection, written without a copy; then counts. */
+enum { RIG_LARGE = 24 << 20 };
+extern int released;
+void rig_release(void *memory);
+void rig_write_large(struct conn *c);
+/* An end's input(): as much for an answer, and that was all. */
+size_t rig_answer_and_finish(struct end *e, const char *data, size_t len);
 
 /* A thread at the other end. */
 struct peer {
@@ -90,6 +109,10 @@ bool rig_peer_done(void);
 void rig_peer_join(void);
 /* For `run`: a TLS client of OpenSSL's own. True if the handshake went well. */
 bool rig_peer_shake(struct peer *p);
+/* A peer that says "go", then reads to the end; one that neither reads nor ends before it may. */
+void rig_peer_reads(struct peer *p);
+void rig_peer_is_deaf(struct peer *p);
+void rig_let_peer_go(void);
 /* Reads to the end into `got`; the code of SSL_get_error(). */
 int rig_peer_read_all(struct peer *p);
 
