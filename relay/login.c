@@ -112,31 +112,37 @@ answer_check(struct check *c, enum login_result result)
 	free_check(c);
 }
 
-/* Under the lock. */
+/* The check whose turn it is, NULL if there is none; *compute: somebody waits for it. */
 static struct check *
-next_check(const struct login_desk *desk)
+take_check(struct login_desk *desk, bool *compute)
 {
-	struct check *c, *next = NULL;
+	struct check *c, *first = NULL;
 
+	pthread_mutex_lock(&desk->lock);
 	TAILQ_FOREACH (c, &desk->checks, next)
-		if (next == NULL || c->turn < next->turn)
-			next = c;
-	return next;
+		if (first == NULL || c->turn < first->turn)
+			first = c;
+	desk->working = first != NULL;
+	if (first != NULL) {
+		desk->turn = first->turn;
+		*compute = !atomic_load(&desk->closing) && is_wanted(first);
+		if (!*compute)
+			close_check(desk, first);
+	}
+	pthread_mutex_unlock(&desk->lock);
+	return first;
 }
 
-static void
-run_check(struct login_desk *desk, struct check *c, bool compute)
+/* Equal checks may join it while it is computed. */
+static enum login_result
+compute_check(struct login_desk *desk, struct check *c)
 {
-	enum login_result result = LOGIN_BUSY;
+	bool right = password_verify(c->hash, c->password) && c->known;
 
-	if (compute) {
-		result =
-		    password_verify(c->hash, c->password) && c->known ? LOGIN_RIGHT : LOGIN_WRONG;
-		pthread_mutex_lock(&desk->lock);
-		close_check(desk, c);
-		pthread_mutex_unlock(&desk->lock);
-	}
-	answer_check(c, result);
+	pthread_mutex_lock(&desk->lock);
+	close_check(desk, c);
+	pthread_mutex_unlock(&desk->lock);
+	return right ? LOGIN_RIGHT : LOGIN_WRONG;
 }
 
 static void
@@ -145,22 +151,10 @@ run_checks(struct loop_post *post)
 	struct login_desk *desk =
 	    (struct login_desk *)((char *)post - offsetof(struct login_desk, work));
 	struct check *c;
-	bool compute = false;
+	bool compute;
 
-	do {
-		pthread_mutex_lock(&desk->lock);
-		c = next_check(desk);
-		desk->working = c != NULL;
-		if (c != NULL) {
-			desk->turn = c->turn;
-			compute = !atomic_load(&desk->closing) && is_wanted(c);
-			if (!compute)
-				close_check(desk, c);
-		}
-		pthread_mutex_unlock(&desk->lock);
-		if (c != NULL)
-			run_check(desk, c, compute);
-	} while (c != NULL);
+	while ((c = take_check(desk, &compute)) != NULL)
+		answer_check(c, compute ? compute_check(desk, c) : LOGIN_BUSY);
 }
 
 struct login_desk *
