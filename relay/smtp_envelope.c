@@ -149,42 +149,6 @@ add_notify(unsigned notify, struct buf *line)
 	}
 }
 
-/* One character of valid UTF-8 beyond ASCII; moves *text behind it. */
-static uint32_t
-take_character(const char **text)
-{
-	const unsigned char *c = (const unsigned char *)*text;
-	size_t more = *c >= 0xf0 ? 3 : *c >= 0xe0 ? 2 : 1, i;
-	uint32_t value = *c & (0x3fu >> more);
-
-	for (i = 1; i <= more; i++)
-		value = value << 6 | (c[i] & 0x3fu);
-	*text += more + 1;
-	return value;
-}
-
-/*
- * As it was given; without SMTPUTF8 what is beyond ASCII in the form that RFC 6533 3 has for that
- * (utf-8-addr-xtext).
- */
-static void
-add_orcpt(const char *orcpt, bool utf8, struct buf *line)
-{
-	if (!text_is_utf8(orcpt, strlen(orcpt)))
-		return;
-	buf_add_text(line, " ORCPT=");
-	if (utf8) {
-		buf_add_text(line, orcpt);
-		return;
-	}
-	while (*orcpt != '\0') {
-		if ((unsigned char)*orcpt < 0x80)
-			buf_add_char(line, *orcpt++);
-		else
-			buf_printf(line, "\\x{%" PRIX32 "}", take_character(&orcpt));
-	}
-}
-
 void
 smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line)
 {
@@ -198,7 +162,7 @@ smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line)
 	if (r->rewritten)
 		return;
 	if (*r->orcpt != '\0') {
-		add_orcpt(r->orcpt, c->utf8, line);
+		buf_printf(line, " ORCPT=%s", r->orcpt);
 	} else if (r->notify != 0 && is_ascii(r->address)) {
 		buf_add_text(line, " ORCPT=rfc822;");
 		xtext_encode(r->address, line);

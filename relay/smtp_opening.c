@@ -49,7 +49,7 @@ smtp_opening_connected(struct smtp_client *c)
 		smtp_client_set_state(c, CLIENT_GREETING);
 		smtp_client_expect(c, c->config->timeout);
 	} else if (c->tls == NULL) {
-		smtp_client_end(c, "TLS: what it must show is not loaded; reload the "
+		smtp_client_end(c, "TLS: nothing is loaded to check it against; reload the "
 				   "configuration");
 	} else {
 		start_handshake(c);
@@ -237,7 +237,7 @@ choose_next(struct smtp_client *c)
 		smtp_client_end(c, "it offers no STARTTLS and tls = required; mail waits rather "
 				   "than go in clear");
 	} else if (!secured && c->tls == NULL) {
-		smtp_client_end(c, "TLS: what it must show is not loaded; reload the "
+		smtp_client_end(c, "TLS: nothing is loaded to check it against; reload the "
 				   "configuration");
 	} else if (!secured) {
 		smtp_client_set_state(c, CLIENT_STARTTLS);

@@ -315,6 +315,32 @@ explains(void **state)
 	policy_unref(p);
 }
 
+static void
+reach(void **state)
+{
+	static const struct {
+		const char *environment, *address;
+		bool wanted;
+	} reaches[] = {
+	    {"production", "anybody@live.test", true}, {"staging", "qa@example.com", true},
+	    {"staging", "QA@EXAMPLE.COM", true},       {"staging", "customer@live.test", false},
+	    {"capture", "qa@example.com", true},       {"capture", "customer@live.test", false},
+	    {"unknown", "qa@example.com", false},      {"gone", "qa@example.com", false},
+	    {NULL, "qa@example.com", false},           {"production", "", false},
+	    {"production", "no address", false},       {"production", "postmaster", false},
+	};
+	struct config config = fixture_config(environments(), 5);
+	struct policy *p = fixture_policy(&config);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(reaches); i++)
+		if (gate_may_reach(p, reaches[i].environment, reaches[i].address) !=
+		    reaches[i].wanted)
+			fail_msg("%s %s", reaches[i].environment, reaches[i].address);
+	policy_unref(p);
+}
+
 int
 main(void)
 {
@@ -322,6 +348,7 @@ main(void)
 	    cmocka_unit_test(chain), cmocka_unit_test(unasked),
 	    cmocka_unit_test(holds), cmocka_unit_test(panic_does_not_count),
 	    cmocka_unit_test(edit),  cmocka_unit_test(explains),
+	    cmocka_unit_test(reach),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
