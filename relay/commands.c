@@ -30,7 +30,8 @@ enum command_flag {
 	OUTSIDE_MAIL = 8,    /* no transaction may be under way */
 	OUTSIDE_CHUNKS = 16, /* nor a message come by BDAT */
 	IN_CLEAR = 32,       /* also before STARTTLS where tls = required (RFC 3207 4) */
-	NEEDS_LOGIN = 64     /* where auth = required */
+	NEEDS_LOGIN = 64,    /* where auth = required */
+	TAKES_POLICY = 128   /* what a reload has brought holds, also for the order of commands */
 };
 
 static bool
@@ -75,8 +76,6 @@ static void
 run_starttls(struct session *s, const struct command *c)
 {
 	(void)c;
-	if (!session_is_welcome(s))
-		return;
 	if (conn_security(s->conn) != NULL)
 		session_reply(s, 503, "5.5.1", "TLS is on already");
 	else if (s->limits->tls != CONFIG_TLS_STARTTLS && s->limits->tls != CONFIG_TLS_REQUIRED)
@@ -85,13 +84,6 @@ run_starttls(struct session *s, const struct command *c)
 		session_reply(s, 454, "4.7.0", "TLS is not available now; try again later");
 	else
 		session_start_tls(s);
-}
-
-static void
-run_auth(struct session *s, const struct command *c)
-{
-	if (session_is_welcome(s))
-		auth_start(s, c);
 }
 
 /* Why no new message can be taken now, after RFC 5321 4.2.2; false if one can. */
@@ -156,8 +148,6 @@ make_message(struct session *s, const struct command *c)
 static void
 run_mail(struct session *s, const struct command *c)
 {
-	if (!session_is_welcome(s))
-		return;
 	if (c->has_size && c->size > s->limits->max_message_size) {
 		session_reply(s, 552, "5.3.4",
 			      "Message is larger than the limit of %" PRIu64 " bytes",
@@ -315,9 +305,10 @@ static const struct {
 } commands[] = {
     {COMMAND_EHLO, IN_CLEAR, run_greeting},
     {COMMAND_HELO, IN_CLEAR, run_greeting},
-    {COMMAND_STARTTLS, NEEDS_HELO | OUTSIDE_CHUNKS | IN_CLEAR, run_starttls},
-    {COMMAND_AUTH, NEEDS_HELO | OUTSIDE_MAIL | OUTSIDE_CHUNKS, run_auth},
-    {COMMAND_MAIL, NEEDS_HELO | NEEDS_LOGIN | OUTSIDE_MAIL | OUTSIDE_CHUNKS, run_mail},
+    {COMMAND_STARTTLS, NEEDS_HELO | OUTSIDE_CHUNKS | IN_CLEAR | TAKES_POLICY, run_starttls},
+    {COMMAND_AUTH, NEEDS_HELO | OUTSIDE_MAIL | OUTSIDE_CHUNKS | TAKES_POLICY, auth_start},
+    {COMMAND_MAIL, NEEDS_HELO | NEEDS_LOGIN | OUTSIDE_MAIL | OUTSIDE_CHUNKS | TAKES_POLICY,
+     run_mail},
     {COMMAND_RCPT, OUTSIDE_CHUNKS | NEEDS_MAIL, run_rcpt},
     {COMMAND_DATA, OUTSIDE_CHUNKS | NEEDS_MAIL | NEEDS_RCPT, run_data},
     {COMMAND_BDAT, IN_CLEAR, run_bdat},
@@ -368,8 +359,8 @@ idle_commands_max(const struct session *s)
 static bool
 command_is_too_many(struct session *s, const struct command *c)
 {
-	/* A chunk is part of a message; its size limit bounds how many there can be. */
-	s->idle_commands += c->verb != COMMAND_BDAT || c->chunk_size == 0;
+	/* A chunk behind the first is part of a message, whose size limit bounds their number. */
+	s->idle_commands += c->verb != COMMAND_BDAT || c->chunk_size == 0 || s->intake == NULL;
 	if (s->idle_commands <= idle_commands_max(s) && s->errors < ERRORS_MAX)
 		return false;
 	session_reply(s, 421, "4.7.0", "Too many %s; bye",
@@ -387,6 +378,8 @@ command_do(struct session *s, const struct command *c)
 		i++;
 	if (c->error_code != 0 && c->verb != COMMAND_BDAT)
 		session_reply(s, c->error_code, c->error_status, "%s", c->error_text);
+	else if ((commands[i].flags & TAKES_POLICY) && !session_is_welcome(s))
+		return;
 	else if (check_order(s, commands[i].flags))
 		commands[i].run(s, c);
 }

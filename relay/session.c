@@ -149,7 +149,9 @@ session_check_user(struct session *s, const struct users *now)
 bool
 session_take_policy(struct session *s)
 {
-	if (s->policy != s->rl->policy || s->keys != s->rl->keys) {
+	bool under_way = s->message != NULL || s->intake != NULL;
+
+	if (!under_way && (s->policy != s->rl->policy || s->keys != s->rl->keys)) {
 		session_check_user(s, keyring_users(s->rl->keys));
 		policy_unref(s->policy);
 		s->policy = policy_ref(s->rl->policy);
@@ -266,6 +268,10 @@ session_begin_chunk(struct session *s, uint64_t size, bool last,
 	s->chunk_last = last;
 	s->chunk_refusal = *refusal;
 	session_set_state(s, SESSION_CHUNK);
+	if (refusal->code != 0 && (s->message != NULL || s->intake != NULL)) {
+		session_reset(s);
+		s->mail_refused = true;
+	}
 	if (refusal->code == 0 && s->intake == NULL)
 		s->intake = intake_start(s);
 	if (size == 0)
@@ -332,10 +338,15 @@ session_line_max(const struct session *s, const char *data, size_t len)
 static void
 session_run_line(struct session *s, const char *data, size_t len)
 {
-	if (s->state == SESSION_AUTH)
-		auth_take_line(s, data, len);
-	else
+	unsigned errors = s->errors;
+
+	if (s->state != SESSION_AUTH) {
 		command_run(s, data, len);
+		return;
+	}
+	auth_take_line(s, data, len);
+	if (s->errors > errors)
+		session_count_error(s);
 }
 
 /* A line that is none: says why, and the rest of it is not looked at. */
@@ -424,6 +435,8 @@ session_take_chunk(struct session *s, const char *data, size_t len)
 		return used;
 	if (s->chunk_refusal.code != 0 || intake_end_chunk(s->intake))
 		session_end_chunk(s);
+	else
+		s->mail_refused = true;
 	return used;
 }
 

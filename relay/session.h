@@ -97,7 +97,9 @@ void session_reply_more(struct session *s, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Forgets the transaction (RSET, new EHLO, after a message). */
 void session_reset(struct session *s);
-/* Takes the loop's present policy for the transaction that begins; false if this listener is gone.
+/*
+ * Takes the loop's present policy, and logs out who was removed by it; a transaction under way
+ * keeps the one it began with. False if this listener is gone.
  */
 bool session_take_policy(struct session *s);
 /* False, and the session has ended with 421, if this listener is gone. */
@@ -108,7 +110,10 @@ void session_start_tls(struct session *s);
 void session_set_login_state(struct session *s, enum session_state next);
 /* 354, and what comes is a message. */
 void session_begin_data(struct session *s);
-/* The next `size` octets are of the message, or thrown away if there is a refusal. */
+/*
+ * The next `size` octets are of the message; or thrown away with it if there is a refusal: what
+ * follows in the pipeline would make a message with a hole (RFC 3030 2).
+ */
 void session_begin_chunk(struct session *s, uint64_t size, bool last,
 			 const struct session_refusal *refusal);
 /* A bad command: 421 and the end if the client makes too many mistakes. */
