@@ -224,12 +224,21 @@ smtp_client_outstanding(const struct smtp_client *c)
 	return c->state == CLIENT_READY ? 0 : smtp_transaction_outstanding(c);
 }
 
-/* One whole reply is in c->reply. */
+/* One whole reply is in c->reply; `more` came right behind it. */
 static void
-smtp_client_replied(struct smtp_client *c)
+smtp_client_replied(struct smtp_client *c, bool more)
 {
+	static const char unasked[] = "4.5.0 it answers what it was not asked";
+	/* Behind the 220 of STARTTLS conn_start_tls() judges. */
+	bool babbles = more && smtp_client_outstanding(c) == 1 && c->state != CLIENT_STARTTLS;
 	struct buf text = {0};
 
+	if (babbles && c->state < CLIENT_READY) {
+		smtp_client_nonsense(c, unasked);
+		return;
+	}
+	if (babbles) /* what it says of this message counts, but no other is begun */
+		smtp_client_retire(c);
 	if (c->state < CLIENT_READY) {
 		smtp_opening_reply(c);
 	} else if (c->state > CLIENT_READY) {
@@ -239,6 +248,9 @@ smtp_client_replied(struct smtp_client *c)
 		smtp_client_end(c, buf_text(&text));
 		buf_free(&text);
 	}
+	/* While the content is on its way it may speak up. */
+	if (babbles && c->state != CLIENT_BODY && c->state != CLIENT_ENDED)
+		smtp_client_nonsense(c, unasked);
 }
 
 static size_t
@@ -246,7 +258,6 @@ smtp_client_input(void *context, const char *data, size_t len)
 {
 	struct smtp_client *c = context;
 	enum reply_result result;
-	bool babbles;
 	size_t used = 0;
 
 	if (c->state == CLIENT_ENDED)
@@ -255,18 +266,9 @@ smtp_client_input(void *context, const char *data, size_t len)
 	if (result == REPLY_BAD) {
 		smtp_client_nonsense(c, "4.5.0 what it answers is no SMTP reply");
 	} else if (result == REPLY_DONE) {
-		/* Behind the 220 of STARTTLS conn_start_tls() judges. */
-		babbles =
-		    used < len && smtp_client_outstanding(c) == 1 && c->state != CLIENT_STARTTLS;
-		if (babbles)
-			smtp_client_retire(c);
-		smtp_client_replied(c);
-		if (c->state == CLIENT_ENDED)
-			return used;
-		reply_reset(&c->reply);
-		/* Before the final dot it may speak up. */
-		if (babbles && c->state != CLIENT_BODY)
-			smtp_client_nonsense(c, "4.5.0 it answers what it was not asked");
+		smtp_client_replied(c, used < len);
+		if (c->state != CLIENT_ENDED)
+			reply_reset(&c->reply);
 	}
 	return used;
 }
