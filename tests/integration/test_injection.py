@@ -57,9 +57,8 @@ def converse(gate, source, lines):
     with gate.client(source) as client:
         for line in lines:
             client.send(line.encode() + b"\r\n")
-            pieces = line.encode().count(b"\n") + 1  # a bare LF may end a line, too
             code = 0
-            for _ in range(pieces):
+            for _ in range(line.count("\r\n") + 1):
                 code, text = client.reply()
                 assert text.replace("\n", "").isprintable(), text
             if code != 250:

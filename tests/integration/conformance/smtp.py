@@ -1,7 +1,7 @@
 """RFC 5321: commands in and out of order, their syntax, addresses, limits."""
 
-from . import (CLOSED, CONNECTED, GREETED, IN_CLEAR, IN_DATA, MAILED, MAX_RECIPIENTS, READY, Reply,
-               content, row, sized)
+from . import (CLOSED, CONNECTED, GREETED, IN_DATA, MAILED, MAX_RECIPIENTS, READY, Reply, content,
+               row, sized)
 
 EHLO = "EHLO client.example"
 MAIL = "MAIL FROM:<a@b.example>"
@@ -266,7 +266,7 @@ CARRIED = [
         envelope=('"a b"@c.example', ['"d@e"@f.example'])),
     row("a blank in a quoted recipient is kept", "RFC 5321 4.1.2", MAILED,
         'RCPT TO:<"c d"@e.example>', "250 2.1.5", "DATA", "354", b".\r\n", "250 2.0.0",
-        arrives=[b""], envelope=("a@b.example", ['"c d"@e.example']),),
+        arrives=[b""], envelope=("a@b.example", ['"c d"@e.example'])),
 ]
 
 LIMITS = [
