@@ -105,7 +105,8 @@ tame_length(struct list_scan *scan, const char *p)
 
 	if (*p == '?' || ((unsigned char)*p < ' ' && *p != '\t'))
 		return 0;
-	/* It also looks for addresses in a name that none follows: a literal there must not break. */
+	/* It also looks for addresses in a name that none follows: a literal there must not break.
+	 */
 	if (inside && *p == '[' && scan->at)
 		return 0;
 	scan->at = inside && (scan->at || *p == '@');
