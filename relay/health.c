@@ -150,7 +150,7 @@ health_tell(struct health *h, const char *event)
 
 	snprintf(f->text, sizeof(f->text),
 		 up ? "upstream %s answers again; queued mail is on its way%s"
-		    : "upstream %s cannot be reached; mail waits in the queue: %s",
+		    : "upstream %s cannot be used; mail waits in the queue: %s",
 		 h->name, up ? "" : h->why);
 	f->job.op = STORE_FACT;
 	f->job.done = health_fact_done;

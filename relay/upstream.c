@@ -187,7 +187,7 @@ upstream_acquire(struct delivery *d)
 	if (u->config == NULL || u->max_clients == 0 || !health_is_up(u->health)) {
 		delivery_done(d, false,
 			      u->config == NULL ? "its upstream is no longer configured"
-						: "the upstream cannot be reached");
+						: "the upstream is down");
 		return;
 	}
 	if (c != NULL && TAILQ_EMPTY(&u->waiting)) {
