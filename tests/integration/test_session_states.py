@@ -113,3 +113,100 @@ def test_refused_chunks_have_an_end(before, gate):
             if 421 in codes:
                 return
         pytest.fail("2000 refused chunks and no end")
+
+
+# ---- a reload and a stop in each state
+
+LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 40000 + b"\r\n"  # two pieces in the store
+WRONG = b"AUTH PLAIN AHNob3AAd3Jvbmc=\r\n"
+CONTENT = b"Subject: x\r\n\r\nhalf "
+
+# What was said, how many replies that has, what is said then, and the codes that has.
+PLACES = {
+    "greeted": (b"", 0, b"NOOP\r\n", [250]),
+    "half a line": (b"NO", 0, b"OP\r\n", [250]),
+    "a line that is too long": (b"x" * 9000, 0, b"x\r\nNOOP\r\n", [500, 250]),
+    "MAIL": (b"MAIL FROM:<a@b.example>\r\n", 1, b"RCPT TO:<c@d.example>\r\nRSET\r\n", [250, 250]),
+    "RCPT": (b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n", 2,
+             b"DATA\r\n" + CONTENT + b"\r\n.\r\n", [354, 250]),
+    "STARTTLS inside a transaction": (
+        b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nSTARTTLS\r\n", 3, b"", []),
+    "DATA": (b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n" + CONTENT, 3,
+             b"a message\r\n.\r\n", [250]),
+    "large DATA": (b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n" + LARGE, 3,
+                   b".\r\n", [250]),
+    "a chunk": (b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT %d LAST\r\n"
+                % len(CONTENT) + CONTENT[:-5], 2, CONTENT[-5:], [250]),
+    "between chunks": (b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n" + chunk(CONTENT), 3,
+                       chunk(b"", last=True), [250]),
+    "between large chunks": (b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
+                             + chunk(LARGE), 3, chunk(LARGE) + chunk(LARGE, last=True),
+                             [250, 250]),
+    "a refused chunk": (b"BDAT 100\r\n" + b"x" * 50, 0, b"x" * 50 + b"NOOP\r\n", [503, 250]),
+    "AUTH": (b"AUTH LOGIN\r\n", 1, b"c2hvcA==\r\n*\r\n", [334, 501]),
+    "a wrong login": (WRONG, 0, b"NOOP\r\n", [535, 250]),
+    "logged in": (b"AUTH PLAIN AHNob3AAcmlnaHQ=\r\n", 1, b"MAIL FROM:<a@b.example>\r\nRSET\r\n",
+                  [250, 250]),
+    "before a handshake": (b"STARTTLS\r\n", 1, b"", []),
+}
+
+
+@pytest.fixture
+def everywhere(make_gate, sink, issued, tmp_path):
+    """A gate with a session in each place: (gate, [(name, client)], a second configuration)."""
+
+    def config(**keys):
+        return (users(tmp_path, **keys) + 'memory_limit = "64MB"\n'
+                + listener(secured(issued, auth="optional")) + upstream(sink) + production())
+
+    second = config(shop="right", other="x")
+    gate = make_gate(config(shop="right")).start()
+    clients = []
+    for name, (said, replies, _, _) in PLACES.items():
+        client = gate.client(PRODUCTION_CLIENT)
+        clients.append((name, client))
+        client.send(said)
+        for _ in range(replies):
+            assert client.reply()[0] // 100 in (2, 3), name
+    gate.wait_logged("session.login-failed")
+    yield gate, clients, second
+    for _, client in clients:
+        client.close()
+
+
+def test_a_reload_in_each_state(everywhere, sink):
+    gate, clients, second = everywhere
+    gate.write(second)
+    reload(gate)
+    reload(gate)
+    whole = 0
+    for name, client in clients:
+        _, _, said, codes = PLACES[name]
+        if name in ("before a handshake", "STARTTLS inside a transaction"):
+            client.handshake()
+            client.expect(250, "EHLO client.example")
+            said, codes = b"BDAT 1 LAST\r\nx", [503]
+        client.send(said)
+        assert [client.reply()[0] for _ in codes] == codes, name
+        whole += 250 in codes and name in ("RCPT", "DATA", "large DATA", "a chunk",
+                                           "between chunks", "between large chunks")
+        client.expect(250, "NOOP")
+    gate.wait_counts("production", {"sent": whole})
+    large = [m for m in sink.messages if m.field("Subject") == "large"]
+    assert sorted(len(m.body) for m in large) == sorted(
+        [len(LARGE) - 18, 3 * len(LARGE) - 18])
+
+
+def test_a_stop_in_each_state(everywhere, sink):
+    """Who is not within a message is told 421; no half of one leaves; the gate ends by itself."""
+    gate, clients, _ = everywhere
+    gate.signal(signal.SIGTERM)
+    for name, client in clients:
+        if name in ("DATA", "large DATA", "a chunk", "a refused chunk", "before a handshake",
+                    "STARTTLS inside a transaction"):
+            client.close()
+        else:
+            assert client.reply()[0] == 421, name
+            assert client.reply() == (0, ""), name
+    gate.stop()
+    assert not sink.messages
