@@ -145,6 +145,33 @@ warn_unknown(json_t *list, const json_t *status)
 	}
 }
 
+/* What is on its way in an environment that a reload took away, or took the upstream from. */
+static void
+warn_stranded(json_t *list, const json_t *status, const struct config *config)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "counts"), i, item)
+	{
+		const char *name = member_text(item, "environment");
+		const char *state = member_text(item, "state");
+		const struct config_environment *env = config_find_environment(config, name);
+
+		if (strcmp(state, store_state_name(STORE_QUEUED)) != 0 &&
+		    strcmp(state, store_state_name(STORE_WAITING)) != 0)
+			continue;
+		if (env != NULL && env->upstream != NULL && env->upstream[0] != '\0')
+			continue;
+		warn(list,
+		     "%" PRIu64
+		     " recipients of environment %s are %s and cannot leave, because the "
+		     "configuration has no %s of that name any more: put it back, and they go on.",
+		     (uint64_t)json_integer_value(json_object_get(item, "count")), name, state,
+		     env == NULL ? "environment" : "upstream for an environment");
+	}
+}
+
 static void
 warn_alerts(json_t *list, const struct control_deps *deps)
 {
@@ -177,6 +204,7 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 	warn_upstreams(all, status);
 	warn_alerts(all, deps);
 	warn_unknown(all, status);
+	warn_stranded(all, status, config);
 	warn_observers(all, config);
 	warn_policy(policy, config);
 	json_put(status, "policy_warnings", policy);

@@ -66,6 +66,23 @@ def test_upstream_comes_back_by_a_reload(make_gate, sink):
     running.wait_count("production", "sent", 1)
 
 
+def test_environment_goes_away_with_mail_in_its_queue(make_gate, sink):
+    """Its mail waits, and status says so; it leaves when the environment is back."""
+    sink.rule = lambda stage, *_: "451 4.3.0 later" if stage == "rcpt" else None
+    ends = listener() + upstream(sink)
+    gate = make_gate(ends + production() + staging()).start()
+    gate.send(letter(), ["c@d.example"], PRODUCTION_CLIENT)
+    gate.wait_counts("production", {"queued": 1})
+    for without in (ends + staging(), ends + production("upstream = none") + staging()):
+        reload(gate, without)
+        assert any("1 recipients of environment production are queued" in warning
+                   for warning in gate.status()["warnings"])
+        reload(gate, ends + production() + staging())
+        assert "of environment production" not in str(gate.status()["warnings"])
+    sink.rule = None
+    gate.wait_counts("production", {"sent": 1})
+
+
 @pytest.mark.parametrize("stage", ["connect", "ehlo", "end"])
 @pytest.mark.parametrize("claimed", [False, True], ids=["fresh", "claimed"])
 def test_stop_while_the_upstream_hangs(stage, claimed, make_gate, sink):
