@@ -74,10 +74,12 @@ class World:
                  lambda: len(self.arrived(source)) >= len(row.arrives), 3 if row.wrong else 30)
         messages = self.arrived(source)
         assert len(messages) == len(row.arrives), [m.data for m in messages]
-        for message, body in zip(messages, row.arrives):
+        for message in messages:
             rest = message.wire.replace(b"\r\n", b"")
             assert b"\r" not in rest and b"\n" not in rest, message.wire
-            assert body is None or message.body == body
+        # Two messages of one client may overtake each other on their way to the smarthost.
+        if None not in row.arrives:
+            assert sorted(m.body for m in messages) == sorted(row.arrives)
         if row.envelope:
             sender, recipients = row.envelope
             assert text(messages[-1].sender) == sender

@@ -12,7 +12,7 @@ of a pair: TLS from here on.
 `on` is where the row holds: EVERYWHERE (in clear, after STARTTLS, and on a listener with implicit
 TLS) unless said. A transport is (listener, tls); the listeners are in test_conformance.py.
 `arrives` are the bodies of the messages that the smarthost gets, None for any body; by default
-none may come. `envelope` is (sender, recipients) of the last of them. `limited` lets the row come
+none may come. `envelope` is (sender, recipients) where there is one. `limited` lets the row come
 from an environment that refuses whom it does not know. `wrong` says where the gate departs from
 the RFC today: the row then says what the RFC wants, and must fail.
 
