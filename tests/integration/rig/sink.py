@@ -3,9 +3,9 @@
 It keeps the exact bytes of what it took. `rule(stage, argument, session)` may answer for it:
 return None for the usual reply, a reply line such as "451 4.3.0 later", bytes to be written just
 as they are, Drip (in pieces of one byte), HANG (say nothing until the peer goes away), CUT (close
-the connection) or RESET (the same, rudely). Stages: connect, ehlo, helo, starttls, auth (each line
-of it), mail, rcpt, data, end (after the final dot), rset, quit. A message counts as taken only once
-its 250 was written.
+the connection) or RESET (the same, rudely), or a tuple of bytes and, last, one of these. Stages:
+connect, ehlo, helo, starttls, auth (each line of it), mail, rcpt, data, end (after the final dot),
+rset, quit. A message counts as taken only once its 250 was written.
 
 With `context` (see tls_context()) it does STARTTLS, or TLS at once with `implicit`; with `login`, a
 pair, it wants AUTH PLAIN or LOGIN first. `heard` has every line that came: (connection, whether
@@ -194,6 +194,9 @@ class Sink:
     def _answer(self, session, stage, argument, usual):
         """Writes the reply of a stage; returns whether it was positive."""
         reply = self.rule(stage, argument, session) if self.rule else None
+        if isinstance(reply, tuple):
+            session.sock.sendall(b"".join(reply[:-1]))
+            reply = reply[-1]
         if reply is CUT:
             raise EOFError
         if reply is RESET:
