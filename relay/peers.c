@@ -40,9 +40,11 @@ struct peer {
 	uint32_t connections;
 	/*
 	 * The leaky bucket of mistakes as the moment at which it will be empty; 0 = it is. A
-	 * mistake moves it on by window / errors, and the bucket is full when it is `window` away.
+	 * mistake moves it on by window / errors, and the bucket is full when it is `window` away:
+	 * of the listeners whose mistakes are in it, the one that forgets last says how long that
+	 * is.
 	 */
-	int64_t empty_at;
+	int64_t empty_at, window;
 	int64_t failed_at[FAILURES_MAX]; /* the latest failed logins, 0 = none */
 	size_t next_failure;
 };
@@ -142,9 +144,27 @@ touch_peer(struct peers *p, struct peer *peer)
 }
 
 static bool
-is_over(const struct peer *peer, const struct peers_limits *l, int64_t mono)
+is_over(const struct peer *peer, int64_t mono)
 {
-	return peer->empty_at > mono + l->window;
+	return peer->empty_at > mono + peer->window;
+}
+
+static void
+fill_bucket(struct peer *peer, const struct peers_limits *l, int64_t mono, uint32_t weight)
+{
+	int64_t left = peer->empty_at > mono ? peer->empty_at - mono : 0;
+
+	if (left == 0) {
+		peer->window = l->window;
+	} else if (peer->window < l->window) { /* as full as it was, but of a larger one */
+		left = (int64_t)((double)left / (double)peer->window * (double)l->window);
+		peer->window = l->window;
+	}
+	left += weight > l->errors ? 2 * peer->window : peer->window / l->errors * weight;
+	/* Who goes on is out for one more window, not for ever. */
+	if (left > 2 * peer->window)
+		left = 2 * peer->window;
+	peer->empty_at = mono + left;
 }
 
 enum peers_answer
@@ -157,7 +177,7 @@ peers_enter(struct peers *p, const char *client, const struct peers_limits *l, i
 	peer = find_peer(p, client, true);
 	if (peer == NULL || peer->connections >= l->connections) {
 		answer = PEERS_CONNECTIONS;
-	} else if (is_over(peer, l, mono)) {
+	} else if (is_over(peer, mono)) {
 		answer = PEERS_ERRORS;
 		touch_peer(p, peer);
 	} else if (peer->connections++ == 0) {
@@ -185,7 +205,6 @@ bool
 peers_error(struct peers *p, const char *client, const struct peers_limits *l, int64_t mono,
 	    uint32_t weight)
 {
-	int64_t cost = weight > l->errors ? 2 * l->window : l->window / l->errors * weight;
 	struct peer *peer;
 	bool ok = false;
 
@@ -193,13 +212,8 @@ peers_error(struct peers *p, const char *client, const struct peers_limits *l, i
 	peer = find_peer(p, client, true);
 	if (peer != NULL) {
 		touch_peer(p, peer);
-		if (peer->empty_at < mono)
-			peer->empty_at = mono;
-		peer->empty_at += cost;
-		ok = !is_over(peer, l, mono);
-		/* Who goes on is out for one more window, not for ever. */
-		if (peer->empty_at > mono + 2 * l->window)
-			peer->empty_at = mono + 2 * l->window;
+		fill_bucket(peer, l, mono, weight);
+		ok = !is_over(peer, mono);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return ok;

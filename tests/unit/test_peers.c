@@ -109,6 +109,38 @@ test_errors(void **state)
 	peers_free(p);
 }
 
+/* Listeners with other limits share a client: a mistake is a share of its own listener's limit. */
+static void
+test_errors_of_two_listeners(void **state)
+{
+	const struct peers_limits strict = {.connections = 3, .errors = 20, .window = CLOCK_HOUR};
+	struct peers *p = peers_new();
+	int64_t now = NOW;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 10; i++)
+		assert_true(peers_error(p, "192.0.2.7", &strict, now, 1));
+	assert_int_equal(peers_enter(p, "192.0.2.7", &limits, now), PEERS_OK);
+	assert_true(peers_error(p, "192.0.2.7", &limits, now, 0));
+	for (i = 0; i < 10; i++)
+		assert_true(peers_error(p, "192.0.2.7", &limits, now, 1));
+	/* Half of each is all; and mistakes at the lenient one are no way to have the others
+	 * forgotten.
+	 */
+	assert_false(peers_error(p, "192.0.2.7", &limits, now, 1));
+	assert_int_equal(peers_enter(p, "192.0.2.7", &strict, now), PEERS_ERRORS);
+	now += limits.window;
+	assert_int_equal(peers_enter(p, "192.0.2.7", &limits, now), PEERS_ERRORS);
+	now += 2 * strict.window;
+	assert_int_equal(peers_enter(p, "192.0.2.7", &limits, now), PEERS_OK);
+	/* The other way round. */
+	assert_true(peers_error(p, "192.0.2.8", &limits, now, 10));
+	assert_true(peers_error(p, "192.0.2.8", &strict, now, 10));
+	assert_false(peers_error(p, "192.0.2.8", &strict, now, 1));
+	peers_free(p);
+}
+
 static void
 test_logins(void **state)
 {
@@ -233,7 +265,7 @@ main(void)
 	    cmocka_unit_test(test_names),   cmocka_unit_test(test_connections),
 	    cmocka_unit_test(test_errors),  cmocka_unit_test(test_logins),
 	    cmocka_unit_test(test_flood),   cmocka_unit_test(test_full),
-	    cmocka_unit_test(test_threads),
+	    cmocka_unit_test(test_threads), cmocka_unit_test(test_errors_of_two_listeners),
 	};
 
 	return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
