@@ -174,13 +174,8 @@ password_verify(const char *hash, const char *password)
 bool
 password_is_name(const char *name, size_t len)
 {
-	size_t i;
-
 	if (len < 1 || len > NAME_MAX_BYTES || name[0] == '#' || name[0] == ' ' ||
 	    name[len - 1] == ' ')
 		return false;
-	for (i = 0; i < len; i++)
-		if ((unsigned char)name[i] < ' ' || name[i] == 0x7f || name[i] == ':')
-			return false;
-	return text_is_utf8(name, len);
+	return memchr(name, ':', len) == NULL && text_is_clean(name, len);
 }

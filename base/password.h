@@ -18,8 +18,8 @@ bool password_is_hash(const char *hash);
 /* Compares in constant time. With hash NULL (no such user) it works as long, and says false. */
 bool password_verify(const char *hash, const char *password);
 /*
- * True if a user may be called so in a users file: 1 to 255 bytes of UTF-8, no control characters,
- * no colon, no # at the start, no space at an end.
+ * True if a user may be called so in a users file: 1 to 255 bytes of UTF-8, nothing that
+ * text_is_clean() refuses (AUTH refuses it too), no colon, no # at the start, no space at an end.
  */
 bool password_is_name(const char *name, size_t len);
 

@@ -179,6 +179,8 @@ test_names(void **state)
 	    {"a\033[2Jb", false},
 	    {"a\177b", false},
 	    {"J\374rgen", false},
+	    {"a\302\205b", false},     /* U+0085 */
+	    {"a\342\200\256b", false}, /* U+202E */
 	};
 	char name[257];
 	size_t i;
