@@ -60,7 +60,7 @@ struct conn {
 	/* TLS, from conn_start_tls() on; `bev` owns the session. */
 	struct ssl_st *tls;
 	struct bufferevent *clear;    /* CLEARING: still has the socket */
-	struct loop_timer *tls_timer; /* CLEARING, SHAKING */
+	struct loop_timer *tls_timer; /* of the handshake, then of the peer's silence */
 	bool secured;
 	bool eof_waits; /* the end came with the last bytes, which the owner has paused before */
 	struct conn_security security;
@@ -118,12 +118,12 @@ conn_end_with(struct conn *c, enum conn_end end, const char *why)
 	 * what is written and a goodbye, with conn_finish().
 	 */
 	bufferevent_disable(c->bev, end == CONN_ERROR ? EV_READ | EV_WRITE : EV_READ);
+	if (c->tls_timer != NULL)
+		loop_timer_cancel(c->tls_timer);
 	if (end == CONN_ERROR) {
 		c->state = CONN_ENDED;
 		if (c->clear != NULL)
 			bufferevent_disable(c->clear, EV_WRITE);
-		if (c->tls_timer != NULL)
-			loop_timer_cancel(c->tls_timer);
 	}
 	c->callbacks++;
 	c->owner->closed(c->context, end, why);
@@ -169,10 +169,26 @@ conn_offer(struct conn *c)
 	conn_leave(c);
 }
 
+/*
+ * With TLS the limit of `read` is ours: libevent's begins anew with each octet on the wire, so a
+ * record that trickles, or many without content, would keep a connection for ever.
+ */
+static void
+conn_watch_silence(struct conn *c)
+{
+	if (!c->secured)
+		return;
+	if (conn_wants_input(c) && c->read_limit > 0)
+		loop_timer_set(c->tls_timer, c->read_limit);
+	else
+		loop_timer_cancel(c->tls_timer);
+}
+
 static void
 conn_readable(struct bufferevent *bev, void *context)
 {
 	(void)bev;
+	conn_watch_silence(context);
 	conn_offer(context);
 }
 
@@ -269,16 +285,15 @@ conn_apply_timeouts(struct conn *c)
 	struct timeval w = {.tv_sec = c->write_limit / 1000000,
 			    .tv_usec = c->write_limit % 1000000};
 
-	bufferevent_set_timeouts(c->bev, c->read_limit > 0 ? &r : NULL,
+	bufferevent_set_timeouts(c->bev, c->read_limit > 0 && !c->secured ? &r : NULL,
 				 c->write_limit > 0 ? &w : NULL);
+	conn_watch_silence(c);
 }
 
 /* The handshake is done. */
 static void
 conn_secured(struct conn *c)
 {
-	loop_timer_free(c->tls_timer);
-	c->tls_timer = NULL;
 	c->state = CONN_OPEN;
 	c->secured = true;
 	c->peer_name = tls_session_peer_name(c->tls);
@@ -318,7 +333,12 @@ conn_tls_event(struct conn *c, struct bufferevent *bev, short what, int error)
 static void
 conn_tls_late(void *context)
 {
-	conn_end_with(context, CONN_ERROR, "TLS: the handshake took too long");
+	struct conn *c = context;
+
+	if (conn_is_shaking(c))
+		conn_end_with(c, CONN_ERROR, "TLS: the handshake took too long");
+	else
+		conn_end_with(c, CONN_TIMEOUT, "timed out");
 }
 
 /*
@@ -480,6 +500,7 @@ conn_pause(struct conn *c)
 	c->paused = true;
 	if (!conn_is_shaking(c))
 		bufferevent_disable(c->bev, EV_READ);
+	conn_watch_silence(c);
 }
 
 void
@@ -492,6 +513,7 @@ conn_resume(struct conn *c)
 		return;
 	if (!c->eof_waits)
 		bufferevent_enable(c->bev, EV_READ);
+	conn_watch_silence(c);
 	event_active(c->kick, EV_READ, 1);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -312,6 +313,34 @@ test_clear_text_within(void **state)
 	rig_stop();
 }
 
+/* The head of a record of 16 KB, and then an octet of it at a time. */
+static void
+peer_trickles(struct peer *p)
+{
+	static const char head[] = {0x17, 0x03, 0x03, 0x40, 0x00};
+
+	if (!rig_peer_shake(p) || SSL_write(p->ssl, "go", 2) != 2)
+		return;
+	send(p->fd, head, sizeof(head), MSG_NOSIGNAL);
+	while (sem_trywait(&p->go_on) != 0 && send(p->fd, "x", 1, MSG_NOSIGNAL) == 1)
+		usleep(10000);
+}
+
+/* Octets of a record that never becomes whole are none for the owner, and do not count as such. */
+static void
+test_trickled_record(void **state)
+{
+	(void)state;
+	rig_start_tls();
+	server.read_limit = CLOCK_SECOND;
+	rig_peer_start(peer_trickles);
+	rig_run_until(rig_server_closed);
+	rig_let_peer_go();
+	assert_int_equal(server.how, CONN_TIMEOUT);
+	assert_string_equal(buf_text(&server.got), "go");
+	rig_stop();
+}
+
 int
 main(void)
 {
@@ -323,6 +352,7 @@ main(void)
 	    cmocka_unit_test(test_end_waits_for_a_pause),
 	    cmocka_unit_test(test_reset),
 	    cmocka_unit_test(test_clear_text_within),
+	    cmocka_unit_test(test_trickled_record),
 	};
 
 	return cmocka_run_group_tests(tests, rig_make_all, rig_remove_all);
