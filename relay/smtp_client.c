@@ -43,7 +43,7 @@ smtp_client_set_state(struct smtp_client *c, enum smtp_client_state next)
 	    [CLIENT_CONNECTING] = TO(GREETING) | TO(HANDSHAKE) | TO(ENDED),
 	    [CLIENT_GREETING] = TO(EHLO) | TO(ENDED),
 	    [CLIENT_EHLO] = TO(HELO) | TO(STARTTLS) | TO(AUTH) | TO(READY) | TO(ENDED),
-	    [CLIENT_HELO] = TO(STARTTLS) | TO(AUTH) | TO(READY) | TO(ENDED),
+	    [CLIENT_HELO] = TO(READY) | TO(ENDED), /* without extensions no TLS, no login */
 	    [CLIENT_STARTTLS] = TO(HANDSHAKE) | TO(ENDED),
 	    [CLIENT_HANDSHAKE] = TO(GREETING) | TO(EHLO) | TO(ENDED),
 	    [CLIENT_AUTH] = TO(READY) | TO(ENDED),

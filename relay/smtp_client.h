@@ -5,8 +5,8 @@
  * smtp_opening.c (RFC 5321, 3207, 4954, 8314):
  *   CONNECTING -connected-> GREETING          CONNECTING -connected, tls = implicit-> HANDSHAKE
  *   GREETING   -220-> EHLO
- *   EHLO       -5xx-> HELO
- *   EHLO | HELO -2xx-> STARTTLS (wanted, offered, not on yet) | AUTH (a user is set) | READY
+ *   EHLO       -2xx-> STARTTLS (wanted, offered, not on yet) | AUTH (a user is set) | READY
+ *   EHLO       -5xx-> HELO                    HELO -2xx-> READY (neither TLS nor login needed)
  *   STARTTLS   -220-> HANDSHAKE
  *   HANDSHAKE  -secured-> EHLO (after STARTTLS; what it offered before is forgotten)
  *                       | GREETING (implicit)
@@ -14,7 +14,8 @@
  *
  * smtp_transaction.c (RFC 5321, 2920):
  *   READY      -smtp_client_send-> ENVELOPE
- *   ENVELOPE   -354-> BODY                    ENVELOPE -nobody accepted-> RESET | FINAL
+ *   ENVELOPE   -354-> BODY                    ENVELOPE -nobody accepted-> RESET
+ *   ENVELOPE   -354, nobody accepted-> FINAL (the dot alone)
  *   BODY       -all written-> FINAL
  *   FINAL      -reply-> READY | RESET
  *   RESET      -2xx-> READY                   READY -more recipients-> ENVELOPE
