@@ -4,12 +4,14 @@
  * each reply is a line of RFC 5321 4.2, the session ends, and what was stored is a message with
  * CRLF line ends only that carries our Received field once on top.
  *
- * The first byte says how long a segment is; the loop turns after each.
+ * The first byte says how long a segment is; the loop turns after each. The second one what happens
+ * meanwhile (its low three bits, enum incident), and before which segment.
  */
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +20,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "mail/mime.h"
 #include "net/listener.h"
 #include "relay/keyring.h"
@@ -31,10 +34,21 @@ enum { INPUTS_MAX = 500, RAW_MAX = 1 << 20 };
 /* A hang guard, far beyond what any input takes. */
 #define SESSION_LIMIT (20 * CLOCK_SECOND)
 
+enum incident {
+	INCIDENT_NONE,
+	INCIDENT_RELOAD,       /* of a stricter configuration, with nobody of the old users */
+	INCIDENT_STOP,         /* of the loop */
+	INCIDENT_MEMORY_TIGHT, /* bodies go to the store early */
+	INCIDENT_MEMORY_SHORT, /* no more mail is taken */
+	INCIDENT_COUNT
+};
+
+enum { MEMORY_LIMIT = 1 << 20 };
+
 static struct gate {
 	struct loop *main;
-	struct policy *policy;
-	struct keyring *keys;
+	struct policy *policy, *strict;
+	struct keyring *keys, *strict_keys;
 	struct counters *counters;
 	struct store *store;
 	struct store_view *view;
@@ -44,8 +58,8 @@ static struct gate {
 } g;
 
 /* "shop" with the password "secret"; the least cost that is allowed. */
-static const char user_line[] = "shop:$scrypt$ln=10,r=8,p=1$c2FsdHNhbHRzYWx0c2FsdA$"
-				"punalsgLVDmabDdlbwVieUjVAmz5/abwyjX3gfy3Xlo\n";
+static const char shop[] = "shop:$scrypt$ln=10,r=8,p=1$c2FsdHNhbHRzYWx0c2FsdA$"
+			   "punalsgLVDmabDdlbwVieUjVAmz5/abwyjX3gfy3Xlo\n";
 
 static int
 write_file(char *path, const char *text)
@@ -57,9 +71,10 @@ write_file(char *path, const char *text)
 	return fd;
 }
 
-static void
-gate_configure(void)
+static struct policy *
+make_policy(const char *user_line, const char *listener, struct keyring **keys)
 {
+	struct policy *policy;
 	char path[] = "/tmp/mailfuse-fuzz-XXXXXX", users[] = "/tmp/mailfuse-fuzz-XXXXXX";
 	struct buf errors = {0}, text = {0};
 	struct config *config;
@@ -67,24 +82,24 @@ gate_configure(void)
 	close(write_file(users, user_line));
 	buf_printf(&text,
 		   "hostname = \"gate.example\"\nstore = \"memory:\"\ncontrol = \"/nowhere\"\n"
-		   "loops = 1\nmin_free_space = \"0\"\nusers = \"%s\"\n"
-		   "listener \"apps\" { address = \"127.0.0.1:0\" auth = optional\n"
-		   "  max_message_size = \"64KB\" max_recipients = 5 }\n"
+		   "loops = 1\nmin_free_space = \"0\"\nusers = \"%s\"\nmemory_limit = \"1MB\"\n"
+		   "listener \"apps\" { address = \"127.0.0.1:0\" %s }\n"
 		   "environment \"qa\" { match { network = {\"127.0.0.0/8\"} } upstream = none\n"
 		   "  allow = {\"@b.example\"} others = drop subject_prefix = \"[QA] \" }\n",
-		   users);
+		   users, listener);
 	close(write_file(path, buf_text(&text)));
 	config = config_load(path, &errors);
 	if (config == NULL)
 		panic("%s", buf_text(&errors));
-	g.policy = policy_new(config, &errors);
-	g.keys = keyring_new(config, &errors);
-	if (g.policy == NULL || g.keys == NULL)
+	policy = policy_new(config, &errors);
+	*keys = keyring_new(config, &errors);
+	if (policy == NULL || *keys == NULL)
 		panic("%s", buf_text(&errors));
 	config_unref(config);
 	buf_free(&text);
 	unlink(path);
 	unlink(users);
+	return policy;
 }
 
 static void
@@ -94,7 +109,9 @@ gate_open(void)
 	struct buf error = {0};
 	int fd;
 
-	gate_configure();
+	g.policy = make_policy(
+	    shop, "auth = optional max_message_size = \"64KB\" max_recipients = 5", &g.keys);
+	g.strict = make_policy("#\n", "auth = required max_message_size = \"2KB\"", &g.strict_keys);
 	g.main = loop_new("main");
 	g.counters = counters_new();
 	g.store = store_open(&options, &error);
@@ -115,7 +132,9 @@ gate_close(void)
 	loop_free(g.main);
 	counters_free(g.counters);
 	policy_unref(g.policy);
+	policy_unref(g.strict);
 	keyring_unref(g.keys);
+	keyring_unref(g.strict_keys);
 	g = (struct gate){0};
 }
 
@@ -136,6 +155,49 @@ turn(void)
 {
 	event_base_loop(loop_base(g.relay->loops[0].loop), EVLOOP_NONBLOCK);
 	loop_drain(g.main);
+}
+
+static void
+happen(enum incident what)
+{
+	struct relay_loop *rl = &g.relay->loops[0];
+	struct session *s = LIST_FIRST(&rl->sessions);
+
+	switch (what) {
+	case INCIDENT_RELOAD:
+		relay_set_policy(g.relay, g.strict, g.strict_keys);
+		break;
+	case INCIDENT_STOP:
+		rl->quiet_told = true; /* main does not end the loop: it is used again */
+		rl->stopping = true;
+		if (s != NULL)
+			session_stop(s);
+		break;
+	case INCIDENT_MEMORY_TIGHT:
+		metric_add(METRIC_BODY_BYTES_NOW, MEMORY_LIMIT / 2 + 1);
+		break;
+	case INCIDENT_MEMORY_SHORT:
+		metric_add(METRIC_BODY_BYTES_NOW, MEMORY_LIMIT + 1);
+		break;
+	case INCIDENT_NONE:
+	case INCIDENT_COUNT:
+		break;
+	}
+}
+
+static void
+undo(enum incident what)
+{
+	struct relay_loop *rl = &g.relay->loops[0];
+
+	if (what == INCIDENT_RELOAD)
+		relay_set_policy(g.relay, g.policy, g.keys);
+	rl->quiet_told = rl->stopping = false;
+	if (what == INCIDENT_MEMORY_TIGHT)
+		metric_add(METRIC_BODY_BYTES_NOW, -(MEMORY_LIMIT / 2 + 1));
+	if (what == INCIDENT_MEMORY_SHORT)
+		metric_add(METRIC_BODY_BYTES_NOW, -(MEMORY_LIMIT + 1));
+	turn();
 }
 
 /* A wrong login is answered late; nobody waits for it here. */
@@ -167,6 +229,7 @@ finish(int fd, struct buf *replies)
 		FUZZ_CHECK(clock_mono() - start < SESSION_LIMIT);
 	}
 	turn();
+	FUZZ_CHECK(atomic_load(&g.relay->listeners[0].connections) == 0);
 }
 
 static void
@@ -217,6 +280,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf replies = {0};
 	size_t step = size > 0 && data[0] > 0 ? data[0] * (size_t)8 : 65536, at, n;
+	size_t left = size > 1 ? data[1] >> 3 : 0;
+	enum incident what = size > 1 ? data[1] % 8 : INCIDENT_NONE, happened = INCIDENT_NONE;
 	char client[INET_ADDRSTRLEN + 20];
 	int fds[2];
 
@@ -227,13 +292,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	snprintf(client, sizeof(client), "127.%u.%u.1", g.inputs / 250 + 1, g.inputs % 250);
 	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
 	session_start(&g.relay->listeners[0], 0, fds[0], client);
-	for (at = 1; at < size && hear(fds[1], &replies); at += n) {
+	for (at = 2; at < size && hear(fds[1], &replies); at += n) {
+		if (left-- == 0 && what < INCIDENT_COUNT)
+			happen(happened = what);
 		n = step < size - at ? step : size - at;
 		if (send(fds[1], data + at, n, MSG_NOSIGNAL) < (ssize_t)n)
 			break;
 		turn();
 	}
 	finish(fds[1], &replies);
+	undo(happened);
 	close(fds[1]);
 	check_replies(&replies);
 	check_stored();
