@@ -214,6 +214,24 @@ def test_a_chunk_that_drips_does_not_hold_its_place_for_ever(gate, sink):
     nothing_came(running, sink)
 
 
+def test_a_record_that_drips_does_not_hold_its_place_for_ever(guarded):
+    """Under TLS nothing of a line is seen before its record is whole."""
+    gate = guarded('idle_timeout = "1s"')
+    with Client(gate.address("tls"), PRODUCTION_CLIENT, tls="implicit") as client:
+        raw = socket.socket(fileno=client.sock.detach())
+        client.sock = raw  # a record of application data, its length, and then ever so slowly
+        client.send(b"\x17\x03\x03\x40\x00")
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not readable(raw, 0.05):
+            try:
+                raw.send(b"x")
+            except OSError:
+                break
+        else:
+            assert readable(raw, 0), "it may drip for ever"
+        wait_closed(raw)
+
+
 def drip(client, data):
     """Sends a little, often, until the gate has had enough; returns its last word."""
     end = time.monotonic() + 30

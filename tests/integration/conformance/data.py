@@ -80,6 +80,13 @@ BDAT = [
         b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n" + chunk(BODY)
         + chunk(b"more\r\n", last=True), ("250 2.1.0", "250 2.1.5", "250 2.0.0", "250 2.0.0"),
         arrives=[b"hello\r\nmore\r\n"]),
+    row("two messages by bdat in one segment", "RFC 3030 4.2, RFC 2920 3.1", GREETED,
+        (b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n" + chunk(BODY, last=True)) * 2
+        + b"QUIT\r\n", ("250 2.1.0", "250 2.1.5", "250 2.0.0") * 2 + ("221 2.0.0",), b"", CLOSED,
+        arrives=[b"hello\r\n"] * 2),
+    row("vrfy and help between pieces", "RFC 3030 2", READY,
+        chunk(BODY), "250 2.0.0", "VRFY someone", "252", "HELP", "214 2.0.0", "EXPN staff", "502",
+        "BDAT 0 LAST", "250 2.0.0", arrives=[b"hello\r\n"]),
     row("bdat with pieces of one octet", "RFC 3030 2", READY,
         b"".join(chunk(BODY[n:n + 1]) for n in range(len(BODY))), ("250 2.0.0",) * len(BODY),
         "BDAT 0 LAST", "250 2.0.0", arrives=[b"hello\r\n"]),
