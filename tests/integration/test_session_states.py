@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from conformance import chunk
-from rig.client import letter
+from rig.client import b64, letter, plain
 from rig.gate import (PRODUCTION_CLIENT, listener, production, secured, upstream,
                       users)
 from rig.tls import make_ca
@@ -66,6 +66,41 @@ def test_tls_that_became_required(make_gate, sink, issued):
         client.expect(250, "EHLO client.example")
         assert client.mail(["c@d.example"], letter())[1][0] == 250
     assert sink.only().recipients == ["c@d.example"]
+
+
+# ---- passwords
+
+
+def test_no_password_in_the_log(make_gate, sink, tmp_path):
+    """Not with -d either, and not where a client puts it in the wrong place."""
+    secrets = ["Spring-and-summer", "Winter-and-fall"]
+    gate = make_gate(users(tmp_path, shop=secrets[0]) + listener("auth = optional")
+                     + upstream(sink) + production())
+    gate.spawn("-d")
+    gate.wait_logged("- ready")
+    right, wrong = plain("shop", secrets[0]), plain("shop", secrets[1])
+    encoded = [b64(secret) for secret in secrets]
+    for lines in (
+        [b"AUTH PLAIN " + right],
+        [b"AUTH PLAIN", right],
+        [b"AUTH PLAIN " + wrong],
+        [b"AUTH LOGIN", b64("shop"), encoded[0]],
+        [b"AUTH LOGIN " + b64("shop"), encoded[1]],
+        [b"AUTH LOGIN", encoded[1], b"*"],
+        [b"AUTH LOGIN !", encoded[1]],
+        [b"AUTH XOAUTH2 " + right, right],
+        [b"AUTH PLAIN " + right + b"\n"],
+        [b"AUTH PLAIN " + right + b" " + right],
+        [b"AUTHPLAIN " + right, secrets[0].encode()],
+        [b"MAIL FROM:<a@b.example> AUTH=" + secrets[0].encode()],
+        [secrets[0].encode() + b" " + secrets[1].encode(), b"VRFY " + secrets[0].encode()],
+    ):
+        with gate.client(PRODUCTION_CLIENT) as client:
+            for line in lines:
+                assert client.command(line)[0] >= 200
+    assert gate.logged("session.reply") and gate.logged("session.login-failed user=shop")
+    for word in [secret.encode() for secret in secrets] + [right, wrong] + encoded:
+        assert word.decode() not in gate.text()
 
 
 # ---- chunks
