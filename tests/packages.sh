@@ -13,6 +13,7 @@ test_packages=(
 	clang clang-format libclang-rt-dev llvm libcmocka-dev xz-utils
 	python3-pytest python3-pytest-xdist openssl
 	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
+	sasl2-bin libsasl2-modules
 )
 
 # Prints the packages of its arguments that are not installed.
@@ -25,7 +26,7 @@ packages_missing() {
 
 # Installs what is missing of its arguments; does nothing, and needs no rights, if nothing is.
 packages_install() {
-	local missing root=() policy=/usr/sbin/policy-rc.d
+	local missing root=() policy=
 	mapfile -t missing < <(packages_missing "$@")
 	[ ${#missing[@]} -gt 0 ] || return 0
 	if ! command -v apt-get >/dev/null; then
@@ -36,9 +37,14 @@ packages_install() {
 	echo "installing: ${missing[*]}"
 	case " ${missing[*]} " in
 	*" postfix "*)
-		# The tests start their own Postfix; the system's is neither configured nor started.
 		echo 'postfix postfix/main_mailer_type select No configuration' |
 			"${root[@]}" debconf-set-selections
+		;;
+	esac
+	case " ${missing[*]} " in
+	*" postfix "* | *" sasl2-bin "*)
+		# The tests start their own servers; the system's are neither configured nor started.
+		policy=/usr/sbin/policy-rc.d
 		if [ ! -e $policy ]; then
 			printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
 			"${root[@]}" chmod 755 $policy
@@ -46,7 +52,6 @@ packages_install() {
 			policy=
 		fi
 		;;
-	*) policy= ;;
 	esac
 	"${root[@]}" apt-get -qq update &&
 		"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \

@@ -8,7 +8,7 @@ DEADLINE = 30.0  # seconds; generous, for sanitizer builds on a busy machine
 def wait_for(what, condition, deadline=DEADLINE):
     """Calls condition() until it returns something true, and returns that.
 
-    `what` says in the failure what never happened.
+    `what` says in the failure what never happened; a function is called only then.
     """
     end = time.monotonic() + deadline
     pause = 0.005
@@ -17,7 +17,8 @@ def wait_for(what, condition, deadline=DEADLINE):
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"after {deadline:.0f} s still not: {what}")
+            text = what() if callable(what) else what
+            raise AssertionError(f"after {deadline:.0f} s still not: {text}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
 
