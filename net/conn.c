@@ -262,20 +262,28 @@ conn_set_nodelay(struct conn *c)
 	setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-/* The next address of the name; conn_event() follows later, however it ends. */
+/* The next address of the name; conn_event() follows later, but where the kernel refuses at once.
+ */
 static void
 conn_try_next(struct conn *c)
 {
-	const struct evutil_addrinfo *a = c->next_address;
-	int fd = bufferevent_getfd(c->bev);
+	const struct evutil_addrinfo *a;
+	int fd, error = 0;
 
-	c->next_address = a->ai_next;
-	if (fd >= 0) {
-		bufferevent_setfd(c->bev, -1);
-		close(fd);
+	while ((a = c->next_address) != NULL) {
+		c->next_address = a->ai_next;
+		fd = bufferevent_getfd(c->bev);
+		if (fd >= 0) {
+			bufferevent_setfd(c->bev, -1);
+			close(fd);
+		}
+		if (bufferevent_socket_connect(c->bev, a->ai_addr, (int)a->ai_addrlen) == 0) {
+			bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+			return;
+		}
+		error = EVUTIL_SOCKET_ERROR();
 	}
-	if (bufferevent_socket_connect(c->bev, a->ai_addr, (int)a->ai_addrlen) == 0)
-		bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	conn_end_with(c, CONN_ERROR, evutil_socket_error_to_string(error));
 }
 
 static void

@@ -353,6 +353,41 @@ test_each_address_is_tried(void **state)
 	finish(l);
 }
 
+/* No network leads to an address, which the kernel says at once and libevent does not tell. */
+static void
+test_unreachable_address(void **state)
+{
+	static const char hosts[] = "255.255.255.255 one.test\n255.255.255.255 two.test\n"
+				    "127.0.0.1 two.test\n255.255.255.255 two.test\n";
+	char path[] = "/tmp/mailfuse-test-XXXXXX";
+	int fd = mkstemp(path);
+	struct listener *l;
+	uint16_t port;
+
+	(void)state;
+	assert_int_equal(write(fd, hosts, sizeof(hosts) - 1), sizeof(hosts) - 1);
+	close(fd);
+	setup();
+	l = listen_here(&port);
+	assert_int_equal(evdns_base_load_hosts(loop_dns(loop), path), 0);
+	unlink(path);
+	client.conn = conn_connect(loop, "one.test", port, 60 * CLOCK_SECOND, &end_owner, &client);
+	run_for(20 * CLOCK_SECOND); /* its end stops the loop */
+	assert_int_equal(client.closed, 1);
+	assert_int_equal(client.how, CONN_ERROR);
+	assert_int_equal(client.connected, 0);
+
+	client.closed = 0;
+	server.stop_at = 5;
+	client.conn = conn_connect(loop, "two.test", port, 60 * CLOCK_SECOND, &end_owner, &client);
+	conn_write(client.conn, "hello", 5);
+	run_for(20 * CLOCK_SECOND);
+	assert_int_equal(client.connected, 1);
+	assert_int_equal(client.closed, 0);
+	assert_string_equal(buf_text(&server.got), "hello");
+	finish(l);
+}
+
 /* A name that does not resolve ends as an error, and freeing it meanwhile is safe. */
 static void
 test_no_such_name(void **state)
@@ -530,6 +565,7 @@ main(void)
 	    cmocka_unit_test(test_timeout_has_a_last_word),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_each_address_is_tried),
+	    cmocka_unit_test(test_unreachable_address),
 	    cmocka_unit_test(test_no_such_name),
 	    cmocka_unit_test(test_no_such_address),
 	    cmocka_unit_test(test_finish_sends_all),
