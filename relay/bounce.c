@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
+#include "mail/dsn_text.h"
+#include "mail/xtext.h"
 #include "relay/relay.h"
 #include "relay/retry.h"
 
@@ -127,6 +129,24 @@ bounce_give_up(struct bounce *b, const struct store_notice *n, const char *why)
 	bounce_submit(b, report);
 }
 
+/* Whom the sender wrote to, for a report that names another; as ORCPT has it (RFC 3461 4.2, RFC
+ * 6533 3). */
+static const char *
+bounce_original(const struct store_notice_delivery *d, struct arena *arena)
+{
+	struct buf text = {0};
+	const char *orcpt;
+
+	if (*d->orcpt != '\0' || strcmp(d->recipient, d->final) == 0)
+		return d->orcpt;
+	xtext_encode(d->recipient, &text);
+	orcpt = arena_printf(arena, "%s;%s",
+			     dsn_is_ascii(d->recipient, strlen(d->recipient)) ? "rfc822" : "utf-8",
+			     buf_text(&text));
+	buf_free(&text);
+	return orcpt;
+}
+
 /* Header and body of the report. */
 static void
 bounce_write(const struct bounce *b, const struct store_notice *n, struct message *m)
@@ -153,7 +173,7 @@ bounce_write(const struct bounce *b, const struct store_notice *n, struct messag
 		recipients[i] =
 		    (struct dsn_recipient){.action = one->failed ? DSN_FAILED : DSN_RELAYED,
 					   .address = one->final,
-					   .orcpt = one->orcpt,
+					   .orcpt = bounce_original(one, &m->arena),
 					   .reply = one->reply,
 					   .remote_mta = one->remote_mta,
 					   .last_attempt = one->at};

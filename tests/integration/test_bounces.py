@@ -154,6 +154,19 @@ def test_a_report_is_rewritten_like_any_mail(gate, sink):
     assert "real@customer.test" not in "".join(report.fields("To"))
 
 
+def test_a_report_names_whom_the_sender_wrote_to(gate, sink):
+    """The sender knows nothing of the address that was put in its place."""
+    sink.rule = refuse("qa-box")
+    running = gate(staging('allow = {"app@example.com"} others = rewrite '
+                           'rewrite_to = "qa-box@partner.test" '
+                           'burst "b" { limit = "1000/1h" per = {environment} }'))
+    running.send(letter(), ["ann+x@customer.test"], STAGING_CLIENT, sender=SENDER)
+    _, text, blocks, _ = parse(only_report(sink))
+    assert blocks[1]["Final-Recipient"].replace(" ", "") == "rfc822;qa-box@partner.test"
+    assert blocks[1]["Original-Recipient"].replace(" ", "") == "rfc822;ann+x@customer.test"
+    assert "ann+x@customer.test" in text
+
+
 def test_a_report_for_whom_staging_rejects_is_kept(gate, sink):
     sink.rule = refuse("qa-nobody")
     running = gate(staging('allow = {"qa-*@partner.test"} others = reject '
