@@ -7,9 +7,12 @@ import time
 
 import pytest
 
+from conformance import chunk
 from rig.client import Client, letter
-from rig.gate import PRODUCTION_CLIENT, STAGING_CLIENT, production, sanitized, staging
+from rig.gate import (PRODUCTION_CLIENT, STAGING_CLIENT, listener, production, sanitized, secured,
+                      staging, upstream)
 from rig.sink import HANG
+from rig.tls import make_ca
 from rig.wait import wait_for
 
 MEGABYTE = 1 << 20
@@ -50,6 +53,25 @@ def test_25_megabytes_byte_for_byte(gate, sink):
     running = gate(production())
     body = big_body(25 * MEGABYTE - 200)
     assert send_big(running, body, PRODUCTION_CLIENT)[0] == 250
+    sink.wait(1, deadline=120)
+    assert sink.only().body == body
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("tls", ["off", "implicit"])
+@pytest.mark.parametrize("size", [100, 8191, MEGABYTE, 64 * MEGABYTE])
+def test_chunks_of_any_size_byte_for_byte(size, tls, make_gate, sink, tmp_path):
+    """RFC 3030: small chunks, chunks cut in the middle of a line, all of it in one."""
+    keys = "" if tls == "off" else secured(make_ca(tmp_path / "ca").issue("gate.example"), tls)
+    running = make_gate(listener(keys) + upstream(sink) + production()).start()
+    body = big_body(MEGABYTE // 4 if size < 1000 else 8 * MEGABYTE)
+    data = b"Subject: big\r\n\r\n" + body
+    with running.client(PRODUCTION_CLIENT, tls=tls, timeout=120) as client:
+        client.expect(250, "MAIL FROM:<app@shop.example> BODY=8BITMIME")
+        client.expect(250, "RCPT TO:<a@x.test>")
+        for at in range(0, len(data), size):
+            client.send(chunk(data[at:at + size], last=at + size >= len(data)))
+            assert client.reply()[0] == 250
     sink.wait(1, deadline=120)
     assert sink.only().body == body
 
