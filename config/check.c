@@ -173,4 +173,6 @@ check_config(struct config *c, const struct text_section *at, mode_t mode, bool 
 	check_environments(c, at, problems);
 	for (size_t i = 0; i < c->alert_count; i++)
 		check_alert(&c->alerts[i], text_child(at, "alert", i), problems);
+	if (files && problems->count > 0)
+		check_files(c, at, problems);
 }

@@ -6,9 +6,11 @@
 #include "config/check_transport.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -87,7 +89,7 @@ check_auth(struct check *k, const struct config_listener *l)
 			    auth);
 }
 
-/* A file that is missing is reported by who loads it. */
+/* A file that is missing is reported by who loads it, or by check_files(). */
 static void
 check_mode(const char *name, const char *path, const struct text_section *at,
 	   struct problems *problems)
@@ -234,4 +236,37 @@ check_transport(const struct config *c, const struct text_section *at, mode_t mo
 			check_match(c, &c->environments[i].matches[j],
 				    text_child(text_child(at, "environment", i), "match", j),
 				    problems);
+}
+
+/* ---- files, where nobody will load them */
+
+static void
+check_readable(const char *name, const char *path, const char *cure, const struct text_section *at,
+	       struct problems *problems)
+{
+	/* One that was set and is none was reported. */
+	if (path[0] == '\0' || access(path, R_OK) == 0)
+		return;
+	problem_add(problems, text_line(at, name), "%s: cannot read %s: %s%s", name, log_safe(path),
+		    strerror(errno), cure);
+}
+
+void
+check_files(const struct config *c, const struct text_section *at, struct problems *problems)
+{
+	check_readable("users", c->users, "; mailfuse passwd NAME --users FILE makes it", at,
+		       problems);
+	for (size_t i = 0; i < c->listener_count; i++) {
+		const struct config_listener *l = &c->listeners[i];
+		const struct text_section *own = text_child(at, "listener", i);
+
+		if (l->tls == CONFIG_TLS_OFF)
+			continue;
+		check_readable("certificate", l->certificate, "", own, problems);
+		check_readable("key", l->key, "", own, problems);
+		check_readable("client_ca", l->client_ca, "", own, problems);
+	}
+	for (size_t i = 0; i < c->upstream_count; i++)
+		check_readable("ca", c->upstreams[i].ca, "", text_child(at, "upstream", i),
+			       problems);
 }

@@ -18,4 +18,10 @@
 void check_transport(const struct config *c, const struct text_section *at, mode_t mode, bool files,
 		     struct problems *problems);
 
+/*
+ * Reports the files that cannot be read: for a configuration in which something else is wrong, as
+ * then nobody loads them, and all mistakes should be said at once.
+ */
+void check_files(const struct config *c, const struct text_section *at, struct problems *problems);
+
 #endif

@@ -90,6 +90,12 @@ test_file_values(void **state)
 	     "listener l { address = \"127.0.0.1:1\" tls = starttls key = \"/k\" certificate = "
 	     "\"%s\" }",
 	     " tls=1 "},
+	    {"a mistake, and a key that is missing", "", 0640,
+	     "listener l { address = \"127.0.0.1:1\" tls = starttls bare_newline = x "
+	     "certificate = \"%s\"\nkey = \"/nonexistent/k\" }",
+	     "t:2: key: cannot read /nonexistent/k: No such file or directory\n"},
+	    {"a mistake, and users that are missing", "", 0640, "users = \"%s.missing\"\nloops = x",
+	     ".missing: No such file or directory; mailfuse passwd NAME --users FILE makes it\n"},
 	    {"empty", "\nx\n", 0600, "alert a { type = slack url = \"file:%s\" }",
 	     "t:1: url: the first line of "},
 	    {"no regular file", "", 0600, "alert a { type = slack url = \"file:/dev\" }\n# %s",
