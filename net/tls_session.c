@@ -121,6 +121,23 @@ tls_session_cause(struct bufferevent *bev)
 	return cause;
 }
 
+/* Whom we trust is our own setting, so what to do about it can be said. */
+static const char *
+tls_session_verify_cure(const SSL *ssl, long result)
+{
+	switch (result) {
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		return SSL_is_server(ssl) ? "; to trust it, put its signer into client_ca"
+					  : "; to trust it, put its signer into ca";
+	default:
+		return "";
+	}
+}
+
 /* False if the peer's certificate is not why. */
 static bool
 tls_session_explain_verify(SSL *ssl, struct buf *why)
@@ -147,8 +164,9 @@ tls_session_explain_verify(SSL *ssl, struct buf *why)
 		OPENSSL_free(address);
 		return true;
 	default:
-		buf_printf(why, "certificate verify failed: %s",
-			   X509_verify_cert_error_string(result));
+		buf_printf(why, "certificate verify failed: %s%s",
+			   X509_verify_cert_error_string(result),
+			   tls_session_verify_cure(ssl, result));
 		return true;
 	}
 }

@@ -70,12 +70,13 @@ smtp_opening_secured(struct smtp_client *c)
 }
 
 static void
-refused(struct smtp_client *c, const char *what)
+refused(struct smtp_client *c, const char *what, const char *cure)
 {
 	struct buf why = {0};
 
 	buf_printf(&why, "%s: ", what);
 	reply_format(&c->reply, &why);
+	buf_add_text(&why, cure);
 	smtp_client_end(c, buf_text(&why));
 	buf_free(&why);
 }
@@ -134,14 +135,16 @@ tells_secrets(const struct smtp_client *c)
 static void
 login_refused(struct smtp_client *c)
 {
-	char why[120];
+	const char *cure =
+	    c->reply.code / 100 == 5 ? "; set its user and password right, then reload" : "";
+	char why[160];
 
 	if (!tells_secrets(c)) {
-		refused(c, "AUTH refused");
+		refused(c, "AUTH refused", cure);
 		return;
 	}
-	snprintf(why, sizeof(why), "AUTH refused: %d, in words that hold the password",
-		 c->reply.code);
+	snprintf(why, sizeof(why), "AUTH refused: %d, in words that hold the password%s",
+		 c->reply.code, cure);
 	smtp_client_end(c, why);
 }
 
@@ -189,8 +192,8 @@ start_login(struct smtp_client *c)
 	}
 	if (!c->has.auth_plain && !c->has.auth_login) {
 		smtp_client_end(c, c->has.auth ? "AUTH refused: it offers neither PLAIN nor LOGIN"
-					       : "AUTH refused: it offers no AUTH, and a user is "
-						 "set for it");
+					       : "AUTH refused: it offers no AUTH; remove user "
+						 "and password, or use its port for logins");
 		return;
 	}
 	smtp_client_set_state(c, CLIENT_AUTH);
@@ -259,7 +262,7 @@ smtp_opening_reply(struct smtp_client *c)
 		if (code == 220)
 			greet(c, CLIENT_EHLO, "EHLO");
 		else
-			refused(c, "refused us at its greeting");
+			refused(c, "refused us at its greeting", "");
 		break;
 	case CLIENT_EHLO:
 		if (code / 100 == 5) {
@@ -268,20 +271,20 @@ smtp_opening_reply(struct smtp_client *c)
 			smtp_extensions_read(buf_text(&c->reply.text), &c->has);
 			choose_next(c);
 		} else {
-			refused(c, "refused us at EHLO");
+			refused(c, "refused us at EHLO", "");
 		}
 		break;
 	case CLIENT_HELO:
 		if (code / 100 == 2)
 			choose_next(c);
 		else
-			refused(c, "refused us at HELO");
+			refused(c, "refused us at HELO", "");
 		break;
 	case CLIENT_STARTTLS:
 		if (code == 220)
 			start_handshake(c);
 		else
-			refused(c, "refused STARTTLS");
+			refused(c, "refused STARTTLS", "");
 		break;
 	case CLIENT_AUTH:
 		login_replied(c);

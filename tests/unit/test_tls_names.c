@@ -74,7 +74,8 @@ test_server_certificates(void **state)
 	    {GOOD, "127.0.0.1", false, false,
 	     "TLS: the certificate is for another address than 127.0.0.1"},
 	    {GOOD, "mx.test", true, false,
-	     "TLS: certificate verify failed: unable to get local issuer certificate"},
+	     "TLS: certificate verify failed: unable to get local issuer certificate; "
+	     "to trust it, put its signer into ca"},
 	    {WILD, "a.wild.test", false, false, NULL},
 	    {WILD, "a.b.wild.test", false, false,
 	     "TLS: the certificate is for another name than a.b.wild.test"},
@@ -87,7 +88,8 @@ test_server_certificates(void **state)
 	    {BROKEN, "mx.test", false, false,
 	     "TLS: certificate verify failed: certificate signature failure"},
 	    {SELF_SIGNED, "mx.test", false, false,
-	     "TLS: certificate verify failed: self-signed certificate"},
+	     "TLS: certificate verify failed: self-signed certificate; "
+	     "to trust it, put its signer into ca"},
 	    {ONLY_CN, "mx.test", false, false, NULL},
 	    {GOOD, "smtp.test", true, true, NULL},
 	    {EXPIRED, "mx.test", false, true, NULL},
@@ -120,7 +122,8 @@ test_system_ca(void **state)
 	check_shown(mx_file, "mx.test", "", true, NULL);
 	setenv("SSL_CERT_FILE", other_ca_file, 1);
 	check_shown(mx_file, "mx.test", "", true,
-		    "TLS: certificate verify failed: unable to get local issuer certificate");
+		    "TLS: certificate verify failed: unable to get local issuer certificate; "
+		    "to trust it, put its signer into ca");
 	unsetenv("SSL_CERT_FILE");
 }
 
@@ -222,11 +225,13 @@ test_client_certificates_refused(void **state)
 	(void)state;
 	assert_string_equal(
 	    show_to_server(c),
-	    "TLS: certificate verify failed: unable to get local issuer certificate");
+	    "TLS: certificate verify failed: unable to get local issuer certificate; "
+	    "to trust it, put its signer into client_ca");
 	certificate_free(c);
 	c = certificate_new(&wish, NULL);
 	assert_string_equal(show_to_server(c),
-			    "TLS: certificate verify failed: self-signed certificate");
+			    "TLS: certificate verify failed: self-signed certificate; "
+			    "to trust it, put its signer into client_ca");
 	certificate_free(c);
 }
 
