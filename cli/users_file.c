@@ -45,8 +45,11 @@ find_path(struct users_file *f, const char *path, struct buf *error)
 			    : slash == path ? mem_strdup("/")
 					    : mem_strndup(path, (size_t)(slash - path));
 		folder = realpath(f->folder, NULL);
-		if (folder == NULL)
-			return fail(error, "find the folder", f->folder);
+		if (folder == NULL) {
+			fail(error, "find the folder", f->folder);
+			buf_add_text(error, "; make it, or name another file with --users FILE");
+			return false;
+		}
 		f->path = mem_printf("%s/%s", folder, slash == NULL ? path : slash + 1);
 		free(f->folder);
 		f->folder = folder;

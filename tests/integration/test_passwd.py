@@ -189,7 +189,7 @@ def test_usage(users):
 
 def test_files(users, tmp_path):
     refused("shop", "--users", str(tmp_path), why="is not a regular file")
-    refused("shop", "--users", str(tmp_path / "none" / "users"), why="cannot find the folder")
+    refused("shop", "--users", str(tmp_path / "none" / "users"), why="name another file with --users FILE")
     os.mkfifo(users)
     refused("shop", "--users", str(users), why="is not a regular file")
     users.unlink()
