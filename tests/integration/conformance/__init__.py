@@ -13,8 +13,7 @@ of a pair: TLS from here on.
 TLS) unless said. A transport is (listener, tls); the listeners are in test_conformance.py.
 `arrives` are the bodies of the messages that the smarthost gets, None for any body; by default
 none may come. `envelope` is (sender, recipients) where there is one. `limited` lets the row come
-from an environment that refuses whom it does not know. `wrong` says where the gate departs from
-the RFC today: the row then says what the RFC wants, and must fail.
+from an environment that refuses whom it does not know.
 
 After each row a NOOP must get the very next reply: whoever has answered once too often, or takes
 what follows for content, fails there.
@@ -69,16 +68,14 @@ class Row:
     arrives: tuple
     envelope: tuple
     limited: bool
-    wrong: str
 
 
-def row(name, reference, before, *talk, on=EVERYWHERE, arrives=(), envelope=None, limited=False,
-        wrong=None):
+def row(name, reference, before, *talk, on=EVERYWHERE, arrives=(), envelope=None, limited=False):
     steps, rest = list(before), list(talk)
     while rest:
         said = rest.pop(0)
         steps.append(said if said is HANDSHAKE else (said, rest.pop(0)))
-    return Row(name, reference, tuple(steps), on, tuple(arrives), envelope, limited, wrong)
+    return Row(name, reference, tuple(steps), on, tuple(arrives), envelope, limited)
 
 
 def content(name, reference, wire, body, **keys):
