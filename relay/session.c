@@ -169,10 +169,11 @@ session_take_policy(struct session *s)
 bool
 session_is_welcome(struct session *s)
 {
-	if (session_take_policy(s))
+	if (session_take_policy(s) &&
+	    (s->limits->tls != CONFIG_TLS_IMPLICIT || conn_security(s->conn) != NULL))
 		return true;
-	session_reply(s, 421, "4.3.2", "This listener is closing; try again later");
-	session_end(s, "listener-gone");
+	session_reply(s, 421, "4.3.2", "This listener has changed; connect again");
+	session_end(s, "listener-changed");
 	return false;
 }
 

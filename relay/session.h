@@ -102,7 +102,8 @@ void session_reset(struct session *s);
  * keeps the one it began with. False if this listener is gone.
  */
 bool session_take_policy(struct session *s);
-/* False, and the session has ended with 421, if this listener is gone. */
+/* False, and the session has ended with 421, if this listener is gone, or has become one with
+ * implicit TLS that this session came without. */
 bool session_is_welcome(struct session *s);
 /* 220, and the handshake; what was known of the client is forgotten (RFC 3207 4.2). */
 void session_start_tls(struct session *s);

@@ -68,6 +68,23 @@ def test_tls_that_became_required(make_gate, sink, issued):
     assert sink.only().recipients == ["c@d.example"]
 
 
+def test_tls_that_became_implicit(make_gate, sink, issued):
+    """A session in clear has no way to encrypt any more: it ends. One with TLS goes on."""
+
+    def config(tls):
+        return listener(secured(issued, tls)) + upstream(sink) + production()
+
+    gate = make_gate(config("starttls")).start()
+    with gate.client(PRODUCTION_CLIENT) as client, \
+            gate.client(PRODUCTION_CLIENT, tls="starttls") as encrypted:
+        gate.write(config("implicit"))
+        reload(gate)
+        assert client.command("MAIL FROM:<a@b.example>")[0] == 421
+        assert client.reply() == (0, "")
+        assert encrypted.mail(["c@d.example"], letter())[1][0] == 250
+    assert sink.only().recipients == ["c@d.example"]
+
+
 # ---- passwords
 
 
