@@ -34,6 +34,8 @@ struct control_deps {
 	/* Listener name and bound address "127.0.0.1:2525". */
 	void (*listeners)(void *context,
 			  void (*row)(void *arg, const char *name, const char *address), void *arg);
+	/* Sentences for people about what only the daemon knows; NULL where it knows nothing. */
+	void (*warnings)(void *context, void (*row)(void *arg, const char *text), void *arg);
 	/* Queued mail or alerts may be waiting now: look. */
 	void (*queue_poke)(void *context);
 	void (*alert_poke)(void *context);

@@ -191,6 +191,12 @@ warn_alerts(json_t *list, const struct control_deps *deps)
 		warn(list, "%" PRIu64 " alerts were given up: mailfuse log shows which.", failed);
 }
 
+static void
+warn_row(void *list, const char *text)
+{
+	warn(list, "%s", text);
+}
+
 void
 warnings_add(json_t *status, const struct control_deps *deps, const struct config *config)
 {
@@ -202,6 +208,8 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 		warn(all, "the store takes no more mail (clients get 452): %s.",
 		     member_text(store, "why"));
 	warn_upstreams(all, status);
+	if (deps->warnings != NULL)
+		deps->warnings(deps->context, warn_row, all);
 	warn_alerts(all, deps);
 	warn_unknown(all, status);
 	warn_stranded(all, status, config);

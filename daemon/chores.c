@@ -1,7 +1,7 @@
 /*
  * What has to be done now and then, on the main loop: retention (once a minute, in steps, so that
- * mail passes between them) and batches whose stream has cooled (once a second). Freed after the
- * store has closed.
+ * mail passes between them), batches whose stream has cooled (once a second), and a look at how
+ * long the certificates last (once a day). Freed after the store has closed.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ struct chores {
 	struct loop_post purged;
 	struct store_job purge;
 	bool purging;
-	int64_t next_purge; /* monotonic */
+	int64_t next_purge, next_certificates; /* monotonic */
 };
 
 static void
@@ -101,6 +101,10 @@ chores_tick(void *context)
 		c->next_purge = now + CLOCK_MINUTE;
 		chores_purge(c);
 	}
+	if (now >= c->next_certificates) {
+		c->next_certificates = now + CLOCK_DAY;
+		keyring_warn_ending(c->daemon->keys, policy_config(c->daemon->policy));
+	}
 	if (!c->daemon->stopping)
 		loop_timer_set(c->timer, CLOCK_SECOND);
 }
@@ -111,6 +115,7 @@ chores_new(struct daemon *d)
 	struct chores *c = mem_zalloc(sizeof(*c));
 
 	c->daemon = d;
+	c->next_certificates = clock_mono() + CLOCK_DAY; /* who loads them looks too */
 	c->purged.run = chores_purged;
 	c->timer = loop_timer_new(d->loop, chores_tick, c);
 	loop_timer_set(c->timer, CLOCK_SECOND);

@@ -94,6 +94,7 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .policy = dep_policy,
 				    .upstreams = dep_upstreams,
 				    .listeners = dep_listeners,
+				    .warnings = warnings_list,
 				    .queue_poke = dep_queue_poke,
 				    .alert_poke = dep_alert_poke,
 				    .started_at = d->started_at};
@@ -136,6 +137,7 @@ daemon_free(struct daemon *d)
 	counters_free(d->counters);
 	policy_unref(d->policy);
 	keyring_unref(d->keys);
+	free(d->refused);
 	loop_free(d->loop);
 }
 

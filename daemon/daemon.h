@@ -29,6 +29,8 @@ struct daemon {
 	struct control *control;
 	struct alert *alert;
 	struct chores *chores;
+	char *refused; /* why the last reload was, one a line; NULL where it was not */
+	int64_t refused_at;
 	int64_t started_at;
 	bool stopping;
 };
@@ -43,6 +45,11 @@ void daemon_reload(struct daemon *d);
  * a line, in `errors`; then *keys is NULL too.
  */
 struct policy *daemon_read_policy(const char *path, struct keyring **keys, struct buf *errors);
+
+/* warnings.c: what status tells people. Copies `why`; NULL after a reload that was not refused. */
+void warnings_set_refused(struct daemon *d, const char *why);
+/* For control's deps: a row is one sentence. */
+void warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg);
 
 /* recover.c: after a start, what the counters must know: holds, streams that are tripped, the
  * recent past. */

@@ -72,6 +72,7 @@ reload_refuse(struct daemon *d, struct buf *errors)
 	struct buf text = {0};
 	char *line = errors->data, *next;
 
+	warnings_set_refused(d, buf_text(errors));
 	buf_printf(&text, "configuration refused, the old one stays in force: ");
 	buf_add_text(&text, buf_text(errors));
 	for (; line != NULL && *line != '\0'; line = next) {
@@ -111,6 +112,7 @@ daemon_reload(struct daemon *d)
 		buf_free(&errors);
 		return;
 	}
+	warnings_set_refused(d, NULL);
 	policy_unref(d->policy);
 	d->policy = next;
 	config = policy_config(next);

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* A certificate that ends sooner is worth a line in the log at each start and reload. */
+/* A certificate that ends sooner is worth a line in the log, and in status. */
 #define EXPIRY_WARNING (14 * CLOCK_DAY)
 
 struct keyring_entry {
@@ -64,19 +64,6 @@ keyring_say(const struct config *c, int line, const char *what, const char *name
 	buf_printf(errors, "%s:%d: %s \"%s\": %s\n", c->path, line, what, name, buf_text(why));
 }
 
-static void
-keyring_check_expiry(const struct config_listener *l, const struct tls *tls)
-{
-	char at[CLOCK_ISO_BYTES];
-	int64_t end = tls_expires_at(tls), now = clock_wall();
-
-	if (end == 0 || end - now > EXPIRY_WARNING)
-		return;
-	clock_format_iso(end, at);
-	log_warn("- certificate.%s listener=%s certificate=%s until=%s",
-		 end <= now ? "expired" : "expires-soon", l->name, log_safe(l->certificate), at);
-}
-
 static bool
 keyring_add_listener(struct keyring *k, const struct config *c, const struct config_listener *l,
 		     struct buf *errors)
@@ -88,9 +75,7 @@ keyring_add_listener(struct keyring *k, const struct config *c, const struct con
 	if (l->tls == CONFIG_TLS_OFF)
 		return true;
 	e->tls = tls_server_new(l->certificate, l->key, l->client_ca, &why);
-	if (e->tls != NULL)
-		keyring_check_expiry(l, e->tls);
-	else
+	if (e->tls == NULL)
 		keyring_say(c, l->line, "listener", l->name, &why, errors);
 	buf_free(&why);
 	return e->tls != NULL;
@@ -131,8 +116,10 @@ keyring_new(const struct config *c, struct buf *errors)
 		k->users = users_load(c->users, errors);
 		ok = k->users != NULL && ok;
 	}
-	if (ok)
+	if (ok) {
+		keyring_warn_ending(k, c);
 		return k;
+	}
 	keyring_unref(k);
 	return NULL;
 }
@@ -152,6 +139,33 @@ struct tls *
 keyring_listener(const struct keyring *k, const char *name)
 {
 	return keyring_find(k->listeners, k->listener_count, name);
+}
+
+bool
+keyring_is_ending(const struct tls *tls)
+{
+	int64_t end = tls_expires_at(tls);
+
+	return end != 0 && end - clock_wall() <= EXPIRY_WARNING;
+}
+
+void
+keyring_warn_ending(const struct keyring *k, const struct config *c)
+{
+	char at[CLOCK_ISO_BYTES];
+
+	for (size_t i = 0; i < c->listener_count; i++) {
+		const struct config_listener *l = &c->listeners[i];
+		struct tls *tls = keyring_listener(k, l->name);
+		int64_t end = tls != NULL ? tls_expires_at(tls) : 0;
+
+		if (tls == NULL || !keyring_is_ending(tls))
+			continue;
+		clock_format_iso(end, at);
+		log_warn("- certificate.%s listener=%s certificate=%s until=%s",
+			 end <= clock_wall() ? "expired" : "expires-soon", l->name,
+			 log_safe(l->certificate), at);
+	}
 }
 
 struct tls *

@@ -455,9 +455,22 @@ def test_bad_certificate_changes_nothing(spoil, renewed):
     renewed.reload("config.refused")
     for transport in ("starttls", "implicit"):
         assert renewed.shown(transport) == renewed.first
+    assert [w for w in renewed.gate.status()["warnings"] if "a reload was refused at" in w]
     second = renewed.replace()
     renewed.reload("config.reloaded")
+    assert "refused" not in str(renewed.gate.status()["warnings"])
     wait_for("the new certificate", lambda: renewed.shown("implicit") == second)
+
+
+def test_a_certificate_that_ends_is_told_of(make_gate, sink, ca):
+    """The other has 30 days left."""
+    files = {"old": ca.issue("gate.example", expired=True), "good": ca.issue("gate.example")}
+    gate = make_gate("".join(listener(secured(files[name]), name) for name in files)
+                     + upstream(sink) + production()).start()
+    gate.wait_logged(r"certificate\.expired listener=old .*until=2020-02-01")
+    assert re.findall(r"certificate of listener (\w+) ended at 2020-02-01\S+ put its successor into",
+                      str(gate.status()["warnings"])) == ["old"]
+    assert "listener=good certificate" not in gate.text()
 
 
 def test_reload_in_the_middle_of_a_handshake(renewed):

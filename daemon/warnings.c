@@ -1,0 +1,65 @@
+/*
+ * What `mailfuse status` should tell a person, and only the daemon knows: a configuration that was
+ * refused, certificates that end. Called by control/ through its deps; main thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "daemon/daemon.h"
+
+void
+warnings_set_refused(struct daemon *d, const char *why)
+{
+	free(d->refused);
+	d->refused = why != NULL ? mem_strdup(why) : NULL;
+	d->refused_at = why != NULL ? clock_wall() : 0;
+}
+
+/* Its first line; the rest is where the sentence says. */
+static void
+tell_refused(const struct daemon *d, struct buf *text)
+{
+	char at[CLOCK_ISO_BYTES];
+
+	clock_format_iso(d->refused_at, at);
+	buf_printf(text, "a reload was refused at %s and the old configuration is in force: ", at);
+	buf_add(text, d->refused, strcspn(d->refused, "\n"));
+	buf_add_text(text, ". mailfuse log has all of it; correct it and reload again.");
+}
+
+static void
+tell_ending(const struct config_listener *l, int64_t end, struct buf *text)
+{
+	char at[CLOCK_ISO_BYTES];
+
+	clock_format_iso(end, at);
+	buf_printf(text,
+		   "the certificate of listener %s %s at %s: put its successor into %s and reload.",
+		   l->name, end <= clock_wall() ? "ended" : "ends", at, l->certificate);
+}
+
+void
+warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg)
+{
+	struct daemon *d = context;
+	const struct config *c = policy_config(d->policy);
+	struct buf text = {0};
+
+	if (d->refused != NULL) {
+		tell_refused(d, &text);
+		row(arg, buf_text(&text));
+	}
+	for (size_t i = 0; i < c->listener_count; i++) {
+		struct tls *tls = keyring_listener(d->keys, c->listeners[i].name);
+
+		if (tls == NULL || !keyring_is_ending(tls))
+			continue;
+		buf_clear(&text);
+		tell_ending(&c->listeners[i], tls_expires_at(tls), &text);
+		row(arg, buf_text(&text));
+	}
+	buf_free(&text);
+}
