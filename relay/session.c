@@ -220,9 +220,7 @@ session_secured(void *context)
 	free(s->user);
 	s->user = NULL;
 	s->environment = NULL;
-	if (s->rl->stopping)
-		session_stop(s);
-	else if (!s->greeted)
+	if (!s->greeted)
 		session_greet(s);
 }
 
@@ -555,9 +553,10 @@ session_closed(void *context, enum conn_end end, const char *why)
 void
 session_stop(struct session *s)
 {
-	if (s->state != SESSION_COMMAND && s->state != SESSION_AUTH && s->state != SESSION_LOGIN)
+	if (s->state == SESSION_DATA || s->state == SESSION_CHUNK || s->state == SESSION_STORING)
 		return;
-	session_reply(s, 421, "4.3.2", "Shutting down; try again in a minute");
+	if (s->state != SESSION_TLS) /* where nothing can be said */
+		session_reply(s, 421, "4.3.2", "Shutting down; try again in a minute");
 	session_end(s, "shutdown");
 }
 
