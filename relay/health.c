@@ -28,7 +28,7 @@ struct health {
 	char *name;
 	_Atomic int state; /* enum health_state; written by main only */
 	_Atomic size_t under_way;
-	_Atomic uint32_t connections, connecting;
+	_Atomic uint32_t connections, connecting, starving;
 	_Atomic bool told; /* a report of failure is on its way to main */
 	/* main's */
 	struct loop_timer *probe;
@@ -300,6 +300,18 @@ void
 health_connecting(struct health *h, int n)
 {
 	atomic_fetch_add(&h->connecting, (uint32_t)n);
+}
+
+void
+health_starving(struct health *h, int n)
+{
+	atomic_fetch_add(&h->starving, (uint32_t)n);
+}
+
+bool
+health_is_starving(const struct health *h)
+{
+	return atomic_load_explicit(&h->starving, memory_order_relaxed) > 0;
 }
 
 bool

@@ -42,6 +42,9 @@ void health_connected(struct health *h, int n);
 void health_connecting(struct health *h, int n);
 /* True if one stands, or another may yet: a refusal says that it is full rather than down. */
 bool health_may_stand(const struct health *h);
+/* Loops that have mail for it and no connection, while others hold all it allows. Any thread. */
+void health_starving(struct health *h, int n);
+bool health_is_starving(const struct health *h);
 
 /* Main thread. */
 int64_t health_since(const struct health *h);

@@ -17,6 +17,7 @@
 
 #define CONNECT_LIMIT (30 * CLOCK_SECOND)
 #define IDLE_LIMIT (30 * CLOCK_SECOND)
+#define IDLE_LOOK (3 * CLOCK_SECOND) /* whether another loop needs it more */
 #define QUIT_LIMIT (5 * CLOCK_SECOND)
 
 static const char *const state_names[] = {
@@ -115,26 +116,49 @@ smtp_client_leave(struct smtp_client *c, const char *why)
 	return d;
 }
 
-void
-smtp_client_end(struct smtp_client *c, const char *why)
+/* True if not a word was said of its delivery: another connection may take it, at once. */
+static bool
+smtp_client_is_untouched(const struct smtp_client *c)
 {
-	struct delivery *d = c->delivery;
-	/* A kept connection that was closed meanwhile says nothing about the message. */
-	bool stale = c->used && c->state == CLIENT_ENVELOPE && c->answered == 0 &&
-		     c->next_recipient <= c->count && d != NULL && !d->moved_on;
+	return c->state == CLIENT_ENVELOPE && c->answered == 0 && c->next_recipient <= c->count &&
+	       c->delivery != NULL && !c->rl->stopping;
+}
+
+static void
+smtp_client_close(struct smtp_client *c, bool again, const char *why)
+{
+	struct delivery *d;
 
 	log_info("- client.end upstream=%s peer=%s state=%s why=%s", c->upstream->name,
 		 conn_peer(c->conn), state_names[c->state], log_safe(why));
 	conn_free(c->conn);
-	smtp_client_leave(c, why);
-	if (d == NULL)
-		return;
-	if (stale && !c->rl->stopping) {
-		d->moved_on = true;
+	d = smtp_client_leave(c, why);
+	if (again)
 		delivery_again(d);
-	} else {
+	else if (d != NULL)
 		delivery_done(d, true, why);
-	}
+}
+
+void
+smtp_client_end(struct smtp_client *c, const char *why)
+{
+	/* A kept connection that was closed meanwhile says nothing about the message. */
+	bool stale = c->used && smtp_client_is_untouched(c) && !c->delivery->moved_on;
+
+	if (stale)
+		c->delivery->moved_on = true;
+	smtp_client_close(c, stale, why);
+}
+
+bool
+smtp_client_move_on(struct smtp_client *c, const char *why)
+{
+	bool again = smtp_client_is_untouched(c);
+
+	smtp_client_retire(c);
+	if (again)
+		smtp_client_close(c, true, why);
+	return again;
 }
 
 void
@@ -194,7 +218,10 @@ smtp_client_timed_out(void *context)
 	char why[120];
 
 	if (c->state == CLIENT_READY) {
-		smtp_client_quit(c);
+		if (clock_mono() < c->idle_until && !health_is_starving(c->upstream->health))
+			smtp_client_expect(c, IDLE_LOOK);
+		else
+			smtp_client_quit(c);
 		return;
 	}
 	snprintf(why, sizeof(why), "4.4.2 no answer in time (%s)", state_names[c->state]);
@@ -344,7 +371,8 @@ smtp_client_open(struct upstream *u, bool probe)
 void
 smtp_client_idle(struct smtp_client *c)
 {
-	smtp_client_expect(c, IDLE_LIMIT);
+	c->idle_until = clock_mono() + IDLE_LIMIT;
+	smtp_client_expect(c, IDLE_LOOK);
 }
 
 void

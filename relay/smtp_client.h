@@ -79,13 +79,15 @@ struct smtp_client {
 	struct conn *conn;
 	enum smtp_client_state state;
 	bool probe, retired, opened;
-	bool used; /* has had a transaction */
+	bool used;    /* has had a transaction */
+	bool carried; /* has taken a message */
 	struct smtp_extensions has;
 	struct reply reply;
 	/* AUTH: what is still to be said, in base64; wiped as it goes */
 	struct buf secrets[2];
 	size_t secret_count, secrets_said;
 	struct loop_timer *timer;
+	int64_t idle_until; /* READY: monotonic */
 
 	/* the transaction */
 	struct delivery *delivery;
@@ -158,6 +160,11 @@ void smtp_client_say(struct smtp_client *c, const char *line);
 void smtp_client_end(struct smtp_client *c, const char *why);
 /* The same where it makes no sense: what it said of this transaction so far counts for nothing. */
 void smtp_client_nonsense(struct smtp_client *c, const char *why);
+/*
+ * The upstream wants no more on this connection: its delivery goes to another one at once, and the
+ * connection ends; false, and it ends after the delivery, if that is partly sent.
+ */
+bool smtp_client_move_on(struct smtp_client *c, const char *why);
 void smtp_client_is_open(struct smtp_client *c);
 void smtp_client_transaction_over(struct smtp_client *c);
 

@@ -38,10 +38,20 @@ upstream_take_waiting(struct upstream *u)
 }
 
 static void
+upstream_set_starving(struct upstream *u, bool starving)
+{
+	if (u->starving == starving)
+		return;
+	u->starving = starving;
+	health_starving(u->health, starving ? 1 : -1);
+}
+
+static void
 upstream_hand_back(struct upstream *u, const char *why)
 {
 	struct delivery *d;
 
+	upstream_set_starving(u, false);
 	while ((d = upstream_take_waiting(u)) != NULL)
 		delivery_done(d, false, why);
 }
@@ -165,6 +175,25 @@ upstream_set_full(struct upstream *u, const char *why)
 	log_warn("- upstream.connect-failed name=%s why=%s", u->name, log_safe(why));
 	u->full_until = clock_mono() + FULL_WAIT;
 	loop_timer_set(u->again, FULL_WAIT);
+	upstream_set_starving(u, u->clients == u->connecting && u->waiting_count > 0);
+}
+
+/*
+ * Another loop has mail and cannot get a connection: all but one that is busy here is given to it,
+ * and none opened instead for a while.
+ */
+static bool
+upstream_gives_way(struct upstream *u)
+{
+	bool last = u->clients - u->connecting <= 1 && u->waiting_count > 0;
+
+	if (!health_is_starving(u->health) || u->starving || last)
+		return false;
+	if (u->waiting_count > 0) {
+		u->full_until = clock_mono() + 2 * FULL_WAIT;
+		loop_timer_set(u->again, 2 * FULL_WAIT);
+	}
+	return true;
 }
 
 static void
@@ -208,6 +237,7 @@ upstream_opened(struct smtp_client *c)
 	u->connecting--;
 	health_connecting(u->health, -1);
 	health_report_up(u->health);
+	upstream_set_starving(u, false);
 	upstream_release(c);
 }
 
@@ -218,7 +248,8 @@ upstream_release(struct smtp_client *c)
 	struct delivery *d;
 
 	upstream_refresh(u);
-	if (u->rl->stopping || u->config == NULL || smtp_client_is_retired(c)) {
+	if (u->rl->stopping || u->config == NULL || smtp_client_is_retired(c) ||
+	    upstream_gives_way(u)) {
 		smtp_client_quit(c);
 		relay_check_quiet(u->rl);
 		return;

@@ -31,6 +31,7 @@ struct upstream {
 	LIST_HEAD(, smtp_client) busy; /* connecting ones too */
 	size_t clients, connecting, max_clients;
 	int64_t full_until; /* monotonic: no more connections before that */
+	bool starving; /* mail waits, none is open, and it is full: health.c tells the others */
 	struct loop_timer *again;
 	int64_t clear_until; /* monotonic: opportunistic TLS is not tried before that */
 };
