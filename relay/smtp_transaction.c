@@ -311,12 +311,25 @@ rcpt_replied(struct smtp_client *c, size_t number, int code, const char *text)
 	c->answers[number].text = arena_strdup(&c->delivery->arena, text);
 }
 
+/*
+ * A 4xx to MAIL from one that has taken mail on this connection may say no more than that the
+ * connection has had its share (OpenSMTPD: 452 after 100 messages): a new one shows.
+ */
+static bool
+has_had_its_share(const struct smtp_client *c, int code)
+{
+	return c->answered == 0 && code / 100 == 4 && c->carried;
+}
+
 static void
 envelope_replied(struct smtp_client *c, const char *text)
 {
 	int code = effective_code(c, c->reply.code);
-	size_t step = c->answered++;
+	size_t step;
 
+	if (has_had_its_share(c, code) && smtp_client_move_on(c, text))
+		return;
+	step = c->answered++;
 	if (step <= c->count && code / 100 == 3) {
 		smtp_client_nonsense(c, text);
 	} else if (step == 0) {
@@ -344,10 +357,12 @@ final_replied(struct smtp_client *c, const char *text)
 	int code = c->reply.code;
 
 	answer_all(c, code / 100 == 2 || code / 100 == 5 ? code : 451, text, true);
-	if (code / 100 == 2 && c->accepted_count > 0)
+	if (code / 100 == 2 && c->accepted_count > 0) {
+		c->carried = true;
 		smtp_client_transaction_over(c);
-	else
+	} else {
 		reset(c);
+	}
 }
 
 void

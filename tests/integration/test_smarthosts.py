@@ -27,6 +27,8 @@ BODY = b"\r\n".join([
     b"x" * 998, b"=3D = =", b"--", b"end",
 ])
 
+LARGE = b"\r\n".join(b"%d .%s" % (n, bytes(range(0xa0, 0x100)) * (n % 10)) for n in range(10000))
+
 
 def stuffed(data):
     return (b"\r\n" + data).replace(b"\r\n.", b"\r\n..")[2:]
@@ -126,7 +128,7 @@ def smtpd(ca):
     reason = opensmtpd.why_not()
     if reason:
         pytest.skip(reason)
-    server = opensmtpd.OpenSMTPD(ca.issue("localhost", ip="127.0.0.1"), (USER, PASSWORD))
+    server = opensmtpd.OpenSMTPD(ca.issue("localhost", ip="127.0.0.1"), (USER, PASSWORD), mails=7)
     yield server
     server.stop()
 
@@ -402,6 +404,18 @@ def test_eight_bits_stay_where_postfix_takes_them(mixed, mta, start):
     assert body_of(message) == mixed.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n") + b"\n"
 
 
+@pytest.mark.parametrize("service", ["optional", "no-8bitmime"])
+def test_postfix_gets_a_large_message(service, mta, start):
+    """Over TLS as it is, and as quoted-printable, which is three times as much."""
+    running = start(mta.at(service))
+    to = f"large-{service}@d.example"
+    running.send(eightbit_letter(LARGE), [to], PRODUCTION_CLIENT, parameters=" BODY=8BITMIME")
+    body = body_of(mta.only(to))
+    if service == "no-8bitmime":
+        body = quopri.decodestring(body)
+    assert body == LARGE.replace(b"\r\n", b"\n") + b"\n"
+
+
 # ---- many messages, over both
 
 
@@ -458,6 +472,13 @@ def test_opensmtpd_takes_mail_after_tls_and_a_login(service, tls, host, smtpd, c
     assert b"with ESMTPSA" in message and b"(TLSv1.3:" in message
     running.wait_counts("production", {"sent": 1})
     assert "correct horse" not in running.text()
+
+
+def test_opensmtpd_gets_a_large_message(smtpd, ca, password, start):
+    running = start(smtpd.at("implicit"), secure_keys(ca, "implicit", password))
+    running.send(eightbit_letter(LARGE), ["large@d.example"], PRODUCTION_CLIENT,
+                 parameters=" BODY=8BITMIME")
+    assert body_of(smtpd.only("large@d.example")) == LARGE.replace(b"\r\n", b"\n") + b"\n"
 
 
 @pytest.mark.parametrize("service, tls", WAYS)

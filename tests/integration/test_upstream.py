@@ -267,3 +267,38 @@ def test_all_connections_cut_at_once_come_back(gate, sink):
     blast.join()
     running.wait_count("production", "sent", 300)
     assert set(sink.recipients()) == {blast.recipient(n) for n in range(300)}
+
+
+def test_upstream_that_takes_few_messages_a_connection(gate, sink):
+    """As OpenSMTPD says it; that is no word on a message, which needs no second try."""
+    taken = {}
+
+    def three(now, argument, session):
+        if now == "end":
+            taken[session.number] = taken.get(session.number, 0) + 1
+        if now == "mail" and taken.get(session.number, 0) >= 3:
+            return "452 4.5.3 too many messages"
+        return None
+
+    sink.rule = three
+    running = gate(production())
+    blast = Blast(running.address(), 100, PRODUCTION_CLIENT, connections=8).run()
+    running.wait_count("production", "sent", 100)
+    assert sorted(sink.recipients()) == sorted(blast.recipient(n) for n in range(100))
+    assert {d["tries"] for d in running.deliveries(state="sent")} == {1}
+
+
+def test_upstream_that_wants_nothing_for_a_while_is_not_connected_to_again_and_again(gate, sink):
+    """A rate limit at MAIL: each connection is given up once, and the ones after it are kept."""
+    running = gate(production())
+    for n in range(8):
+        send(running, f"a{n}@x.test")
+    running.wait_count("production", "sent", 8)
+    sink.rule = lambda stage, *_: "450 4.7.1 too much mail" if stage == "mail" else None
+    before = sink.connections
+    for n in range(50):
+        send(running, f"b{n}@x.test")
+    wait_for("a try of each", lambda: all(d["tries"] > 0 for d in running.deliveries(state="queued")))
+    assert sink.connections - before <= 2 * 8
+    sink.rule = None
+    running.wait_count("production", "sent", 58)
