@@ -4,6 +4,7 @@
 #include "cli/lists.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/field.h"
 
@@ -114,9 +115,29 @@ messages_add(struct table *t, const json_t *d)
 	table_add(t, field_text(d, "subject"));
 }
 
-int
-messages_run(struct command *c)
+/* Of what failed, why it did. */
+static void
+failed_add(struct table *t, const json_t *d)
 {
+	const char *reply = field_text(d, "reply");
+
+	table_add(t, field_text(d, "id"));
+	table_add(t, field_text(d, "environment"));
+	table_add(t, screen_time(field_text(d, "changed_at")));
+	table_add(t, field_text(d, "recipient"));
+	table_add(t, *reply != '\0' ? reply : field_text(d, "reason"));
+	table_add(t, field_text(d, "subject"));
+}
+
+static int
+messages_list(struct command *c, const char *path)
+{
+	static const struct table_column failed[] = {{"DELIVERY", 0},
+						     {"ENVIRONMENT", TABLE_OPTIONAL},
+						     {"FAILED", TABLE_OPTIONAL},
+						     {"RECIPIENT", TABLE_SHRINKS},
+						     {"WHY OR LAST REPLY", TABLE_SHRINKS},
+						     {"SUBJECT", TABLE_SHRINKS | TABLE_OPTIONAL}};
 	static const struct table_column columns[] = {{"DELIVERY", 0},
 						      {"STATE", 0},
 						      {"ENVIRONMENT", TABLE_OPTIONAL},
@@ -125,6 +146,18 @@ messages_run(struct command *c)
 						      {"RECIPIENT", TABLE_SHRINKS},
 						      {"GOES TO", TABLE_SHRINKS},
 						      {"SUBJECT", TABLE_SHRINKS}};
+	const char *state = options_text(c->options, "state");
+
+	if (state != NULL && strcmp(state, "failed") == 0)
+		return list_run(c, path, failed, sizeof(failed) / sizeof(failed[0]), failed_add,
+				"Nothing failed.");
+	return list_run(c, path, columns, sizeof(columns) / sizeof(columns[0]), messages_add,
+			"There is no such delivery.");
+}
+
+int
+messages_run(struct command *c)
+{
 	const struct options *o = c->options;
 	struct buf path = {0};
 	char *batch = NULL;
@@ -143,8 +176,7 @@ messages_run(struct command *c)
 	client_add_query(&path, "batch", batch);
 	client_add_query(&path, "environment", options_text(o, "environment"));
 	client_add_query(&path, "state", options_text(o, "state"));
-	result = list_run(c, buf_text(&path), columns, sizeof(columns) / sizeof(columns[0]),
-			  messages_add, "There is no such delivery.");
+	result = messages_list(c, buf_text(&path));
 	buf_free(&path);
 	free(batch);
 	return result;

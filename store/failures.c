@@ -52,8 +52,10 @@ alert(struct work *w, const struct failures *f, int64_t now)
 		   .count = f->count,
 		   .who = "gate",
 		   .text = arena_printf(
-		       &w->arena, "%s: %" PRId64 " %s failed for good, the last: %s", f->name,
-		       f->count, f->count == 1 ? "delivery" : "deliveries", f->reply)});
+		       &w->arena,
+		       "%s: %" PRId64
+		       " %s failed for good (mailfuse messages --state failed), the last: %s",
+		       f->name, f->count, f->count == 1 ? "delivery" : "deliveries", f->reply)});
 }
 
 static enum store_result

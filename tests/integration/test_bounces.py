@@ -244,3 +244,4 @@ def test_failures_make_an_alert(make_gate, sink, webhook):
                         'events = {"delivery.failed"} }\n').start()
     running.send(letter(), ["nobody@x.test"], PRODUCTION_CLIENT, sender=SENDER)
     assert "no such user" in webhook.wait("delivery.failed")[0]["text"]
+    assert "no such user" in running.cli("messages", "--state", "failed").stdout

@@ -93,7 +93,8 @@ failures_that_stop_are_told_all(void **state)
 	a = alerts_at(f, now);
 	assert_int_equal(a.count, 1);
 	assert_int_equal(a.failures, 2);
-	assert_string_equal(a.text, "staging: 2 deliveries failed for good, the last: 550 three");
+	assert_string_equal(a.text, "staging: 2 deliveries failed for good (mailfuse messages "
+				    "--state failed), the last: 550 three");
 	assert_int_equal(alerts_at(f, now + CLOCK_HOUR).count, 0); /* told once */
 }
 
