@@ -70,6 +70,9 @@ void privileges_limit(void);
  */
 bool privileges_drop(const struct config *c, struct buf *error);
 
+/* For -t: false and a reason in `error` if the configuration's user does not exist. */
+bool privileges_check_user(const struct config *c, struct buf *error);
+
 /*
  * sockets.c: one listening socket for each listener of the configuration, in its order; for free().
  * What the service manager passed is used, the rest is bound. NULL and the reasons, one a line, in

@@ -76,12 +76,12 @@ read_options(int argc, char **argv, struct options *o)
 static void
 print_versions(void)
 {
-	printf(
-	    "mailfused %s\nlibevent %s\nOpenSSL %s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse %s\njansson "
-	    "%s\n%s\n",
-	    PACKAGE_VERSION, loop_library_version(), tls_library_version(), store_library_version(),
-	    mime_library_version(), pattern_library_version(), config_library_version(),
-	    control_library_version(), alert_library_version());
+	printf("mailfused %s\nlibevent %s\nOpenSSL %s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse "
+	       "%s\njansson "
+	       "%s\n%s\n",
+	       PACKAGE_VERSION, loop_library_version(), tls_library_version(),
+	       store_library_version(), mime_library_version(), pattern_library_version(),
+	       config_library_version(), control_library_version(), alert_library_version());
 }
 
 static int
@@ -132,6 +132,26 @@ raise_file_limit(void)
 		log_warn("- files.limit error=\"%s\"", strerror(errno));
 }
 
+/* What is in the files is correct; whether the user is there is found at the start otherwise. */
+static int
+check_done(const struct options *o, struct policy *policy, struct keyring *keys)
+{
+	const char *path = o->path != NULL ? o->path
+					   : "no " SYSCONFDIR "/mailfuse/mailfuse.conf, so the "
+					     "built-in configuration";
+	struct buf error = {0};
+	bool ok = privileges_check_user(policy_config(policy), &error);
+
+	if (ok)
+		printf("%s: ok\n", path);
+	else
+		fprintf(stderr, "%s: %s\n", path, buf_text(&error));
+	buf_free(&error);
+	policy_unref(policy);
+	keyring_unref(keys);
+	return ok ? 0 : 1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -167,14 +187,8 @@ main(int argc, char **argv)
 		return 1;
 	}
 	buf_free(&errors);
-	if (o.check) {
-		printf("%s: ok\n", o.path != NULL ? o.path
-						  : "no " SYSCONFDIR "/mailfuse/mailfuse.conf, "
-						    "so the built-in configuration");
-		policy_unref(policy);
-		keyring_unref(keys);
-		return 0;
-	}
+	if (o.check)
+		return check_done(&o, policy, keys);
 	log_open(policy_config(policy)->log == CONFIG_LOG_SYSLOG ? LOG_TO_SYSLOG : LOG_TO_STDERR,
 		 "mailfused");
 	log_set_debug(o.debug);

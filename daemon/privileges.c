@@ -163,8 +163,9 @@ check_store(const struct config *c, const char *user, struct buf *error)
 			free(path);
 	}
 	if (denied != NULL)
-		buf_printf(error, "user %s cannot write %s; run chown -R %s %s", user, denied, user,
-			   folder);
+		buf_printf(error, "user %s cannot write %s; run chown %s %s%s", user, denied, user,
+			   strcmp(denied, folder) == 0 ? folder : c->store,
+			   strcmp(denied, folder) == 0 ? "" : "*");
 	free(folder);
 	slash = denied;
 	free(denied);
@@ -237,6 +238,17 @@ drop_to(const struct config *c, const struct passwd *user, struct buf *error)
 		warn_reload(c, user);
 	}
 	return true;
+}
+
+bool
+privileges_check_user(const struct config *c, struct buf *error)
+{
+	struct passwd user;
+	char *memory = NULL;
+	bool ok = c->user[0] == '\0' || find_user(c->user, &user, &memory, error);
+
+	free(memory);
+	return ok;
 }
 
 bool

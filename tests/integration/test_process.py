@@ -132,12 +132,13 @@ def test_root_binds_a_low_port_and_becomes_its_user_for_good(open_gate, sink):
 
 
 @needs_root
+@pytest.mark.parametrize("arguments", [[], ["-t"]], ids=["start", "check"])
 @pytest.mark.parametrize("name, wanted", [
     ("no-such-user", "there is no such user; make it with `useradd --system no-such-user`"),
     ("\"a b\"", "there is no such user"),
 ])
-def test_a_user_that_does_not_exist_is_refused(open_gate, name, wanted):
-    gate = open_gate(f"user = {name}\n" + listener()).spawn()
+def test_a_user_that_does_not_exist_is_refused(open_gate, name, wanted, arguments):
+    gate = open_gate(f"user = {name}\n" + listener()).spawn(*arguments)
     assert gate.process.wait(30) == 1
     assert wanted in gate.text()
     gate.process = None
@@ -171,7 +172,8 @@ def test_a_store_that_the_user_cannot_write_is_refused(open_gate, which):
     gate.spawn()
     assert gate.process.wait(30) == 1
     path = gate.dir if which == "folder" else gate.store
-    assert f"user nobody cannot write {path}; run chown -R nobody {gate.dir}" in gate.text()
+    cure = f"run chown nobody {path}" + ("*" if which == "file" else "\n")
+    assert f"user nobody cannot write {path}; {cure}" in gate.text()
     gate.process = None
 
 
