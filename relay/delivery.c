@@ -80,6 +80,17 @@ compare_addresses(const void *a, const void *b, void *context)
 	return order != 0 ? order : (x > y) - (x < y);
 }
 
+/* What either asks to hear; NEVER only where both do. Not to ask is FAILURE (RFC 3461 4.1). */
+static unsigned
+merge_notify(unsigned a, unsigned b)
+{
+	unsigned both = (a != 0 ? a : DSN_FAILURE) | (b != 0 ? b : DSN_FAILURE);
+
+	if (a == b)
+		return a;
+	return both == DSN_NEVER ? both : both & ~(unsigned)DSN_NEVER;
+}
+
 /*
  * Several recipients rewritten to one mailbox, or one given twice, get the message once; each keeps
  * its own result. O(n log n).
@@ -98,6 +109,8 @@ delivery_find_leads(struct delivery *d)
 		r->lead = order[i];
 		if (i > 0 && strcmp(r->address, d->recipients[order[i - 1]].address) == 0)
 			r->lead = d->recipients[order[i - 1]].lead;
+		d->recipients[r->lead].notify =
+		    merge_notify(d->recipients[r->lead].notify, r->notify);
 	}
 }
 

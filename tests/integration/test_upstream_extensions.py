@@ -228,6 +228,23 @@ def test_nobody_hears_of_a_rewritten_recipient_where_it_must_not(gate, sink):
     assert rcpt_parameters(sink.messages[2]) == {"tester@qa.test": []}
 
 
+def test_one_copy_for_several_asks_for_all_of_them(gate, sink):
+    sink.extensions = USUAL + ["DSN"]
+    rules = ('allow = {"@qa.test"} others = rewrite rewrite_to = "box@qa.test" '
+             'burst "volume" { limit = "1000/1h" per = {environment} }')
+    running = gate(staging(rules))
+    rows = [("NEVER", "SUCCESS", "SUCCESS"), ("SUCCESS", "DELAY", "SUCCESS,DELAY"),
+            ("NEVER", "NEVER", "NEVER"), ("NEVER", None, "FAILURE"), (None, None, None)]
+    for n, (first, second, wanted) in enumerate(rows):
+        asked = {who: f" NOTIFY={what}" for who, what in
+                 (("a@live.test", first), ("b@live.test", second)) if what}
+        send(running, ["a@live.test", "b@live.test"], sender="dev@qa.test", source=STAGING_CLIENT,
+             rcpt=asked)
+        wait_for(f"row {n}", lambda n=n: len(sink.messages) > n)
+        assert rcpt_parameters(sink.messages[n]) == {
+            "box@qa.test": [f"NOTIFY={wanted}"] if wanted else []}
+
+
 def test_an_upstream_without_dsn_gets_none_and_the_sender_hears_from_us(gate, sink):
     sink.extensions = USUAL
     running = gate(production())
