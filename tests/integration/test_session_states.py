@@ -203,8 +203,12 @@ PLACES = {
 }
 
 
-@pytest.fixture
-def everywhere(make_gate, sink, issued, tmp_path):
+def is_handshake(name):
+    return "STARTTLS" in name or "handshake" in name
+
+
+@pytest.fixture(params=["off", "starttls"])
+def everywhere(request, make_gate, sink, issued, tmp_path):
     """A gate with a session in each place: (gate, [(name, client)], a second configuration)."""
 
     def config(**keys):
@@ -215,7 +219,9 @@ def everywhere(make_gate, sink, issued, tmp_path):
     gate = make_gate(config(shop="right")).start()
     clients = []
     for name, (said, replies, _, _) in PLACES.items():
-        client = gate.client(PRODUCTION_CLIENT)
+        if is_handshake(name) and request.param != "off":
+            continue
+        client = gate.client(PRODUCTION_CLIENT, tls=request.param)
         clients.append((name, client))
         client.send(said)
         for _ in range(replies):
@@ -234,7 +240,7 @@ def test_a_reload_in_each_state(everywhere, sink):
     whole = 0
     for name, client in clients:
         _, _, said, codes = PLACES[name]
-        if name in ("before a handshake", "STARTTLS inside a transaction"):
+        if is_handshake(name):
             client.handshake()
             client.expect(250, "EHLO client.example")
             said, codes = b"BDAT 1 LAST\r\nx", [503]
@@ -256,7 +262,7 @@ def test_a_stop_in_each_state(everywhere, sink):
     for name, client in clients:
         if name in ("DATA", "large DATA", "a chunk", "a refused chunk"):
             client.close()
-        elif "STARTTLS" in name or "handshake" in name:
+        elif is_handshake(name):
             assert client.reply() == (0, ""), name
         else:
             assert client.reply()[0] == 421, name
