@@ -393,6 +393,7 @@ smtp_client_transaction_over(struct smtp_client *c)
 
 	smtp_client_set_state(c, CLIENT_READY);
 	c->used = true;
+	upstream_refresh(c->upstream); /* a reload may have asked for TLS meanwhile */
 	if (c->next_recipient < d->count && !c->retired && delivery_may_move(d)) {
 		smtp_transaction_start(c);
 		return;

@@ -65,11 +65,7 @@ upstream_is_other(const struct config_upstream *old, const struct config_upstrea
 	       strcmp(old->user, now->user) != 0 || strcmp(old->password, now->password) != 0;
 }
 
-/*
- * Takes the loop's present configuration, with the keys that came with it; connections that were
- * made otherwise end.
- */
-static void
+void
 upstream_refresh(struct upstream *u)
 {
 	struct policy *before = u->policy;
@@ -323,14 +319,17 @@ upstream_go_clear(struct smtp_client *c, const char *why)
 {
 	struct upstream *u = smtp_client_upstream(c);
 
-	log_warn("- upstream.tls-failed name=%s why=%s next=%s", u->name, log_safe(why),
-		 log_safe("for 10 minutes without TLS"));
+	upstream_refresh(u);
+	/* What was set otherwise meanwhile has not failed yet. */
+	if (!smtp_client_is_retired(c)) {
+		log_warn("- upstream.tls-failed name=%s why=%s next=%s", u->name, log_safe(why),
+			 log_safe("for 10 minutes without TLS"));
+		u->clear_until = clock_mono() + CLEAR_WAIT;
+	}
 	LIST_REMOVE(c, next);
 	u->clients--;
 	u->connecting--;
 	health_connecting(u->health, -1);
-	u->clear_until = clock_mono() + CLEAR_WAIT;
-	upstream_refresh(u);
 	if (u->config != NULL && !u->rl->stopping &&
 	    (smtp_client_is_probe(c) || u->clients < u->max_clients))
 		upstream_open(u, smtp_client_is_probe(c));

@@ -38,6 +38,11 @@ struct upstream {
 
 /* True if a delivery for it can be taken straight from memory now. */
 bool upstream_has_room(struct relay_loop *rl, const char *name);
+/*
+ * Takes the loop's present configuration, with the keys that came with it; connections that were
+ * made otherwise end, busy ones after their transaction.
+ */
+void upstream_refresh(struct upstream *u);
 /* A connection for this delivery (state WAITING), now or when one is free; or hands it back. */
 void upstream_acquire(struct delivery *d);
 /* A client has connected and greeted: it can be used. */

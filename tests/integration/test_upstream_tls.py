@@ -2,6 +2,7 @@
 
 import signal
 import ssl
+import threading
 import warnings
 
 import pytest
@@ -446,3 +447,61 @@ def test_a_reload_takes_mail_from_clear_to_tls(smarthost, start, ca):
     send(running, "second@x.test")
     sink.wait(2)
     assert [m.secured for m in sink.messages] == [False, True]
+
+
+def test_a_reload_to_tls_counts_from_the_next_transaction(smarthost, start, ca):
+    """A message with hundreds of recipients takes several, and they may take long."""
+    sink = smarthost()
+    first, go_on = threading.Event(), threading.Event()
+
+    def rule(now, *_):
+        if now == "end" and not first.is_set():
+            first.set()
+            go_on.wait(30)
+
+    sink.rule = rule
+    running = start(sink, "off", "connections = 1")
+    send(running, *(f"r{n}@x.test" for n in range(250)))
+    assert first.wait(30)
+    text = running.config.read_text().replace("tls = off", f'tls = required ca = "{ca.path}"')
+    running.config.write_text(text)
+    running.signal(signal.SIGHUP)
+    running.wait_logged(r"config\.reloaded")
+    go_on.set()
+    sink.wait(250)
+    assert [m.secured for m in sink.messages] == [False, True, True]
+    running.wait_counts("production", {"sent": 250})
+
+
+SEVERAL = 16  # at least one on each loop, which clients are dealt to in turn
+
+
+def test_tls_that_failed_at_the_old_address_says_nothing_of_the_new_one(smarthost, start):
+    old, new = smarthost(), smarthost()
+    go_on = threading.Event()
+
+    def rule(now, _, session):
+        if now == "starttls":
+            session.sock.sendall(b"220 go\r\n")
+            go_on.wait(30)
+            return CUT
+
+    old.rule = rule
+    running = start(old, "opportunistic")
+    send(running, "first@x.test")
+    wait_for("the old one was asked", lambda: said(old, "STARTTLS"))
+    running.config.write_text(running.config.read_text().replace(old.address, new.address))
+    running.signal(signal.SIGHUP)
+    running.wait_logged(r"config\.reloaded")
+    for n in range(SEVERAL):
+        send(running, f"second{n}@x.test")
+    new.wait(SEVERAL)
+    go_on.set()
+    running.wait_logged(r"client\.end .*state=handshake")
+    running.wait_counts("production", {"sent": 1 + SEVERAL})
+    new.cut()
+    for n in range(SEVERAL):
+        send(running, f"third{n}@x.test")
+    new.wait(1 + 2 * SEVERAL)
+    assert all(m.secured for m in new.messages)
+    assert not old.messages
