@@ -77,6 +77,8 @@ session_reply_line(struct session *s, const char *head, const char *format, va_l
 		if ((unsigned char)line[i] < 0x20 || (unsigned char)line[i] >= 0x7f)
 			line[i] = '?';
 	log_debug("%s session.reply text=%.*s", s->id, (int)len, line);
+	if (line[0] >= '4')
+		snprintf(s->refusal, sizeof(s->refusal), "%.*s", (int)len, line);
 	line[len++] = '\r';
 	line[len++] = '\n';
 	conn_write(s->conn, line, len);
@@ -501,7 +503,9 @@ static void
 session_leave(struct session *s, const char *reason)
 {
 	session_set_state(s, SESSION_ENDED);
-	log_info("%s session.end client=%s reason=%s", s->id, log_safe(s->client), reason);
+	log_info("%s session.end client=%s reason=%s%s%s", s->id, log_safe(s->client), reason,
+		 s->refusal[0] != '\0' ? " refused=" : "",
+		 s->refusal[0] != '\0' ? log_safe(s->refusal) : "");
 	auth_free(s);
 	session_reset(s);
 	peers_leave(s->rl->relay->peers, s->client);

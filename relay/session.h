@@ -82,6 +82,7 @@ struct session {
 	unsigned logins_failed;
 	unsigned errors;        /* bad commands since the last message */
 	unsigned idle_commands; /* commands but RCPT since the last message */
+	char refusal[128];      /* its last 4xx or 5xx, for the log */
 	bool mail_refused;      /* what a pipelining client sends behind it is no error */
 	enum session_skip skip; /* the rest of a line that was none */
 };

@@ -51,6 +51,18 @@ def test_hanging_up_is_no_way_out(logins):
         assert client.login("shop", "right")[0] == 235
 
 
+def test_the_log_says_why_an_application_sends_nothing(make_gate, tmp_path):
+    gate = make_gate(users(tmp_path, shop="right") + listener("auth = required")).start()
+    with gate.client() as client:
+        client.expect(530, "MAIL FROM:<a@x.test>")
+        client.expect(221, "QUIT")
+    gate.wait_logged(r"session\.end client=\S+ reason=quit refused=\"530 5\.7\.0 Log in with AUTH")
+    with gate.client() as client:
+        assert client.login("shop", "right")[0] == 235
+        client.expect(221, "QUIT")
+    gate.wait_logged(r"session\.end client=\S+ reason=quit\n")
+
+
 def test_wait_grows(logins):
     gate = logins()
     guess_and_hang_up(gate, STAGING_CLIENT, 6)
