@@ -25,7 +25,8 @@ enum { LOCK_TRIES = 100, LOCK_WAIT_MS = 100 };
 static bool
 fail(struct buf *error, const char *what, const char *path)
 {
-	buf_printf(error, "cannot %s %s: %s", what, screen_text(path), strerror(errno));
+	buf_printf(error, "cannot %s %s: %s%s", what, screen_text(path), strerror(errno),
+		   errno == EACCES && geteuid() != 0 ? "; try sudo" : "");
 	return false;
 }
 

@@ -231,7 +231,7 @@ def test_no_permission(users):
     done = subprocess.run([MAILFUSE, "passwd", "shop", "--users", "users"], input=b"x\n",
                           capture_output=True, timeout=DEADLINE, user=65534, group=65534,
                           extra_groups=[], cwd=users.parent)
-    assert done.returncode == 1 and b"Permission denied" in done.stderr
+    assert done.returncode == 1 and b"Permission denied; try sudo" in done.stderr
     assert read(users) == {"a": OTHER}
 
 
