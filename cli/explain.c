@@ -80,6 +80,7 @@ make_body(const struct command *c)
 
 	add_text(c, body, "client", "client");
 	add_text(c, body, "user", "user");
+	add_text(c, body, "tls-name", "tls_name");
 	add_text(c, body, "listener", "listener");
 	add_text(c, body, "helo", "helo");
 	text = options_text(o, "from");

@@ -98,6 +98,7 @@ static const struct option hold_options[] = {
 static const struct option explain_options[] = {
     {"client", 0, OPTION_TEXT, 0, "IP", "the address it comes from"},
     {"user", 0, OPTION_TEXT, 0, "USER", "the SMTP login"},
+    {"tls-name", 0, OPTION_TEXT, 0, "NAME", "the name in the client's certificate"},
     {"listener", 0, OPTION_TEXT, 0, "NAME", "the listener it comes in by"},
     {"helo", 0, OPTION_TEXT, 0, "NAME", "the name said in EHLO"},
     {"from", 0, OPTION_ANY, 0, "ADDRESS", "the envelope's sender; \"<>\" is a bounce"},
@@ -148,8 +149,8 @@ static const struct verb verbs[] = {
      "Without an option it lifts the hold, if there is just one. What was held meanwhile stays\n"
      "held: mailfuse batches."},
     {"explain",
-     "--client IP [--user U] [--listener L] [--helo NAME] --from A --to B..\n"
-     "       [--message FILE]",
+     "--client IP [--user U] [--tls-name N] [--listener L] [--helo NAME]\n"
+     "       --from A --to B.. [--message FILE]",
      "the verdict for a message, and nothing sent", explain_options, 0, SIZE_MAX, explain_run,
      "Words after the options are more recipients."},
     {"queue", "", "what waits to be sent, and why", NULL, 0, 0, queue_run, NULL},

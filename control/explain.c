@@ -32,6 +32,7 @@ read_client(struct request *r, struct call *call)
 
 	if (!request_field_text(r, "client", NAME_MAX_BYTES, &call->client.address) ||
 	    !request_field_text(r, "user", NAME_MAX_BYTES, &call->client.user) ||
+	    !request_field_text(r, "tls_name", NAME_MAX_BYTES, &call->client.tls_name) ||
 	    !request_field_text(r, "listener", NAME_MAX_BYTES, &listener) ||
 	    !request_field_text(r, "helo", NAME_MAX_BYTES, &call->helo))
 		return false;
@@ -50,14 +51,13 @@ read_client(struct request *r, struct call *call)
 		return false;
 	}
 	call->client.listener = listener;
-	call->client.tls_name = "";
 	return true;
 }
 
 static bool
 read_call(struct request *r, struct call *call)
 {
-	static const char *const known[] = {"client", "user", "listener", "helo",
+	static const char *const known[] = {"client", "user", "tls_name", "listener", "helo",
 					    "from",   "to",   "message",  NULL};
 	json_t *message = json_object_get(r->body, "message");
 

@@ -276,6 +276,9 @@ def test_certificate_is_who_the_client_is(common, keys, name, transport, trustin
     assert message.field("X-Mailfuse-Environment") == "partner"
     assert message.field("X-Mailfuse-Source") == name
     assert " with ESMTPS id " in message.fields("Received")[0]
+    told = trusting.one("explain", "--client", PRODUCTION_CLIENT, "--tls-name", name, "--from", "",
+                        "--to", RECIPIENT)
+    assert (told["environment"], told["source"]) == ("partner", name)
 
 
 @TRANSPORTS
