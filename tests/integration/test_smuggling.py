@@ -141,7 +141,7 @@ def test_one_message_reaches_the_sink(number, name, end, way, place, before_sink
     assert b"smuggled%d@z.example" % number in messages[0].wire, "content is missing"
     rest = messages[0].wire.replace(b"\r\n", b"")
     assert b"\r" not in rest and b"\n" not in rest and b"\0" not in rest
-    assert not [r for r in sink.recipients() if r.startswith("smuggled")]
+    assert f"smuggled{number}@z.example" not in sink.recipients()
 
 
 BARE = {name: end for name, end in ENDS.items() if set(end.replace(b"\r\n", b"")) & set(b"\r\n")}
