@@ -20,7 +20,7 @@
 
 enum { LOOK_LIMIT = 50 };
 
-/* After the store could not be read or written. */
+/* After the store could not be read or written, or had no room. */
 #define LOOK_AGAIN (10 * CLOCK_SECOND)
 
 struct bounce {
@@ -279,11 +279,18 @@ bounce_look_done(struct store_job *job)
 	loop_post(b->relay->main, &b->post);
 }
 
+/* Without room there is no look: a report that is judged counts as mail, stored or not. */
 static void
 bounce_look(struct bounce *b)
 {
-	b->looking = true;
+	const char *why;
+
 	b->again = b->failed = false;
+	if (!store_has_room(b->relay->store, &why)) {
+		loop_timer_set(b->timer, LOOK_AGAIN);
+		return;
+	}
+	b->looking = true;
 	b->post.run = bounce_found;
 	b->job = (struct store_job){.op = STORE_NOTICES,
 				    .done = bounce_look_done,

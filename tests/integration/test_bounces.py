@@ -1,5 +1,7 @@
 """What fails after our 250 comes back to its sender: RFC 3461, 3464, under the gate's own policy."""
 
+import signal
+import threading
 from email import message_from_bytes, policy
 
 import pytest
@@ -184,6 +186,31 @@ def test_a_flood_of_reports_is_held(gate, sink):
         running.send(letter(), [f"nobody{n}@x.test"], PRODUCTION_CLIENT, sender=SENDER)
     wait_for("the reports are held", lambda: running.counts("production").get("held", 0) == 7)
     assert len(reports(sink)) == 5
+
+
+def test_a_full_store_does_not_count_reports_again_and_again(make_gate, sink):
+    """They wait until there is room, and are no blast then."""
+
+    def config(limit):
+        return (f'quarantine_limit = "{limit}"\n' + listener() + upstream(sink)
+                + production('burst "reports" { limit = "20/1h" per = {sender} }'))
+
+    count, go = 12, threading.Event()
+    sink.rule = lambda stage, argument, _: (
+        go.wait(60) and "550 5.1.1 no" if stage == "rcpt" and "nobody" in str(argument) else None)
+    running = make_gate(config("1GB")).start()
+    for n in range(count):
+        running.send(letter(body="x" * 200000), [f"nobody{n}@x.test"], PRODUCTION_CLIENT,
+                     sender=f"app{n}@example.com")
+    running.write(config("1MB"))
+    running.signal(signal.SIGHUP)
+    running.wait_logged("store.room now=no")
+    go.set()
+    running.wait_counts("production", {"failed": count})
+    running.write(config("1GB"))
+    running.signal(signal.SIGHUP)
+    wait_for("a report for each", lambda: len(reports(sink)) == count, 60)
+    assert "held" not in running.counts("production")
 
 
 def test_success_is_told_where_the_upstream_cannot(gate, sink):
