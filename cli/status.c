@@ -102,7 +102,8 @@ print_trouble(const json_t *status)
 static void
 print_listeners(const json_t *status)
 {
-	static const struct table_column columns[] = {{"LISTENER", 0}, {"ADDRESS", TABLE_SHRINKS}};
+	static const struct table_column columns[] = {
+	    {"LISTENER", 0}, {"ADDRESS", TABLE_SHRINKS}, {"TLS", 0}, {"LOGIN", 0}};
 	json_t *items = json_object_get(status, "listeners"), *item;
 	struct table t;
 	size_t i;
@@ -112,6 +113,8 @@ print_listeners(const json_t *status)
 	{
 		table_add(&t, field_text(item, "name"));
 		table_add(&t, field_text(item, "address"));
+		table_add(&t, field_text(item, "tls"));
+		table_add(&t, field_text(item, "auth"));
 	}
 	if (t.cell_count > 0)
 		putchar('\n');
@@ -168,12 +171,10 @@ print_environments(const json_t *status)
 static void
 print_upstreams(const json_t *status)
 {
-	static const struct table_column columns[] = {{"UPSTREAM", 0},
-						      {"ADDRESS", 0},
-						      {"STATE", 0},
-						      {"SINCE", 0},
-						      {"CONNECTIONS", TABLE_RIGHT},
-						      {"WHY", TABLE_SHRINKS}};
+	static const struct table_column columns[] = {
+	    {"UPSTREAM", 0},       {"ADDRESS", 0}, {"TLS", TABLE_OPTIONAL},
+	    {"STATE", 0},          {"SINCE", 0},   {"CONNECTIONS", TABLE_RIGHT},
+	    {"WHY", TABLE_SHRINKS}};
 	json_t *items = json_object_get(status, "upstreams"), *item;
 	struct table t;
 	size_t i;
@@ -185,6 +186,7 @@ print_upstreams(const json_t *status)
 
 		table_add(&t, field_text(item, "name"));
 		table_add(&t, field_text(item, "address"));
+		table_add(&t, field_text(item, "tls"));
 		table_add_styled(&t, up ? "up" : "down", up ? SCREEN_GREEN : SCREEN_RED);
 		table_add(&t, screen_time(field_text(item, "since")));
 		table_add_count(&t, field_count(item, "connections"));

@@ -9,6 +9,7 @@
 
 #include "base/metrics.h"
 #include "base/units.h"
+#include "config/options.h"
 #include "control/button.h"
 #include "control/json.h"
 #include "control/request.h"
@@ -27,28 +28,53 @@ put_array(json_t *object, const char *key)
 	return array;
 }
 
+struct rows {
+	json_t *list;
+	const struct config *config;
+};
+
+static void
+put_word(json_t *o, const char *section, const char *setting, int value)
+{
+	json_put_text(o, setting, options_find(section, setting)->words[value]);
+}
+
+/* A listener stays until the next start, so it is in every configuration that is in force. */
 static void
 add_listener(void *context, const char *name, const char *address)
 {
+	struct rows *rows = context;
 	json_t *o = json_make_object();
 
 	json_put_text(o, "name", name);
 	json_put_text(o, "address", address);
-	json_append(context, o);
+	for (size_t i = 0; i < rows->config->listener_count; i++) {
+		const struct config_listener *l = &rows->config->listeners[i];
+
+		if (strcmp(l->name, name) != 0)
+			continue;
+		put_word(o, "listener", "tls", l->tls);
+		put_word(o, "listener", "auth", l->auth);
+	}
+	json_append(rows->list, o);
 }
 
 static void
 add_upstream(void *context, const struct control_upstream *u)
 {
+	struct rows *rows = context;
+	const struct config_upstream *config = config_find_upstream(rows->config, u->name);
 	json_t *o = json_make_object();
 
 	json_put_text(o, "name", u->name);
 	json_put_text(o, "address", u->address);
+	if (config != NULL)
+		put_word(o, "upstream", "tls", config->tls);
 	json_put_bool(o, "up", u->up);
 	json_put_time(o, "since", u->since);
 	json_put_text(o, "why", u->why);
 	json_put_count(o, "connections", u->connections);
-	json_append(context, o);
+	json_append(rows->list, o);
 }
 
 static json_t *
@@ -165,6 +191,7 @@ put_stored(json_t *answer, struct store_view *view)
 static void
 put_running(json_t *answer, const struct control_deps *deps, const struct config *config)
 {
+	struct rows rows = {.config = config};
 	const char *why = NULL;
 	bool room = store_has_room(deps->store, &why);
 	json_t *o;
@@ -174,11 +201,13 @@ put_running(json_t *answer, const struct control_deps *deps, const struct config
 	json_put_time(answer, "started_at", deps->started_at);
 	json_put_text(answer, "hostname", config->hostname);
 	json_put_text(answer, "config", config->path);
-	deps->listeners(deps->context, add_listener, put_array(answer, "listeners"));
+	rows.list = put_array(answer, "listeners");
+	deps->listeners(deps->context, add_listener, &rows);
 	o = put_array(answer, "environments");
 	for (size_t i = 0; i < config->environment_count; i++)
 		json_append(o, json_from_environment(&config->environments[i]));
-	deps->upstreams(deps->context, add_upstream, put_array(answer, "upstreams"));
+	rows.list = put_array(answer, "upstreams");
+	deps->upstreams(deps->context, add_upstream, &rows);
 	o = json_make_object();
 	json_put_bool(o, "room", room);
 	json_put_text(o, "why", room ? "" : why);

@@ -202,12 +202,13 @@ STATUS = {
     "version": "0.1.0", "pid": 4711, "started_at": "2026-11-21T08:00:00.000Z",
     "hostname": "gate.example", "config": "/etc/mailfuse/mailfuse.conf",
     "policy_warnings": ["production allows everybody"],
-    "listeners": [{"name": "apps", "address": "127.0.0.1:2525"}],
+    "listeners": [{"name": "apps", "address": "127.0.0.1:2525", "tls": "starttls",
+                   "auth": "optional"}],
     "environments": [{"name": "staging", "production": False, "upstream": "smarthost",
                       "others": "rewrite",
                       "bursts": [{"name": "volume", "limit": "50/10m", "per": ["environment"],
                                   "head": None, "settle": None, "action": "hold"}]}],
-    "upstreams": [{"name": "smarthost", "address": "127.0.0.1:25", "up": False,
+    "upstreams": [{"name": "smarthost", "address": "127.0.0.1:25", "tls": "required", "up": False,
                    "since": "2026-11-21T09:00:00.000Z", "why": "connection refused",
                    "connections": 0}],
     "held": {"batches": 1, "recipients": 4990},
@@ -737,14 +738,14 @@ Running
 mailfused 0.1.0 on gate.example, pid 4711, since 2026-11-21 10:00:00
 Configuration: /etc/mailfuse/mailfuse.conf
 
-LISTENER  ADDRESS
-apps      127.0.0.1:2525
+LISTENER  ADDRESS         TLS       LOGIN
+apps      127.0.0.1:2525  starttls  optional
 
 ENVIRONMENT  KIND  UPSTREAM   OTHERS   BURST RULES
 staging      test  smarthost  rewrite  volume 50/10m per environment
 
-UPSTREAM   ADDRESS       STATE  SINCE                CONNECTIONS  WHY
-smarthost  127.0.0.1:25  down   2026-11-21 11:00:00            0  connection refused
+UPSTREAM   ADDRESS       TLS       STATE  SINCE                CONNECTIONS  WHY
+smarthost  127.0.0.1:25  required  down   2026-11-21 11:00:00            0  connection refused
 
 RECIPIENTS  QUEUED  WAITING   HELD  SENT  FAILED  DROPPED  DISCARDED
 staging      1,200       34  4,990     0       0        0          0

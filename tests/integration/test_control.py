@@ -21,7 +21,9 @@ def test_status_tells_what_runs_and_what_is_held(gate, sink):
     assert status["listeners"][0]["address"] == f"127.0.0.1:{running.port}"
     names = [e["name"] for e in status["environments"]]
     assert names[:2] == ["production", "staging"] and "unknown" in names
+    assert (status["listeners"][0]["tls"], status["listeners"][0]["auth"]) == ("off", "off")
     assert status["upstreams"][0]["name"] == "smarthost"
+    assert status["upstreams"][0]["tls"] == "opportunistic"
     assert status["metrics"]["messages_accepted"] == 1
     text = running.cli("status").stdout
     for word in ("staging", "smarthost", "9"):
