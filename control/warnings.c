@@ -134,14 +134,15 @@ warn_unknown(json_t *list, const json_t *status)
 
 	json_array_foreach(json_object_get(status, "counts"), i, item)
 	{
+		uint64_t count = (uint64_t)json_integer_value(json_object_get(item, "count"));
+
 		if (strcmp(member_text(item, "environment"), "unknown") != 0 ||
 		    strcmp(member_text(item, "state"), store_state_name(STORE_HELD)) != 0)
 			continue;
 		warn(list,
-		     "%" PRIu64
-		     " recipients are held because their source matches no environment: mailfuse "
+		     "%" PRIu64 " %s held because no environment matches the source: mailfuse "
 		     "messages --environment unknown shows from where; add a match block.",
-		     (uint64_t)json_integer_value(json_object_get(item, "count")));
+		     count, count == 1 ? "recipient is" : "recipients are");
 	}
 }
 
@@ -184,11 +185,13 @@ warn_alerts(json_t *list, const struct control_deps *deps)
 	age = clock_wall() - oldest;
 	if (pending > 0 && oldest > 0 && age >= ALERT_LATE)
 		warn(list,
-		     "%" PRIu64 " alerts are not delivered, the oldest for %s: look at the alert "
+		     "%" PRIu64 " %s not delivered, the oldest for %s: look at the alert "
 		     "channels and the log.",
-		     pending, units_format_duration(age, text));
+		     pending, pending == 1 ? "alert is" : "alerts are",
+		     units_format_duration(age, text));
 	if (failed > 0)
-		warn(list, "%" PRIu64 " alerts were given up: mailfuse log shows which.", failed);
+		warn(list, "%" PRIu64 " %s given up: mailfuse log shows which.", failed,
+		     failed == 1 ? "alert was" : "alerts were");
 }
 
 static void

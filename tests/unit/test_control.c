@@ -34,7 +34,7 @@ test_reads(void **state)
 	     "refused",
 	     NULL},
 	    {"status warns of unknown sources", "GET", "/v1/status", NULL, 200,
-	     "1 recipients are held because their source matches no environment", NULL},
+	     "1 recipient is held because no environment matches the source", NULL},
 	    {"status warns of no alerts", "GET", "/v1/status", NULL, 200,
 	     "no alert channel is configured", NULL},
 	    {"status warns of allow all", "GET", "/v1/status", NULL, 200,
