@@ -167,6 +167,33 @@ def test_refused_chunks_have_an_end(before, gate):
         pytest.fail("2000 refused chunks and no end")
 
 
+@pytest.mark.parametrize("pipelined", [False, True], ids=["one by one", "pipelined"])
+def test_the_store_is_full_in_the_middle(pipelined, make_gate, sink):
+    """The chunk that found no room says so, those behind it are thrown away, nothing is kept."""
+    gate = make_gate('quarantine_limit = "1MB"\n' + listener() + upstream(sink)
+                     + production()).start()
+    chunks = [chunk(LETTER + b"x" * 300000)] + [chunk(b"x" * 300000)] * 15 + [chunk(b"", last=True)]
+    with gate.client(PRODUCTION_CLIENT) as client:
+        begin(client)
+        codes = []
+        if pipelined:
+            client.send(b"".join(chunks))
+            codes = [client.reply()[0] for _ in chunks]
+        for one in chunks[len(codes):]:
+            client.send(one)
+            codes.append(client.reply()[0])
+        full = codes.index(452)
+        assert codes == [250] * full + [452] + [503] * (len(codes) - full - 1)
+        assert client.command("MAIL FROM:<a@b.example>")[0] == 452
+        client.expect(250, "NOOP")
+    gate.write(listener() + upstream(sink) + production())
+    reload(gate)
+    gate.wait_logged("store.room now=yes")
+    with gate.client(PRODUCTION_CLIENT) as client:
+        assert client.mail(["c@d.example"], letter())[1][0] == 250
+    assert sink.only().recipients == ["c@d.example"]
+
+
 # ---- a reload and a stop in each state
 
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 40000 + b"\r\n"  # two pieces in the store
