@@ -47,7 +47,7 @@ struct delivery {
 	struct store_due *due; /* NULL for an accepted message */
 	struct health *health; /* counts what is claimed and under way */
 	char id[ID_TEXT_BYTES];
-	struct arena arena; /* recipients, replies */
+	struct arena arena;     /* recipients, replies */
 	const char *remote_mta; /* the upstream's host, once one has taken it up; "" before */
 	bool relayed;           /* that upstream does not do DSN */
 	struct store_delivery_result *results;

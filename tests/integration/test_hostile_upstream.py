@@ -2,8 +2,8 @@
 
 A row is what the smarthost does, each time, until the test lets it be: a list of steps, each a
 stage of rig.sink (a part of its argument behind a blank: "rcpt bob") and what it answers there.
-What must become of a message to ann, bob and cid is a letter each: s(ent), q(ueued), f(ailed), while
-the trouble lasts. After it whatever was queued arrives, and so does a next message.
+What must become of a message to ann, bob and cid is a letter each: s(ent), q(ueued), f(ailed),
+while the trouble lasts. After it whatever was queued arrives, and so does a next message.
 """
 
 import pytest
@@ -232,7 +232,8 @@ def test_an_answer_before_the_question_ends_the_connection(gate, sink):
 
 def test_a_reply_that_holds_anything_is_shown_as_text(gate, sink):
     """It reaches logs, the store and terminals: no control characters, no more than a line."""
-    sink.rule = rule_of([("rcpt", b"550-5.1.1 \x1b[31mred\x07\r\n550 5.1.1 \xff\xfe \"q\" \\ =\r\n")])
+    hostile = b"550-5.1.1 \x1b[31mred\x07\r\n550 5.1.1 \xff\xfe \"q\" \\ =\r\n"
+    sink.rule = rule_of([("rcpt", hostile)])
     running = gate(production())
     message_id = send(running, [ANN])
     running.wait_count("production", "failed", 1)

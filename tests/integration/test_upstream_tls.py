@@ -1,13 +1,16 @@
 """TLS and AUTH towards the smarthost (RFC 3207, 4954, 7435, 8314): what must be under TLS waits."""
 
+import os
+import shutil
 import signal
+import socket
 import ssl
 import threading
 import warnings
 
 import pytest
 
-from rig.client import b64, letter
+from rig.client import b64, letter, plain
 from rig.gate import PRODUCTION_CLIENT, listener, production, upstream
 from rig.sink import CUT, HANG, Sink, tls_context
 from rig.tls import make_ca
@@ -56,7 +59,8 @@ def start(make_gate, webhook, ca):
         trusted = f'ca = "{trust or ca.path}"' if tls in ("required", "implicit") else ""
         config = upstream(sink, f'tls = {tls} {trusted} {keys}')
         config = config.replace("127.0.0.1", host)
-        alerts = f'alert "ops" {{ type = webhook url = "{webhook.url}" events = {{"upstream.*"}} }}\n'
+        alerts = (f'alert "ops" {{ type = webhook url = "{webhook.url}" '
+                  'events = {"upstream.*"} }\n')
         return make_gate(listener() + config + production() + alerts,
                          environment={"SMARTHOST_PASSWORD": PASSWORD}).start()
 
@@ -359,7 +363,7 @@ def test_login(mechanisms, used, tls, smarthost, start):
 
 def assert_no_secret(running, *more):
     places = [running.text(), str(running.status()), str(running.audit()), *more]
-    for secret in (PASSWORD, b64(PASSWORD).decode(), b64(f"\0{USER}\0{PASSWORD}").decode()):
+    for secret in (PASSWORD, b64(PASSWORD).decode(), plain(USER, PASSWORD).decode()):
         assert not [place for place in places if secret in place]
 
 
@@ -392,7 +396,7 @@ REFUSALS = {
     "silence": (answers("auth", HANG), "no answer in time"),
     "tells the password": (answers("auth", f"535 5.7.8 not {PASSWORD.replace('ü', 'u')}"),
                            "AUTH refused: 535"),
-    "tells the response": (answers("auth", f"535 {b64(chr(0) + USER + chr(0) + PASSWORD).decode()}"),
+    "tells the response": (answers("auth", f"535 {plain(USER, PASSWORD).decode()}"),
                            "AUTH refused: 535, in words that hold the password"),
 }
 
@@ -430,6 +434,37 @@ def test_a_wrong_password_is_told_and_a_reload_mends_it(smarthost, start, webhoo
     sink.login = (USER, PASSWORD)
     running.signal(signal.SIGHUP)
     expect_sent_under_tls(running, sink, webhook)
+
+
+def own_address():
+    """An address of this machine that is not loopback; None if it has none."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("198.51.100.1", 9))  # sends nothing
+        except OSError:
+            return None
+        return sock.getsockname()[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"),
+                    reason="needs root, to have a hosts file of its own")
+@pytest.mark.parametrize("tls", ["off", "opportunistic"])
+def test_no_password_where_localhost_is_somebody_else(tls, smarthost, make_gate, tmp_path):
+    address = own_address()
+    if address is None:
+        pytest.skip("this machine has loopback only")
+    sink = smarthost(login=(USER, PASSWORD), host=address)
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"{address} localhost\n")
+    config = upstream(sink, f"tls = {tls} {PASSWORD_KEYS}").replace(address, "localhost")
+    running = make_gate(listener() + config + production(),
+                        environment={"SMARTHOST_PASSWORD": PASSWORD})
+    running.before = ["unshare", "--mount", "sh", "-c",
+                      f'mount --bind "{hosts}" /etc/hosts && exec "$@"', "sh"]
+    running.start()
+    send(running)
+    running.wait_logged(rf"client\.end .*peer={address}:.* a password leaves under verified TLS")
+    assert not said(sink, "AUTH")
 
 
 # ---- reload

@@ -100,10 +100,11 @@ class Sink:
     """Starts listening at once; stop() and start() keep the port."""
 
     def __init__(self, rule=None, extensions=("PIPELINING", "SIZE 100000000", "8BITMIME"),
-                 context=None, implicit=False, login=None):
+                 context=None, implicit=False, login=None, host="127.0.0.1"):
         self.rule = rule
         self.extensions = list(extensions)
         self.context, self.implicit, self.login = context, implicit, login
+        self.host = host
         self.mechanisms = ["PLAIN", "LOGIN"]
         self.heard = []
         self.messages = []
@@ -116,12 +117,12 @@ class Sink:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self):
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.bind((self.host, self.port))
         self.port = self.listener.getsockname()[1]
         self.listener.listen(256)
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
@@ -210,8 +211,9 @@ class Sink:
             session.sock.sendall(reply)
             return reply[:1] in (b"2", b"3")
         wire = (reply or usual).encode() + b"\r\n"
-        for piece in [wire[n:n + 1] for n in range(len(wire))] if isinstance(reply, Drip) else [wire]:
-            session.sock.sendall(piece)
+        step = 1 if isinstance(reply, Drip) else len(wire)
+        for at in range(0, len(wire), step):
+            session.sock.sendall(wire[at:at + step])
         return wire[:1] in (b"2", b"3")
 
     def _secure(self, session):
