@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from .maildir import MaildirServer, free_ports
+from .wait import wait_for
 
 MAIN = """compatibility_level = 3.6
 queue_directory = {dir}/queue
@@ -160,8 +161,10 @@ class Postfix(MaildirServer):
         self._run("start")
 
     def restart(self):
+        """Starts again and again: it does not where a process that ends late moves a queue file."""
         self._run("stop")
-        self.start()
+        wait_for(lambda: f"Postfix starts:\n{self.log()[-2000:]}",
+                 lambda: self._command("start").returncode == 0)
 
     @property
     def address(self):
@@ -176,13 +179,16 @@ class Postfix(MaildirServer):
         mark = f" postfix/{service}/smtpd["
         return "".join(line for line in self.log().splitlines(True) if mark in line)
 
-    def _run(self, verb):
-        result = subprocess.run(
+    def _command(self, verb):
+        return subprocess.run(
             ["/usr/sbin/postfix", "-c", str(self.dir / "config"), verb],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=60,
         )
-        assert result.returncode == 0, f"postfix {verb}: {result.stdout}{self.log()}"
+
+    def _run(self, verb):
+        result = self._command(verb)
+        assert result.returncode == 0, f"postfix {verb}: {result.stdout}{self.log()[-2000:]}"
 
     def stop(self):
         try:
