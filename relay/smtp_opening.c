@@ -182,12 +182,20 @@ say_command_with_secret(struct smtp_client *c)
 	sasl_wipe(&line);
 }
 
+/* True if it has shown who it is. */
+static bool
+is_verified(const struct smtp_client *c)
+{
+	return conn_security(c->conn) != NULL && c->config->tls >= CONFIG_UPSTREAM_TLS_REQUIRED;
+}
+
 static void
 start_login(struct smtp_client *c)
 {
-	if (conn_security(c->conn) == NULL && !is_loopback(conn_peer(c->conn))) {
-		smtp_client_end(c, "AUTH refused: by us, a password does not leave in clear; set "
-				   "tls = required");
+	/* The configuration may name localhost, and the resolver somebody else. */
+	if (!is_verified(c) && !is_loopback(conn_peer(c->conn))) {
+		smtp_client_end(c, "AUTH refused: by us, a password leaves under verified TLS "
+				   "only; set tls = required");
 		return;
 	}
 	if (!c->has.auth_plain && !c->has.auth_login) {
