@@ -154,6 +154,13 @@ def run_crowd(pipe, addresses, count):
 # ---- the working client
 
 
+LETTER = [
+    (b"EHLO quick.example", b"250"), (b"MAIL FROM:<a@b.example>", b"250"),
+    (b"RCPT TO:<c@d.example>", b"250"), (b"DATA", b"354"),
+    (b"Subject: quick\r\n\r\n" + b"x" * 70 + b"\r\n.", b"250"),
+]
+
+
 def send_one(address):
     """One message on a connection of its own; how long until it was durable, in seconds."""
     begin = time.perf_counter()
@@ -161,9 +168,7 @@ def send_one(address):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with sock.makefile("rb") as replies:
             hear(replies, b"220")
-            for line, code in ((b"EHLO quick.example", b"250"), (b"MAIL FROM:<a@b.example>", b"250"),
-                               (b"RCPT TO:<c@d.example>", b"250"), (b"DATA", b"354"),
-                               (b"Subject: quick\r\n\r\n" + b"x" * 70 + b"\r\n.", b"250")):
+            for line, code in LETTER:
                 sock.sendall(line + b"\r\n")
                 hear(replies, code)
             taken = time.perf_counter() - begin
