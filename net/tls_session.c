@@ -53,8 +53,13 @@ tls_session_new(struct tls *t, const char *host)
 
 	if (ssl == NULL)
 		fatal("out of memory");
-	if (!tls_session_is_server(ssl) && host != NULL)
-		tls_session_set_host(ssl, host);
+	if (!tls_session_is_server(ssl)) {
+		/* OpenSSL takes no name for any name. */
+		if ((host == NULL || *host == '\0') && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
+			panic("TLS: a certificate is to be verified, but for which name?");
+		if (host != NULL)
+			tls_session_set_host(ssl, host);
+	}
 	ERR_clear_error();
 	return ssl;
 }
