@@ -188,7 +188,7 @@ config_document(struct buf *out)
 		else if (def[0] == '\0')
 			def = "-";
 		document_name(row, &name);
-		buf_printf(out, "%-28s %-10s %-34s %-7s  %s\n", buf_text(&name), type_name(row),
+		buf_printf(out, "%-31s %-10s %-34s %-7s  %s\n", buf_text(&name), type_name(row),
 			   def, (row->flags & OPTION_FIXED) != 0 ? "restart" : "reload", row->help);
 		buf_free(&name);
 	}

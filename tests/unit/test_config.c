@@ -436,10 +436,10 @@ test_document(void **state)
 
 	(void)state;
 	config_document(&out);
-	assert_non_null(strstr(buf_text(&out), "\nenvironment.burst.cooldown   duration   1h "));
+	assert_non_null(strstr(buf_text(&out), "\nenvironment.burst.cooldown      duration   1h "));
 	assert_non_null(
-	    strstr(buf_text(&out), "\nlistener.address             host:port  (required) "));
-	assert_non_null(strstr(buf_text(&out), "\nupstream.password            text       - "));
+	    strstr(buf_text(&out), "\nlistener.address                host:port  (required) "));
+	assert_non_null(strstr(buf_text(&out), "\nupstream.password               text       - "));
 	assert_null(strstr(buf_text(&out), "approval"));
 	buf_free(&out);
 }
