@@ -207,7 +207,9 @@ print_queue_environments(const json_t *answer)
 		table_add_count(&t, field_count(item, "queued"));
 		table_add_count(&t, field_count(item, "waiting"));
 		table_add(&t, screen_time(field_text(item, "oldest_at")));
-		table_add(&t, screen_time(field_text(item, "next_try_at")));
+		/* Its probes, and not that time, begin the next try. */
+		table_add(&t, json_is_false(up) ? "once it answers"
+						: screen_time(field_text(item, "next_try_at")));
 	}
 	lists_print(&t);
 }
