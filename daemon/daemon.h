@@ -41,8 +41,8 @@ int daemon_run(const char *config_path, struct policy *policy, struct keyring *k
 /* reload.c: SIGHUP. A bad file changes nothing; either way the log and the audit log tell. */
 void daemon_reload(struct daemon *d);
 /*
- * Reads and compiles a file, and what it names: certificates, keys, users. NULL and the reasons, one
- * a line, in `errors`; then *keys is NULL too.
+ * Reads and compiles a file, and what it names: certificates, keys, users. NULL and the reasons,
+ * one a line, in `errors`; then *keys is NULL too.
  */
 struct policy *daemon_read_policy(const char *path, struct keyring **keys, struct buf *errors);
 
