@@ -1,5 +1,6 @@
 """What the real smarthosts have in common: everything that they take ends in one Maildir."""
 
+import random
 import socket
 from types import SimpleNamespace
 
@@ -48,12 +49,28 @@ class MaildirServer:
 
 
 def free_ports(names):
-    """A port of 127.0.0.1 for each name: all are held until all are found."""
-    probes = {name: socket.socket() for name in names}
+    """A port of 127.0.0.1 for each name.
+
+    From below those that the kernel gives to connections and to whoever asks for any port: between
+    here and the server's own bind nobody is likely to get it.
+    """
+    probes = {}
     try:
-        for probe in probes.values():
-            probe.bind(("127.0.0.1", 0))
+        for name in names:
+            probes[name] = bound(random.sample(range(20000, 32000), 100))
         return {name: probe.getsockname()[1] for name, probe in probes.items()}
     finally:
         for probe in probes.values():
             probe.close()
+
+
+def bound(ports):
+    """A socket at the first of these that nobody has."""
+    for port in ports:
+        probe = socket.socket()
+        try:
+            probe.bind(("127.0.0.1", port))
+            return probe
+        except OSError:
+            probe.close()
+    raise AssertionError(f"none of {len(ports)} ports is free")
