@@ -57,10 +57,11 @@ struct conn {
 	bool freed;    /* conn_free() came while a callback ran */
 	int callbacks; /* depth */
 	int64_t read_limit, write_limit;
+	/* Made when it is needed: of the handshake, of silence under TLS, of FINISHING. */
+	struct loop_timer *timer;
 	/* TLS, from conn_start_tls() on; `bev` owns the session. */
 	struct ssl_st *tls;
-	struct bufferevent *clear;    /* CLEARING: still has the socket */
-	struct loop_timer *tls_timer; /* of the handshake, then of the peer's silence */
+	struct bufferevent *clear; /* CLEARING: still has the socket */
 	bool secured;
 	bool eof_waits; /* the end came with the last bytes, which the owner has paused before */
 	struct conn_security security;
@@ -78,7 +79,7 @@ conn_destroy(struct conn *c)
 	if (c->clear != NULL)
 		bufferevent_free(c->clear);
 	bufferevent_free(c->bev);
-	loop_timer_free(c->tls_timer);
+	loop_timer_free(c->timer);
 	event_free(c->kick);
 	free(c->peer_name);
 	free(c);
@@ -118,8 +119,8 @@ conn_end_with(struct conn *c, enum conn_end end, const char *why)
 	 * what is written and a goodbye, with conn_finish().
 	 */
 	bufferevent_disable(c->bev, end == CONN_ERROR ? EV_READ | EV_WRITE : EV_READ);
-	if (c->tls_timer != NULL)
-		loop_timer_cancel(c->tls_timer);
+	if (c->timer != NULL)
+		loop_timer_cancel(c->timer);
 	if (end == CONN_ERROR) {
 		c->state = CONN_ENDED;
 		if (c->clear != NULL)
@@ -179,9 +180,9 @@ conn_watch_silence(struct conn *c)
 	if (!c->secured)
 		return;
 	if (conn_wants_input(c) && c->read_limit > 0)
-		loop_timer_set(c->tls_timer, c->read_limit);
+		loop_timer_set(c->timer, c->read_limit);
 	else
-		loop_timer_cancel(c->tls_timer);
+		loop_timer_cancel(c->timer);
 }
 
 static void
@@ -339,14 +340,24 @@ conn_tls_event(struct conn *c, struct bufferevent *bev, short what, int error)
 }
 
 static void
-conn_tls_late(void *context)
+conn_late(void *context)
 {
 	struct conn *c = context;
 
 	if (conn_is_shaking(c))
 		conn_end_with(c, CONN_ERROR, "TLS: the handshake took too long");
+	else if (c->state == CONN_FINISHING)
+		conn_free(c);
 	else
 		conn_end_with(c, CONN_TIMEOUT, "timed out");
+}
+
+static void
+conn_set_timer(struct conn *c, int64_t limit)
+{
+	if (c->timer == NULL)
+		c->timer = loop_timer_new(c->loop, conn_late, c);
+	loop_timer_set(c->timer, limit);
 }
 
 /*
@@ -573,8 +584,7 @@ conn_start_tls(struct conn *c, struct tls *t, const char *host, int64_t limit)
 	bufferevent_set_timeouts(c->clear, NULL, NULL); /* `limit` is for all of it */
 	c->bev = tls_session_bufferevent(loop_base(c->loop), c->tls);
 	bufferevent_setcb(c->bev, conn_readable, conn_writable, conn_event, c);
-	c->tls_timer = loop_timer_new(c->loop, conn_tls_late, c);
-	loop_timer_set(c->tls_timer, limit);
+	conn_set_timer(c, limit);
 	/* Not now: the owner may be within input(). */
 	event_active(c->kick, EV_READ, 1);
 }
@@ -621,7 +631,8 @@ conn_finish(struct conn *c, int64_t limit)
 	c->rest.end = conn_end_rest;
 	loop_add_rest(c->loop, &c->rest);
 	bufferevent_disable(c->bev, EV_READ);
-	conn_set_timeouts(c, 0, limit);
+	conn_set_timeouts(c, 0, 0);
+	conn_set_timer(c, limit);             /* in all: a peer that sips would keep it */
 	bufferevent_enable(c->bev, EV_WRITE); /* an end that TLS read has stopped it */
 }
 
@@ -652,6 +663,8 @@ conn_free(struct conn *c)
 		loop_remove_rest(&c->rest);
 	if ((c->state == CONN_OPEN || c->state == CONN_FINISHING) && conn_pending(c) == 0)
 		conn_say_goodbye(c);
+	if (c->timer != NULL)
+		loop_timer_cancel(c->timer);
 	c->state = CONN_ENDED;
 	c->freed = true;
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);

@@ -341,6 +341,43 @@ test_trickled_record(void **state)
 	rig_stop();
 }
 
+static void
+peer_sips(struct peer *p)
+{
+	char bytes[16384];
+	int n;
+
+	if (!rig_peer_shake(p))
+		return;
+	while ((n = SSL_read(p->ssl, bytes, sizeof(bytes))) > 0) {
+		buf_add(&p->got, bytes, (size_t)n);
+		usleep(2000);
+	}
+}
+
+static void
+write_large_and_finish(struct end *e)
+{
+	rig_write_large(e->conn);
+	conn_finish(e->conn, CLOCK_SECOND);
+	e->conn = NULL;
+}
+
+/* Who takes the last words a sip at a time does not keep the connection beyond its limit. */
+static void
+test_finish_is_bounded(void **state)
+{
+	(void)state;
+	rig_start_tls();
+	released = 0;
+	server.when_secured = write_large_and_finish;
+	rig_peer_start(peer_sips);
+	rig_run_until(rig_peer_done);
+	assert_in_range(peer.got.len, 1, RIG_LARGE - 1);
+	assert_int_equal(released, 1);
+	rig_stop();
+}
+
 int
 main(void)
 {
@@ -353,6 +390,7 @@ main(void)
 	    cmocka_unit_test(test_reset),
 	    cmocka_unit_test(test_clear_text_within),
 	    cmocka_unit_test(test_trickled_record),
+	    cmocka_unit_test(test_finish_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, rig_make_all, rig_remove_all);
