@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,14 +174,35 @@ tls_use_key(struct tls *t, const char *certificate, const char *path, struct buf
 	return done;
 }
 
+/*
+ * OpenSSL 3.0 reads the extensions of a CA's certificate when it is first needed, and then tells
+ * other threads without a barrier that it has: so it is done here, before there are any.
+ */
+static void
+tls_read_extensions(struct tls *t)
+{
+	STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(t->context));
+	int i;
+
+	for (i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+
+		if (certificate != NULL)
+			X509_check_purpose(certificate, -1, 0);
+	}
+	ERR_clear_error();
+}
+
 static bool
 tls_trust(struct tls *t, const char *ca, struct buf *error)
 {
 	if (!tls_is_readable(ca, "CA file", error))
 		return false;
 	ERR_clear_error();
-	if (SSL_CTX_load_verify_file(t->context, ca) == 1)
+	if (SSL_CTX_load_verify_file(t->context, ca) == 1) {
+		tls_read_extensions(t);
 		return true;
+	}
 	ERR_clear_error();
 	buf_printf(error,
 		   "there is no CA certificate in \"%s\" that can be used; it must be in PEM", ca);
@@ -227,6 +249,7 @@ tls_client_new(const char *ca, bool verify, struct buf *error)
 		}
 	} else if (verify) {
 		SSL_CTX_set_default_verify_paths(t->context);
+		tls_read_extensions(t);
 	}
 	SSL_CTX_set_verify(t->context, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	ERR_clear_error();
