@@ -87,6 +87,17 @@ text_read_utf8(const char *text, size_t len, uint32_t *code)
 }
 
 bool
+text_is_ascii(const char *text, size_t len)
+{
+	unsigned char all = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		all |= (unsigned char)text[i];
+	return all < 0x80;
+}
+
+bool
 text_is_utf8(const char *text, size_t len)
 {
 	uint32_t code;

@@ -12,6 +12,8 @@
 bool text_glob(const char *pattern, const char *text);
 void text_lower(char *text);
 bool text_is_blank(const char *text);
+/* True if no byte is beyond ASCII. */
+bool text_is_ascii(const char *text, size_t len);
 /* True if the bytes are valid UTF-8 (RFC 3629). */
 bool text_is_utf8(const char *text, size_t len);
 /* Bytes of the UTF-8 character at `text`, whose code point goes to *code; 0 if there is none. */

@@ -34,17 +34,6 @@ is_atext(char c)
 	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-static bool
-is_ascii(const char *text, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if ((unsigned char)text[i] >= 0x80)
-			return false;
-	return true;
-}
-
 /* Bytes of the character beyond ASCII at p (RFC 6531 3.3, UTF8-non-ascii); 0 if none may be here.
  */
 static size_t
@@ -102,7 +91,7 @@ canonical_domain(const char *domain, size_t len, struct arena *arena)
 	if (len == 0 || len > UTF8_DOMAIN_MAX)
 		return NULL;
 	lower = arena_strndup(arena, domain, len);
-	if (!is_ascii(domain, len)) {
+	if (!text_is_ascii(domain, len)) {
 		/* UTS 46 maps other dots and wide letters to ASCII, even to `@`: looked at below.
 		 */
 		if (idn2_to_ascii_8z(lower, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=
@@ -226,8 +215,8 @@ has_true_labels(const char *written, size_t len, const char *canonical)
 		if (n > (size_t)(end - written))
 			n = (size_t)(end - written);
 		m = strcspn(canonical, ".");
-		if (is_ascii(written, n) ? n != m || strncasecmp(written, canonical, n) != 0
-					 : strncmp(canonical, "xn--", 4) != 0)
+		if (text_is_ascii(written, n) ? n != m || strncasecmp(written, canonical, n) != 0
+					      : strncmp(canonical, "xn--", 4) != 0)
 			return false;
 		written += n + (written + n < end);
 		canonical += m + (canonical[m] == '.');
@@ -247,16 +236,16 @@ read_whole(const char *start, const char *domain, size_t len, bool a_labels, str
 
 	if (reason != NULL)
 		return reason;
-	if (is_ascii(domain, len) || !a_labels)
+	if (text_is_ascii(domain, len) || !a_labels)
 		out->text = arena_strndup(arena, start, (size_t)(domain - start) + len);
 	else
 		out->text =
 		    arena_printf(arena, "%.*s%s", (int)(domain - start), start, out->domain);
 	if (strlen(out->text) > TEXT_MAX)
 		return "has more than 254 characters";
-	if (!is_ascii(domain, len) && !a_labels && !has_true_labels(domain, len, out->domain))
+	if (!text_is_ascii(domain, len) && !a_labels && !has_true_labels(domain, len, out->domain))
 		return "has a domain that is not written in U-labels: send it as xn-- labels";
-	out->utf8 = !is_ascii(out->text, strlen(out->text));
+	out->utf8 = !text_is_ascii(out->text, strlen(out->text));
 	return NULL;
 }
 

@@ -59,15 +59,6 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-static bool
-is_ascii(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text >= 0x80)
-			return false;
-	return true;
-}
-
 static void
 set_error(struct command *c, int code, const char *status, char *text)
 {
@@ -177,7 +168,7 @@ check_vrfy(struct command *c, struct arena *arena)
 
 	c->smtputf8 = len > n && is_blank(c->argument[len - n - 1]) &&
 		      strcasecmp(c->argument + len - n, word) == 0;
-	if (!c->smtputf8 && !is_ascii(c->argument))
+	if (!c->smtputf8 && !text_is_ascii(c->argument, strlen(c->argument)))
 		set_error(c, 553, "5.6.7",
 			  arena_strdup(arena, "An address beyond ASCII needs SMTPUTF8 behind it"));
 }

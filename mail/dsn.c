@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "mail/address.h"
 #include "mail/dsn_human.h"
 #include "mail/dsn_text.h"
@@ -113,7 +114,7 @@ add_recipient_fields(const struct dsn_recipient *r, struct arena *arena, struct 
 			   original, semicolon + 1 + strspn(semicolon + 1, " "));
 	dsn_status(r->reply, r->action, status);
 	buf_printf(out, "Final-Recipient: %s; %s\r\nAction: %s\r\nStatus: %s\r\n",
-		   dsn_is_ascii(address, strlen(address)) ? "rfc822" : "utf-8", address,
+		   text_is_ascii(address, strlen(address)) ? "rfc822" : "utf-8", address,
 		   r->action == DSN_FAILED ? "failed" : "relayed", status);
 	if (host[0] != '\0')
 		buf_printf(out, "Remote-MTA: dns; %s\r\n", host);
@@ -181,7 +182,7 @@ add_body(const struct part *parts, const char *boundary, struct buf *out)
 		const struct buf *content = &parts[i].content;
 
 		buf_printf(out, "\r\n--%s\r\n%s", boundary, parts[i].type);
-		if (!dsn_is_ascii(buf_text(content), content->len))
+		if (!text_is_ascii(buf_text(content), content->len))
 			buf_add_text(out, "Content-Transfer-Encoding: 8bit\r\n");
 		buf_add(out, "\r\n", 2);
 		buf_add(out, buf_text(content), content->len);
@@ -197,7 +198,7 @@ name_types(struct part *parts)
 	size_t i;
 
 	for (i = 0; i < PARTS; i++)
-		ascii[i] = dsn_is_ascii(buf_text(&parts[i].content), parts[i].content.len);
+		ascii[i] = text_is_ascii(buf_text(&parts[i].content), parts[i].content.len);
 	parts[0].type = ascii[0] ? "Content-Type: text/plain; charset=us-ascii\r\n"
 				   "Content-Description: Notification\r\n"
 				 : "Content-Type: text/plain; charset=utf-8\r\n"
@@ -230,11 +231,11 @@ dsn_build(const struct dsn *d, struct buf *header, struct buf *body, bool *eight
 	boundary = boundary_find(d->id, parts, &arena);
 	for (i = 0; i < PARTS; i++)
 		body_ascii =
-		    body_ascii && dsn_is_ascii(buf_text(&parts[i].content), parts[i].content.len);
+		    body_ascii && text_is_ascii(buf_text(&parts[i].content), parts[i].content.len);
 	add_header(d, boundary, !body_ascii, &arena, header);
 	add_body(parts, boundary, body);
 	/* UTF-8 in a body is for 8BITMIME to carry; only a header needs more (RFC 6532 3.7). */
-	*utf8 = !dsn_is_ascii(header->data, header->len);
+	*utf8 = !text_is_ascii(header->data, header->len);
 	*eightbit = *utf8 || !body_ascii;
 	for (i = 0; i < PARTS; i++)
 		buf_free(&parts[i].content);

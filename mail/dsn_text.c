@@ -123,18 +123,6 @@ dsn_clean_xtext(struct arena *arena, const char *xtext)
 	return clean;
 }
 
-bool
-dsn_is_ascii(const char *text, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		if ((unsigned char)text[i] >= 0x80)
-			return false;
-	}
-	return true;
-}
-
 /* At most `max` of `len` bytes, the end of a character. */
 static size_t
 character_end(const char *text, size_t len, size_t max)

@@ -28,7 +28,6 @@ char *dsn_clean(struct arena *arena, const char *text, size_t max);
 char *dsn_clean_ascii(struct arena *arena, const char *text, size_t max);
 /* What xtext stands for, clean; other text, such as UTF-8 (RFC 6533 3), stands for itself. */
 char *dsn_clean_xtext(struct arena *arena, const char *xtext);
-bool dsn_is_ascii(const char *text, size_t len);
 /*
  * Appends the words of a clean text behind `column` characters of a line; lines that would be
  * longer than 78 go on in the next one, behind `indent`. Words are broken where they are no fit.

@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "mail/header.h"
 #include "mail/mime.h"
 
@@ -169,21 +170,10 @@ message_was_here(const struct message *m)
 	return here;
 }
 
-static bool
-is_ascii(const char *text, size_t len)
-{
-	unsigned char all = 0;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		all |= (unsigned char)text[i];
-	return all < 0x80;
-}
-
 bool
 message_needs_smtputf8(const struct message *m)
 {
 	/* The text and not sender.utf8: what comes back from the store is only the text. */
-	return m->smtputf8 && (!is_ascii(m->sender.text, strlen(m->sender.text)) ||
-			       !is_ascii(buf_text(&m->header), m->header.len));
+	return m->smtputf8 && (!text_is_ascii(m->sender.text, strlen(m->sender.text)) ||
+			       !text_is_ascii(buf_text(&m->header), m->header.len));
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
 #include "mail/dsn_text.h"
@@ -141,7 +142,7 @@ bounce_original(const struct store_notice_delivery *d, struct arena *arena)
 		return d->orcpt;
 	xtext_encode(d->recipient, &text);
 	orcpt = arena_printf(arena, "%s;%s",
-			     dsn_is_ascii(d->recipient, strlen(d->recipient)) ? "rfc822" : "utf-8",
+			     text_is_ascii(d->recipient, strlen(d->recipient)) ? "rfc822" : "utf-8",
 			     buf_text(&text));
 	buf_free(&text);
 	return orcpt;

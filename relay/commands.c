@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "mail/command.h"
 #include "relay/auth.h"
+#include "relay/content.h"
 #include "relay/intake.h"
 #include "relay/keyring.h"
 #include "relay/session.h"
@@ -232,7 +233,7 @@ run_bdat(struct session *s, const struct command *c)
 		refusal = &no_mail;
 	else if (s->intake == NULL && s->message->recipient_count == 0)
 		refusal = &no_rcpt;
-	session_begin_chunk(s, c->chunk_size, c->chunk_last, refusal);
+	content_begin_chunk(s, c->chunk_size, c->chunk_last, refusal);
 }
 
 static void

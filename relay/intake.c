@@ -464,7 +464,7 @@ intake_answered(struct loop_post *post)
 	if (in->session == NULL)
 		intake_give_up(in);
 	else
-		conn_resume(in->session->conn);
+		session_go_on(in->session);
 }
 
 void

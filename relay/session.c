@@ -1,6 +1,6 @@
 /*
- * Sessions: lines in, replies out, the limits between. Made by listener.c's hand-over, one loop
- * each; freed by session_end(), after the turn.
+ * Sessions: their states, lines in, replies out, the limits between. Made by listener.c's
+ * hand-over, one loop each; freed by session_end(), after the turn.
  */
 #include "relay/session.h"
 
@@ -19,6 +19,7 @@
 #include "mail/sasl.h"
 #include "relay/auth.h"
 #include "relay/commands.h"
+#include "relay/content.h"
 #include "relay/intake.h"
 #include "relay/keyring.h"
 #include "relay/peers.h"
@@ -28,14 +29,12 @@ enum {
 	COMMAND_LINE_MAX = 2048,
 	REPLY_LINE_BYTES = 600,
 	/* A client that sends but does not read is read no further. */
-	REPLIES_PENDING_MAX = 65536,
-	/* Less content than that in one idle_timeout is a client that only wants to be there. */
-	SLOW_BYTES_MIN = 1024
+	REPLIES_PENDING_MAX = 65536
 };
 
 #define HANDSHAKE_LIMIT (30 * CLOCK_SECOND)
 
-static void
+void
 session_set_state(struct session *s, enum session_state next)
 {
 	static const char *const names[] = {"command", "tls",   "auth",    "login",
@@ -59,8 +58,6 @@ session_set_state(struct session *s, enum session_state next)
 		      names[next]);
 	s->state = next;
 }
-
-static size_t session_take_chunk(struct session *s, const char *data, size_t len);
 
 static void
 session_reply_line(struct session *s, const char *head, const char *format, va_list ap)
@@ -197,13 +194,21 @@ session_greet(struct session *s)
 	session_reply(s, 220, NULL, "%s ESMTP mailfuse", policy_config(s->policy)->hostname);
 }
 
+static void
+session_shake_hands(struct session *s)
+{
+	int64_t limit =
+	    s->limits->idle_timeout < HANDSHAKE_LIMIT ? s->limits->idle_timeout : HANDSHAKE_LIMIT;
+
+	session_set_state(s, SESSION_TLS);
+	conn_start_tls(s->conn, keyring_listener(s->keys, s->listener->name), NULL, limit);
+}
+
 void
 session_start_tls(struct session *s)
 {
 	session_reply(s, 220, "2.0.0", "Ready to start TLS");
-	session_set_state(s, SESSION_TLS);
-	conn_start_tls(s->conn, keyring_listener(s->keys, s->listener->name), NULL,
-		       HANDSHAKE_LIMIT);
+	session_shake_hands(s);
 }
 
 /* The handshake is done; all that was said in clear does not count (RFC 3207 4.2). */
@@ -242,6 +247,7 @@ void
 session_begin_data(struct session *s)
 {
 	session_set_state(s, SESSION_DATA);
+	s->content_since = 0;
 	s->intake = intake_start(s);
 	session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
 }
@@ -259,24 +265,6 @@ session_message_done(struct session *s)
 		return;
 	}
 	conn_resume(s->conn);
-}
-
-void
-session_begin_chunk(struct session *s, uint64_t size, bool last,
-		    const struct session_refusal *refusal)
-{
-	s->chunk_size = s->chunk_left = size;
-	s->chunk_last = last;
-	s->chunk_refusal = *refusal;
-	session_set_state(s, SESSION_CHUNK);
-	if (refusal->code != 0 && (s->message != NULL || s->intake != NULL)) {
-		session_reset(s);
-		s->mail_refused = true;
-	}
-	if (refusal->code == 0 && s->intake == NULL)
-		s->intake = intake_start(s);
-	if (size == 0)
-		session_take_chunk(s, "", 0);
 }
 
 bool
@@ -302,28 +290,24 @@ session_count_error(struct session *s)
 		session_end_errors(s);
 }
 
-/*
- * A line, or a stretch of content, that takes longer than idle_timeout although something comes now
- * and then: such a client only keeps a place. True if it was told so; the session has ended.
- */
+void
+session_end_slow(struct session *s)
+{
+	session_reply(s, 421, "4.4.2", "Too slow; bye");
+	session_end(s, "too-slow");
+}
+
+/* A line that takes longer than idle_timeout, although something comes now and then. */
 static bool
-session_is_too_slow(struct session *s)
+session_line_is_too_slow(struct session *s)
 {
 	int64_t now = clock_mono();
 
-	if (s->slow_since == 0) {
-		s->slow_since = now;
-		s->slow_bytes = 0;
-	}
-	if (now - s->slow_since <= s->limits->idle_timeout)
+	if (s->line_since == 0)
+		s->line_since = now;
+	if (now - s->line_since <= s->limits->idle_timeout)
 		return false;
-	if (s->slow_bytes >= SLOW_BYTES_MIN) {
-		s->slow_since = now;
-		s->slow_bytes = 0;
-		return false;
-	}
-	session_reply(s, 421, "4.4.2", "Too slow; bye");
-	session_end(s, "too-slow");
+	session_end_slow(s);
 	return true;
 }
 
@@ -379,7 +363,7 @@ session_take_line(struct session *s, const char *data, size_t len)
 
 	max = session_line_max(s, data, len);
 	if (lf == NULL) {
-		if (session_is_too_slow(s) || (len <= max && s->skip == SESSION_SKIP_NONE))
+		if (session_line_is_too_slow(s) || (len <= max && s->skip == SESSION_SKIP_NONE))
 			return 0;
 		if (s->skip == SESSION_SKIP_NONE)
 			s->skip = SESSION_SKIP_UNTOLD;
@@ -391,7 +375,7 @@ session_take_line(struct session *s, const char *data, size_t len)
 		s->skip = SESSION_SKIP_TOLD;
 		return used;
 	}
-	s->slow_since = 0;
+	s->line_since = 0;
 	if (s->skip == SESSION_SKIP_NONE && used <= max) {
 		session_run_line(s, data, used - 2);
 		return used;
@@ -399,60 +383,6 @@ session_take_line(struct session *s, const char *data, size_t len)
 	if (s->skip != SESSION_SKIP_TOLD)
 		session_refuse_line(s, max);
 	s->skip = SESSION_SKIP_NONE;
-	return used;
-}
-
-/* The octets of BDAT have come. */
-static void
-session_end_chunk(struct session *s)
-{
-	const struct session_refusal *refusal = &s->chunk_refusal;
-
-	session_set_state(s, SESSION_COMMAND);
-	if (refusal->code != 0)
-		session_reply(s, refusal->code, refusal->status, "%s", refusal->text);
-	else
-		session_reply(s, 250, "2.0.0", "%llu octets received",
-			      (unsigned long long)s->chunk_size);
-}
-
-static size_t
-session_take_chunk(struct session *s, const char *data, size_t len)
-{
-	size_t used = len < s->chunk_left ? len : (size_t)s->chunk_left;
-	bool whole = used == s->chunk_left;
-
-	if (s->chunk_refusal.code == 0) {
-		if (!intake_feed_chunk(s->intake, data, used, whole && s->chunk_last))
-			return 0;
-		/* The intake may have ended the message, and with it the chunk. */
-		if (s->state != SESSION_CHUNK) {
-			s->chunk_left = 0;
-			return used;
-		}
-	}
-	s->chunk_left -= used;
-	if (s->chunk_left > 0)
-		return used;
-	if (s->chunk_refusal.code != 0 || intake_end_chunk(s->intake))
-		session_end_chunk(s);
-	else
-		s->mail_refused = true;
-	return used;
-}
-
-static size_t
-session_take_content(struct session *s, const char *data, size_t len)
-{
-	size_t used;
-
-	if (session_is_too_slow(s))
-		return 0;
-	used = s->state == SESSION_DATA ? intake_feed(s->intake, data, len)
-					: session_take_chunk(s, data, len);
-	s->slow_bytes += used;
-	if (s->state != SESSION_DATA && s->state != SESSION_CHUNK)
-		s->slow_since = 0;
 	return used;
 }
 
@@ -471,7 +401,7 @@ session_input(void *context, const char *data, size_t len)
 		return session_take_line(s, data, len);
 	case SESSION_DATA:
 	case SESSION_CHUNK:
-		return session_take_content(s, data, len);
+		return content_take(s, data, len);
 	case SESSION_TLS:
 	case SESSION_LOGIN:
 	case SESSION_STORING:
@@ -486,6 +416,14 @@ session_storing(struct session *s)
 {
 	session_set_state(s, SESSION_STORING);
 	conn_pause(s->conn);
+}
+
+void
+session_go_on(struct session *s)
+{
+	/* It was us who kept the client waiting. */
+	s->content_since = 0;
+	conn_resume(s->conn);
 }
 
 static void
@@ -658,6 +596,5 @@ session_start(void *context, size_t loop_index, int fd, const char *client)
 		session_greet(s);
 		return;
 	}
-	session_set_state(s, SESSION_TLS);
-	conn_start_tls(s->conn, keyring_listener(s->keys, listener->name), NULL, HANDSHAKE_LIMIT);
+	session_shake_hands(s);
 }

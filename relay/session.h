@@ -8,8 +8,8 @@
  *   AUTH | COMMAND -name and password-> LOGIN   auth_check, input paused
  *   AUTH | LOGIN -right, wrong, cancelled-> COMMAND   auth_over
  *   COMMAND -DATA ok-> DATA                     session_begin_data
- *   COMMAND -BDAT-> CHUNK                       session_begin_chunk
- *   CHUNK   -its octets came, more follow, or it was refused-> COMMAND   session_end_chunk
+ *   COMMAND -BDAT-> CHUNK                       content_begin_chunk
+ *   CHUNK   -its octets came, more follow, or it was refused-> COMMAND   content_end_chunk
  *   DATA | CHUNK -end of data-> STORING         intake_complete
  *   DATA | CHUNK -piece to store-> the same     input paused meanwhile (intake_spill)
  *   DATA | CHUNK -end of data, refused-> COMMAND   session_message_done
@@ -76,9 +76,9 @@ struct session {
 	uint64_t chunk_size, chunk_left;              /* octets of the BDAT under way */
 	bool chunk_last;
 	struct session_refusal chunk_refusal;
-	int64_t
-	    slow_since; /* monotonic: when this line, or this stretch of content, began; 0 = none */
-	uint64_t slow_bytes; /* of content since then */
+	/* Monotonic, 0 = none: when this line, this stretch of content began; what came since. */
+	int64_t line_since, content_since;
+	uint64_t content_bytes;
 	unsigned logins_failed;
 	unsigned errors;        /* bad commands since the last message */
 	unsigned idle_commands; /* commands but RCPT since the last message */
@@ -108,23 +108,23 @@ bool session_take_policy(struct session *s);
 bool session_is_welcome(struct session *s);
 /* 220, and the handshake; what was known of the client is forgotten (RFC 3207 4.2). */
 void session_start_tls(struct session *s);
+/* For the files of a session: logs old and new, panics on what the machine above does not have. */
+void session_set_state(struct session *s, enum session_state next);
 /* For auth.c: to AUTH, LOGIN, or back to COMMAND. */
 void session_set_login_state(struct session *s, enum session_state next);
 /* 354, and what comes is a message. */
 void session_begin_data(struct session *s);
-/*
- * The next `size` octets are of the message; or thrown away with it if there is a refusal: what
- * follows in the pipeline would make a message with a hole (RFC 3030 2).
- */
-void session_begin_chunk(struct session *s, uint64_t size, bool last,
-			 const struct session_refusal *refusal);
 /* A bad command: 421 and the end if the client makes too many mistakes. */
 void session_count_error(struct session *s);
 /* The same for auth.c in two steps: false, now or with a weight of 0, if there are too many. */
 bool session_add_error(struct session *s, uint32_t weight);
 void session_end_errors(struct session *s);
+/* 421: it only keeps a place. */
+void session_end_slow(struct session *s);
 /* The end of data came: nothing is read until the store has answered. */
 void session_storing(struct session *s);
+/* A piece of the content is in the store: more is read. */
+void session_go_on(struct session *s);
 /* The message was stored or refused; the reply is written: on with the next command. */
 void session_message_done(struct session *s);
 /* Ends it: sends what is written, then closes. `reason` is for the log. */

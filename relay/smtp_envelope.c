@@ -10,15 +10,6 @@
 #include "mail/xtext.h"
 #include "relay/smtp_client.h"
 
-static bool
-is_ascii(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text >= 0x80)
-			return false;
-	return true;
-}
-
 /* A path by the grammar to its last byte, such as a blank in quotes needs. */
 static bool
 is_path(const char *address)
@@ -49,7 +40,7 @@ is_sendable(const char *address)
 static bool
 needs_utf8(const struct message *m)
 {
-	return !is_ascii(m->sender.text) || message_needs_smtputf8(m);
+	return !text_is_ascii(m->sender.text, strlen(m->sender.text)) || message_needs_smtputf8(m);
 }
 
 /* Where the sender itself may not be reached, the upstream shall not bounce to it either. */
@@ -77,7 +68,7 @@ smtp_envelope_choose(struct smtp_client *c)
 	     c->next_recipient++) {
 		size_t i = c->next_recipient;
 		const char *address = d->recipients[i].address;
-		bool utf8 = !is_ascii(address);
+		bool utf8 = !text_is_ascii(address, strlen(address));
 
 		if (d->recipients[i].lead != i) /* it has one copy coming already */
 			continue;
@@ -163,7 +154,7 @@ smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line)
 		return;
 	if (*r->orcpt != '\0') {
 		buf_printf(line, " ORCPT=%s", r->orcpt);
-	} else if (r->notify != 0 && is_ascii(r->address)) {
+	} else if (r->notify != 0 && text_is_ascii(r->address, strlen(r->address))) {
 		buf_add_text(line, " ORCPT=rfc822;");
 		xtext_encode(r->address, line);
 	}

@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests. Each test gets its own gate, sink and webhook."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rig.webhook import Webhook  # noqa: E402
 
 
 def pytest_configure(config):
+    # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for binary in (MAILFUSED, MAILFUSE):
         if not os.access(binary, os.X_OK):
             pytest.exit(f"{binary} is not there: build first, or set MAILFUSED and MAILFUSE", 2)

@@ -9,9 +9,11 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import termios
 import threading
 
@@ -228,9 +230,13 @@ def test_group_of_the_folder(users):
 def test_no_permission(users):
     users.write_text(f"a:{OTHER}\n")
     users.chmod(0o644)
-    done = subprocess.run([MAILFUSE, "passwd", "shop", "--users", "users"], input=b"x\n",
-                          capture_output=True, timeout=DEADLINE, user=65534, group=65534,
-                          extra_groups=[], cwd=users.parent)
+    # A copy: the other user may not be able to enter the folder of the program.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = shutil.copy(MAILFUSE, folder)
+        done = subprocess.run([program, "passwd", "shop", "--users", "users"], input=b"x\n",
+                              capture_output=True, timeout=DEADLINE, user=65534, group=65534,
+                              extra_groups=[], cwd=users.parent)
     assert done.returncode == 1 and b"Permission denied; try sudo" in done.stderr
     assert read(users) == {"a": OTHER}
 

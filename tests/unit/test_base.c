@@ -400,6 +400,8 @@ test_utf8(void **state)
 		assert_int_equal(text_is_utf8(rows[i].text, strlen(rows[i].text)), rows[i].wanted);
 	}
 	assert_true(text_is_utf8("a\0b", 3));
+	assert_true(text_is_ascii("a\x7f", 2) && text_is_ascii("", 0));
+	assert_false(text_is_ascii("ab\x80", 3));
 }
 
 static void
