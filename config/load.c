@@ -89,7 +89,6 @@ confuse_parse(const char *text, struct problems *problems)
 {
 	cfg_opt_t *options = build_options("");
 	cfg_t *cfg = cfg_init(options, CFGF_NONE);
-	size_t before = problems->count;
 
 	free_options(options);
 	if (cfg == NULL)
@@ -97,7 +96,8 @@ confuse_parse(const char *text, struct problems *problems)
 	confuse_problems = problems;
 	cfg_set_error_function(cfg, confuse_failed);
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
-		if (problems->count == before)
+		/* It may have stumbled where text.c has said more already. */
+		if (problems->count == 0)
 			problem_add(problems, 0, "cannot be read; check its syntax");
 		cfg_free(cfg);
 		cfg = NULL;
