@@ -45,34 +45,34 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* A word that can stand in Received: whatever could end it or open a comment is replaced. */
+/*
+ * Text that can end neither a word or comment of Received (RFC 5322 3.2.2) nor the field: what
+ * could is replaced, and so is all that is not printable ASCII from `least` on.
+ */
+static char *
+safe_text(struct arena *arena, const char *text, size_t max, unsigned char least)
+{
+	char *safe = arena_strndup(arena, text, strnlen(text, max));
+	char *p;
+
+	for (p = safe; *p != '\0'; p++) {
+		if ((unsigned char)*p < least || (unsigned char)*p >= 127 ||
+		    strchr("()<>\"\\;,@", *p) != NULL)
+			*p = '?';
+	}
+	return safe;
+}
+
 static char *
 safe_word(struct arena *arena, const char *text)
 {
-	char *word = arena_strndup(arena, text, strnlen(text, HELO_MAX));
-	char *p;
-
-	for (p = word; *p != '\0'; p++) {
-		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 127 ||
-		    strchr("()<>\"\\;,@", *p) != NULL)
-			*p = '?';
-	}
-	return word;
+	return safe_text(arena, text, HELO_MAX, '!');
 }
 
-/* Text that can end neither a comment (RFC 5322 3.2.2) nor the field. */
 static char *
 safe_comment(struct arena *arena, const char *text)
 {
-	char *comment = arena_strndup(arena, text, strnlen(text, TLS_MAX));
-	char *p;
-
-	for (p = comment; *p != '\0'; p++) {
-		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 127 ||
-		    strchr("()<>\"\\;,@", *p) != NULL)
-			*p = '?';
-	}
-	return comment;
+	return safe_text(arena, text, TLS_MAX, ' ');
 }
 
 /* The old value of an address field: no control characters, no word too long to fold. */

@@ -303,14 +303,32 @@ feed_line(struct seven *s, const char *p, const char *end)
 	return lf + 1;
 }
 
+/* The line that was kept: a delimiter, if it is whole and one of ours, else content. */
+static void
+line_take(struct seven *s, bool whole)
+{
+	struct buf line = s->line;
+	size_t number = 0;
+	bool closing;
+
+	s->line = (struct buf){0};
+	if (whole)
+		number = delimiter_find(s, line.data, line.len, &closing);
+	if (number > 0) {
+		delimiter_take(s, number, closing, line.data, line.len);
+	} else {
+		s->place = LINE;
+		feed(s, line.data, line.len);
+	}
+	buf_free(&line);
+}
+
 /* What may be a delimiter waits for its end. */
 static const char *
 feed_line_start(struct seven *s, const char *p, const char *end)
 {
 	const char *lf = memchr(p, '\n', (size_t)(end - p));
-	size_t n = (size_t)((lf != NULL ? lf + 1 : end) - p), number = 0;
-	struct buf line;
-	bool closing;
+	size_t n = (size_t)((lf != NULL ? lf + 1 : end) - p);
 
 	if (s->depth == 0 || (s->line.len == 0 && *p != '-')) {
 		s->place = LINE;
@@ -323,17 +341,7 @@ feed_line_start(struct seven *s, const char *p, const char *end)
 	buf_add(&s->line, p, n);
 	if (lf == NULL && s->line.len < DELIMITER_MAX)
 		return p + n;
-	line = s->line;
-	s->line = (struct buf){0};
-	if (lf != NULL)
-		number = delimiter_find(s, line.data, line.len, &closing);
-	if (number > 0) {
-		delimiter_take(s, number, closing, line.data, line.len);
-	} else {
-		s->place = LINE;
-		feed(s, line.data, line.len);
-	}
-	buf_free(&line);
+	line_take(s, lf != NULL);
 	return p + n;
 }
 
@@ -379,25 +387,12 @@ seven_feed(struct seven *s, const char *data, size_t len, body_sink *sink, void 
 static void
 finish_line(struct seven *s)
 {
-	struct buf line = s->line;
-	size_t number;
-	bool closing;
-
 	if (s->place == HEADER && s->part.header.len > s->line_at)
 		feed(s, "\r\n", 2);
 	if (s->place == HEADER)
 		entity_start(s);
-	if (line.len == 0)
-		return;
-	s->line = (struct buf){0};
-	number = delimiter_find(s, line.data, line.len, &closing);
-	if (number > 0) {
-		delimiter_take(s, number, closing, line.data, line.len);
-	} else {
-		s->place = LINE;
-		feed(s, line.data, line.len);
-	}
-	buf_free(&line);
+	if (s->line.len > 0)
+		line_take(s, true);
 }
 
 void

@@ -84,7 +84,6 @@ auth_accept(struct session *s)
 {
 	s->user = s->auth->name;
 	s->auth->name = NULL;
-	s->environment = NULL;
 	peers_login_right(s->rl->relay->peers, s->client);
 	log_info("%s session.login user=%s client=%s", s->id, log_safe(s->user),
 		 log_safe(s->client));

@@ -125,12 +125,12 @@ make_message(struct session *s, const struct command *c)
 				     .address = s->client,
 				     .user = s->user != NULL ? s->user : "",
 				     .tls_name = tls != NULL ? tls->peer_name : ""};
-	struct message *m = message_new();
 	const char *why = NULL;
+	const struct config_environment *e = gate_identify(s->policy, &client, &why);
+	struct message *m = message_new();
 
-	s->environment = gate_identify(s->policy, &client, &why);
 	message_set_sender(m, &c->path);
-	m->environment = arena_strdup(&m->arena, s->environment->name);
+	m->environment = arena_strdup(&m->arena, e->name);
 	m->source = arena_strdup(&m->arena, gate_source(&client));
 	m->client = arena_strdup(&m->arena, s->client);
 	m->helo = arena_strdup(&m->arena, s->helo);

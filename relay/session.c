@@ -156,7 +156,6 @@ session_take_policy(struct session *s)
 		s->policy = policy_ref(s->rl->policy);
 		keyring_unref(s->keys);
 		s->keys = keyring_ref(s->rl->keys);
-		s->environment = NULL;
 		s->limits = find_limits(policy_config(s->policy), s->listener->name);
 		if (s->limits != NULL)
 			conn_set_timeouts(s->conn, s->limits->idle_timeout,
@@ -226,7 +225,6 @@ session_secured(void *context)
 	s->helo = NULL;
 	free(s->user);
 	s->user = NULL;
-	s->environment = NULL;
 	if (!s->greeted)
 		session_greet(s);
 }

@@ -67,13 +67,12 @@ struct session {
 	char *helo;                           /* NULL before EHLO or HELO */
 	bool esmtp;
 	bool greeted;
-	bool loopback;                                /* the client is on this machine */
-	char *user;                                   /* who logged in, NULL before */
-	struct auth *auth;                            /* AUTH, LOGIN */
-	const struct config_environment *environment; /* in policy's config */
-	struct message *message;                      /* NULL outside a transaction */
-	struct intake *intake;                        /* DATA, CHUNK, STORING, between chunks */
-	uint64_t chunk_size, chunk_left;              /* octets of the BDAT under way */
+	bool loopback;                   /* the client is on this machine */
+	char *user;                      /* who logged in, NULL before */
+	struct auth *auth;               /* AUTH, LOGIN */
+	struct message *message;         /* NULL outside a transaction */
+	struct intake *intake;           /* DATA, CHUNK, STORING, between chunks */
+	uint64_t chunk_size, chunk_left; /* octets of the BDAT under way */
 	bool chunk_last;
 	struct session_refusal chunk_refusal;
 	/* Monotonic, 0 = none: when this line, this stretch of content began; what came since. */

@@ -132,14 +132,6 @@ count(struct work *w, const struct delivery_row *d, enum store_state state, int 
 	e->counts[state] += n;
 }
 
-const char *
-work_environment_name(struct work *w, int64_t number)
-{
-	struct work_environment *e = environment_by_number(w, number);
-
-	return e != NULL ? e->name : "";
-}
-
 static void
 count_metrics(struct work *w, enum store_state from, enum store_state to)
 {

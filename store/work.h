@@ -62,7 +62,6 @@ void work_committed(struct work *w);
 /* STORE_MISSING if it is not known and `make` is false. The struct is good until the next call. */
 enum store_result work_environment(struct work *w, const char *name, bool make,
 				   struct work_environment **out);
-const char *work_environment_name(struct work *w, int64_t number);
 
 /* A new delivery, in any state that STORE_ADD may give it. */
 enum store_result work_add(struct work *w, const struct delivery_row *d);
