@@ -125,6 +125,9 @@ class Postfix(MaildirServer):
         for name in ("config", "queue", "data", "mail"):
             (self.dir / name).mkdir()
         os.chown(self.dir / "data", owner.pw_uid, owner.pw_gid)
+        # While Postfix is down, postsuper writes its warnings there itself, as this user.
+        (self.dir / "postfix.log").touch()
+        os.chown(self.dir / "postfix.log", owner.pw_uid, owner.pw_gid)
         os.chown(self.dir / "mail", box.pw_uid, box.pw_gid)
         config = self.dir / "config"
         (config / "main.cf").write_text(
@@ -162,9 +165,15 @@ class Postfix(MaildirServer):
 
     def restart(self):
         """Starts again and again: it does not where a process that ends late moves a queue file."""
+        said = []
         self._run("stop")
-        wait_for(lambda: f"Postfix starts:\n{self.log()[-2000:]}",
-                 lambda: self._command("start").returncode == 0)
+
+        def starts():
+            result = self._command("start")
+            said.append(result.stdout)
+            return result.returncode == 0
+
+        wait_for(lambda: f"Postfix starts: {said[-1]}{self.log()[-2000:]}", starts)
 
     @property
     def address(self):
