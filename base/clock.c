@@ -1,9 +1,11 @@
 /*
- * The two clocks and their text forms. Called from every room, any thread.
+ * The clocks and their text forms. Called from every room, any thread.
  */
 #include "base/clock.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t
@@ -25,6 +27,37 @@ int64_t
 clock_wall(void)
 {
 	return clock_read(CLOCK_REALTIME);
+}
+
+static int64_t steady_offset;
+
+static void
+steady_init(void)
+{
+	steady_offset = clock_wall() - clock_mono();
+}
+
+int64_t
+clock_steady(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, steady_init);
+	return clock_mono() + steady_offset;
+}
+
+void
+clock_boot_id(char out[CLOCK_BOOT_BYTES])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	out[0] = '\0';
+	if (f == NULL)
+		return;
+	if (fgets(out, CLOCK_BOOT_BYTES, f) == NULL)
+		out[0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	fclose(f);
 }
 
 static void

@@ -15,6 +15,15 @@
 
 int64_t clock_mono(void);
 int64_t clock_wall(void);
+/*
+ * The wall clock of the process's start plus the monotonic time since: it never jumps. For times at
+ * which something is due, which are written down and compared after a restart too.
+ */
+int64_t clock_steady(void);
+/* Which start of the machine this is: within one, monotonic times of two processes compare. "" if
+ * the system does not say. */
+enum { CLOCK_BOOT_BYTES = 40 };
+void clock_boot_id(char out[CLOCK_BOOT_BYTES]);
 
 enum { CLOCK_RFC5322_BYTES = 40, CLOCK_ISO_BYTES = 32 };
 /* "Sat, 21 Nov 2026 12:04:11 +0000" (RFC 5322 3.3), always UTC. */

@@ -34,6 +34,13 @@ enum config_auth { CONFIG_AUTH_OFF, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED }
 enum config_log { CONFIG_LOG_STDERR, CONFIG_LOG_SYSLOG };
 enum config_alert_type { CONFIG_ALERT_WEBHOOK, CONFIG_ALERT_SLACK, CONFIG_ALERT_EXEC };
 enum config_burst_action { CONFIG_BURST_HOLD, CONFIG_BURST_ALERT };
+/* What a content rule's pattern is held against. */
+enum config_part {
+	CONFIG_PART_HEADER, /* one header field, decoded; `header` names it */
+	CONFIG_PART_TEXT,   /* the text/plain parts, decoded */
+	CONFIG_PART_HTML,   /* the text/html parts, decoded, with their tags */
+	CONFIG_PART_BODY    /* what a reader sees: plain text, else HTML without its tags */
+};
 
 /* What a burst rule counts per; a set. */
 enum config_per {
@@ -92,6 +99,23 @@ struct config_burst {
 	int64_t settle;
 	int64_t cooldown; /* 0 = until decided */
 	enum config_burst_action action;
+	/* Mail of a campaign that declares an audience of at most so many is counted apart, against
+	 * this limit and without a head; 0 = declarations change nothing. */
+	uint32_t declared;
+	int64_t declared_window;
+};
+
+struct config_content {
+	char *name; /* "test marker" */
+	enum config_part part;
+	char *header; /* the field's name; "" where part is not HEADER */
+	char *match;  /* a pattern for text: /regex/, a glob, or a word */
+	/* Recipients of matching mail that may leave per time; 0 = none: the first is held. */
+	uint32_t above;
+	int64_t above_window;
+	unsigned per; /* enum config_per: what `above` counts apart */
+	int64_t cooldown;
+	enum config_burst_action action;
 };
 
 struct config_environment {
@@ -108,6 +132,10 @@ struct config_environment {
 	char *rewrite_to;
 	struct config_burst *bursts; /* the built-in ones where the file sets none */
 	size_t burst_count;
+	struct config_content *contents; /* in the file's order */
+	size_t content_count;
+	/* For so long the recipients of a campaign that declared its audience are counted. */
+	int64_t campaign_window;
 };
 
 struct config_alert {
@@ -129,6 +157,8 @@ struct config {
 	enum config_log log;
 	uint32_t loops; /* 0 = one per core, at most 8 */
 	int64_t keep_dropped, keep_discarded, keep_sent;
+	int64_t keep_traffic;  /* the history of counts per minute and stream */
+	uint32_t counter_keys; /* burst counters in memory, at most */
 	uint64_t quarantine_limit, min_free_space;
 	uint64_t memory_limit; /* bytes of message content in memory, in all */
 	struct config_listener *listeners;
@@ -152,6 +182,11 @@ struct config {
  * files).
  */
 struct config *config_load(const char *path, struct buf *errors);
+/*
+ * The same for looking at a policy only (simulate): secrets are not read, so a `file:PATH` of a
+ * secret setting and an unset `${NAME}` in one are no error, and become "".
+ */
+struct config *config_load_policy(const char *path, struct buf *errors);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 

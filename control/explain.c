@@ -230,18 +230,17 @@ json_from_recipients(const struct message *m)
 }
 
 static void
-add_rule(void *context, const char *rule, const char *key, uint32_t limit, int64_t window,
-	 uint32_t before, uint32_t after, bool trips)
+add_rule(void *context, const struct gate_rule_row *row)
 {
 	json_t *o = json_make_object();
 
-	json_put_text(o, "rule", rule);
-	json_put_text(o, "key", key);
-	json_put_count(o, "limit", limit);
-	json_put_count(o, "window", (uint64_t)(window / CLOCK_SECOND));
-	json_put_count(o, "before", before);
-	json_put_count(o, "after", after);
-	json_put_bool(o, "trips", trips);
+	json_put_text(o, "rule", row->rule);
+	json_put_text(o, "key", row->key);
+	json_put_count(o, "limit", row->limit);
+	json_put_count(o, "window", (uint64_t)(row->window / CLOCK_SECOND));
+	json_put_count(o, "before", row->before);
+	json_put_count(o, "after", row->after);
+	json_put_bool(o, "trips", row->trips);
 	json_append(context, o);
 }
 

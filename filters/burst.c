@@ -199,11 +199,12 @@ key_judge(const struct burst_run *run, struct burst_key *key)
 	struct counters_key hashes = {
 	    .hash = key->members[0].hash,
 	    .overflow = stream_hash_overflow(run->environment->config->name, key->name)};
+	struct counters_rule counted = counters_rule_of(rule);
 	bool holds;
 	size_t i;
 
-	counters_arrive(run->counters, rule, hashes, (uint32_t)key->count, 0, run->mono, run->wall,
-			run->mode, &key->seen);
+	counters_arrive(run->counters, &counted, hashes, (uint32_t)key->count, 0, run->mono,
+			run->wall, run->mode, &key->seen);
 	holds = key->seen.trips && rule->action == CONFIG_BURST_HOLD;
 	if (holds)
 		key_hold(run, key);
@@ -303,10 +304,11 @@ counters_replay(struct counters *c, const struct policy *p, const struct message
 		const struct config_burst *rule = &e->config->bursts[r];
 		char *name = mem_printf("burst %s", rule->name);
 		uint64_t overflow = stream_hash_overflow(e->config->name, name);
+		struct counters_rule counted = counters_rule_of(rule);
 
 		count = members_fill(m, e->config->name, rule, name, false, members);
 		for (i = 0; i < count; i += n) {
-			struct counters_key key = {members[i].hash, overflow};
+			struct counters_key key = {.hash = members[i].hash, .overflow = overflow};
 			struct counters_seen seen;
 			uint32_t left = 0;
 			size_t j;
@@ -315,7 +317,7 @@ counters_replay(struct counters *c, const struct policy *p, const struct message
 			for (j = i; j < i + n; j++)
 				left +=
 				    m->recipients[members[j].index].verdict.action != VERDICT_HOLD;
-			counters_arrive(c, rule, key, (uint32_t)n, left, mono_then, 0,
+			counters_arrive(c, &counted, key, (uint32_t)n, left, mono_then, 0,
 					COUNTERS_REPLAY, &seen);
 		}
 		free(name);
@@ -325,9 +327,7 @@ counters_replay(struct counters *c, const struct policy *p, const struct message
 
 void
 gate_explain_rules(const struct policy *p, struct counters *c, const struct message *m,
-		   int64_t mono,
-		   void (*row)(void *context, const char *rule, const char *key, uint32_t limit,
-			       int64_t window, uint32_t before, uint32_t after, bool trips),
+		   int64_t mono, void (*row)(void *context, const struct gate_rule_row *row),
 		   void *context)
 {
 	const struct policy_environment *e = policy_find(p, m->environment);
@@ -342,21 +342,34 @@ gate_explain_rules(const struct policy *p, struct counters *c, const struct mess
 		const struct config_burst *rule = &e->config->bursts[r];
 		char *name = mem_printf("burst %s", rule->name);
 		uint64_t overflow = stream_hash_overflow(e->config->name, name);
+		struct counters_rule counted = counters_rule_of(rule);
 
 		count = members_fill(m, e->config->name, rule, name, false, members);
 		for (i = 0; i < count; i += n) {
-			struct counters_key key = {members[i].hash, overflow};
+			struct counters_key key = {.hash = members[i].hash, .overflow = overflow};
 			struct counters_seen seen;
 
 			n = members_alike(members + i, count - i);
-			counters_arrive(c, rule, key, (uint32_t)n, 0, mono, 0, COUNTERS_PEEK,
+			counters_arrive(c, &counted, key, (uint32_t)n, 0, mono, 0, COUNTERS_PEEK,
 					&seen);
 			buf_clear(&text);
 			stream_format_key(m, rule->per,
 					  recipient_counted_as(&m->recipients[members[i].index]),
 					  &text);
-			row(context, name, buf_text(&text), rule->limit, rule->window, seen.before,
-			    seen.before + (uint32_t)n, seen.trips);
+			row(context, &(struct gate_rule_row){.rule = name,
+							     .key = buf_text(&text),
+							     .applies = true,
+							     .note = "",
+							     .limit = rule->limit,
+							     .window = rule->window,
+							     .before = seen.before,
+							     .after = seen.before + (uint32_t)n,
+							     .head = rule->head,
+							     .head_before = seen.head_before,
+							     .head_window = rule->head_window,
+							     .settle = rule->settle,
+							     .holds = counted.holds,
+							     .trips = seen.trips});
 		}
 		free(name);
 	}

@@ -27,7 +27,7 @@
 #define uthash_fatal(message) fatal("out of memory")
 #include <uthash.h>
 
-enum { SHARDS = 64 };
+enum { SHARDS = COUNTERS_SHARDS };
 
 /* Times that leave room to add windows and cooldowns of ten years. */
 #define TIME_MAX (INT64_MAX / 4)
@@ -231,9 +231,9 @@ later(int64_t a, int64_t b)
 /* An alert has no batch that anybody could decide on: without a cooldown its trip ends with the
  * blast. */
 static int64_t
-rule_cooldown(const struct config_burst *rule)
+rule_cooldown(const struct counters_rule *rule)
 {
-	return rule->cooldown == 0 && rule->action == CONFIG_BURST_ALERT ? 1 : rule->cooldown;
+	return rule->cooldown == 0 && !rule->holds ? 1 : rule->cooldown;
 }
 
 static bool
@@ -262,7 +262,7 @@ key_calm(struct key *k)
 
 /* A window kept with another granularity says little about this rule: it starts afresh. */
 static void
-key_fit(struct key *k, const struct config_burst *rule)
+key_fit(struct key *k, const struct counters_rule *rule)
 {
 	int64_t width = window_width(rule->limit, rule->window);
 	int64_t head_width = window_width(rule->head, rule->head_window);
@@ -276,7 +276,7 @@ key_fit(struct key *k, const struct config_burst *rule)
 
 /* What n more would do; k NULL = a key that nobody has seen. Changes nothing. */
 static void
-key_look(const struct key *k, const struct config_burst *rule, uint32_t n, int64_t mono,
+key_look(const struct key *k, const struct counters_rule *rule, uint32_t n, int64_t mono,
 	 int64_t wall, struct counters_seen *seen)
 {
 	uint64_t count = 0, left = 0, head = 0, unused;
@@ -301,7 +301,7 @@ key_look(const struct key *k, const struct config_burst *rule, uint32_t n, int64
 }
 
 static void
-key_count(struct shard *s, struct key *k, const struct config_burst *rule, uint32_t n,
+key_count(struct shard *s, struct key *k, const struct counters_rule *rule, uint32_t n,
 	  uint32_t left, int64_t mono, enum counters_mode mode, const struct counters_seen *seen)
 {
 	int64_t over;
@@ -310,7 +310,7 @@ key_count(struct shard *s, struct key *k, const struct config_burst *rule, uint3
 	if (k->state == KEY_TRIPPED && key_is_cool(k, rule_cooldown(rule), mono))
 		k->state = KEY_COOLED;
 	if (mode == COUNTERS_COUNT) {
-		left = seen->trips && rule->action == CONFIG_BURST_HOLD ? 0 : n;
+		left = seen->trips && rule->holds ? 0 : n;
 		if (seen->trips && k->state != KEY_TRIPPED)
 			key_trip(s, k, seen->tripped_at, seen->counted);
 	}
@@ -325,7 +325,7 @@ key_count(struct shard *s, struct key *k, const struct config_burst *rule, uint3
 }
 
 void
-counters_arrive(struct counters *c, const struct config_burst *rule, struct counters_key key,
+counters_arrive(struct counters *c, const struct counters_rule *rule, struct counters_key key,
 		uint32_t n, uint32_t left, int64_t mono, int64_t wall, enum counters_mode mode,
 		struct counters_seen *seen)
 {
@@ -364,6 +364,17 @@ counters_unleave(struct counters *c, uint64_t hash, uint32_t n)
 	shard_unlock(s);
 }
 
+struct counters_rule
+counters_rule_of(const struct config_burst *b)
+{
+	return (struct counters_rule){.limit = b->limit,
+				      .window = b->window,
+				      .head = b->head,
+				      .head_window = b->head_window,
+				      .cooldown = b->cooldown,
+				      .holds = b->action == CONFIG_BURST_HOLD};
+}
+
 void
 counters_forget(struct counters *c, uint64_t stream_hash)
 {
@@ -384,16 +395,18 @@ counters_restore_trip(struct counters *c, const struct policy *p, const char *en
 		      const char *rule, uint64_t stream_hash, int64_t tripped_at, int64_t mono_last)
 {
 	const struct config_burst *burst = policy_find_burst(p, environment, rule);
+	struct counters_rule rule_of;
 	struct shard *s;
 	struct key *k;
 
 	if (burst == NULL)
 		return; /* not a burst's batch, or the rule is gone: nothing will join it */
+	rule_of = counters_rule_of(burst);
 	s = shard_lock(c, stream_hash);
 	k = key_find(c, s, stream_hash);
 	if (k == NULL)
 		k = key_add(c, s, stream_hash);
-	key_fit(k, burst);
+	key_fit(k, &rule_of);
 	key_trip(s, k, tripped_at, 0);
 	k->over_until = later(k->over_until, clamp_time(mono_last));
 	shard_unlock(s);

@@ -9,11 +9,27 @@
 #include "filters/holds.h"
 
 enum {
-	/* Keys in all. One costs about 300 bytes while quiet and at most 2.3 KB, so 460 MB if every
-	 * one of them is busy in every slice. Beyond it new keys share one overflow key a rule,
-	 * which trips at the same limit. */
-	COUNTERS_KEYS_MAX = 200000
+	/* Keys in all where nobody says otherwise (counter_keys). */
+	COUNTERS_KEYS_MAX = 1000000,
+	/* One source has at most this part of them: its flood of new keys never takes the place of
+	 * other sources' keys. */
+	COUNTERS_SOURCE_PART = 4
 };
+
+/* What the counters need to know of a rule. */
+struct counters_rule {
+	uint32_t limit;
+	int64_t window;
+	uint32_t head; /* 0 = none */
+	int64_t head_window;
+	int64_t cooldown;
+	bool holds; /* else it only observes */
+	/* An audience: the key keeps the smallest limit that was ever asked of it, what is under it
+	 * leaves though the message goes beyond it, and the window is always kept in slices. */
+	bool audience;
+};
+
+struct counters_rule counters_rule_of(const struct config_burst *burst);
 
 enum counters_mode {
 	COUNTERS_COUNT,
@@ -22,8 +38,11 @@ enum counters_mode {
 };
 
 struct counters_key {
-	uint64_t hash;     /* of the stream */
-	uint64_t overflow; /* of the rule's overflow key */
+	uint64_t hash; /* of the stream */
+	/* Where there is no place for it: one key for all such of this rule and source, which trips
+	 * at the same limit; and where there is none for that either, one for the rule. */
+	uint64_t overflow, overflow_all;
+	uint64_t owner; /* of environment and source: whose keys are bounded together */
 };
 
 struct counters_seen {
@@ -31,7 +50,10 @@ struct counters_seen {
 	uint32_t before;      /* arrivals in the window; exact up to the rule's limit + 1 */
 	uint32_t head_before; /* in the head's window; exact up to head + 1 */
 	uint32_t counted;     /* not held, in the window, before it tripped or this message */
+	uint32_t limit;       /* the rule's, or the smallest of the key's (audience) */
+	uint32_t stamp;       /* for struct verdict_key; COUNT and REPLAY */
 	bool trips;           /* over the limit now, or still tripped */
+	bool trips_now;       /* it was not before */
 	int64_t tripped_at;   /* if trips */
 };
 
@@ -39,18 +61,13 @@ struct counters_seen {
  * `n` recipients arrive under a key of `rule`; `left` of them are not held by what the caller knows
  * so far (REPLAY only; else all, unless the rule itself holds them). One lock. O(1) in the mean.
  */
-void counters_arrive(struct counters *c, const struct config_burst *rule, struct counters_key key,
+void counters_arrive(struct counters *c, const struct counters_rule *rule, struct counters_key key,
 		     uint32_t n, uint32_t left, int64_t mono, int64_t wall, enum counters_mode mode,
 		     struct counters_seen *seen);
-
-/* `n` of the last arrivals are held after all, by another rule: they are no leak of this stream. */
-void counters_unleave(struct counters *c, uint64_t hash, uint32_t n);
 
 struct holds *counters_holds(struct counters *c);
 
 /* How many keys there are: for tests and status. */
 size_t counters_key_count(struct counters *c);
-/* Another cap than COUNTERS_KEYS_MAX, for tests; before any thread uses it. */
-void counters_set_cap(struct counters *c, size_t cap);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "config/config.h"
 #include "mail/message.h"
 
@@ -26,6 +27,8 @@ const struct config *policy_config(const struct policy *p);
 struct counters;
 struct counters *counters_new(void);
 void counters_free(struct counters *c);
+/* Another cap than COUNTERS_KEYS_MAX (counter_keys). Any thread; keys that are there stay. */
+void counters_set_cap(struct counters *c, size_t cap);
 
 struct gate_client {
 	const char *listener; /* its name */
@@ -77,14 +80,16 @@ enum gate_mode {
 
 /*
  * Judges a complete message: recipients' verdicts of gate_recipient() are kept, then panic,
- * capture, unknown, and burst have their say over those that would leave. Fills each verdict and
- * m->edit (for message_apply(); its map reads the policy, so keep it until then). Sets nothing
+ * capture, unknown, content, audience and burst have their say over those that would leave. Every
+ * rule counts all of them, whatever another says. HOLD beats WAIT beats PASS; among HOLDs the first
+ * rule in that order (and in the file's) wins, among WAITs the longest settle. Fills each verdict
+ * and m->edit (for message_apply(); its map reads the policy, so keep it until then). Sets nothing
  * else. mono and wall are now, in microseconds. Thread: any; takes a shard's lock for each key.
  * O(recipients * rules).
  *
- * Burst: all recipients of the message are counted first; where a key is over its limit then, every
- * recipient of this message with that key is held, those under the limit too, because none of
- * them has left.
+ * Burst and content: all recipients of the message are counted first; where a key is over its limit
+ * then, every recipient of this message with that key is held, those under the limit too, because
+ * none of them has left. Audience: only those beyond the declared number are held.
  *
  * A recipient that passed no gate_recipient() of this policy goes through it here; what it would
  * reject is held, for RCPT was answered.
@@ -92,21 +97,59 @@ enum gate_mode {
 void gate_judge(const struct policy *p, struct counters *c, struct message *m, int64_t mono,
 		int64_t wall, enum gate_mode mode);
 
+/* True if content rules of that environment look into bodies: intake keeps message.sample. */
+bool gate_wants_body(const struct policy *p, const char *environment);
+
 /* A decision on the whole batch was made: its stream is counted afresh. */
 void counters_forget(struct counters *c, uint64_t stream_hash);
+
+/* `n` of the last arrivals did not leave after all: they are no leak of this stream. */
+void counters_unleave(struct counters *c, uint64_t hash, uint32_t n);
+
+/*
+ * The first of these keys that has tripped, with its trip; NULL if none. `settling`: only keys of
+ * rules that have a head. For what a relay loop is about to hand to an upstream. Next to nothing
+ * while no key at all is tripped, else a shard's lock for each key.
+ */
+const struct verdict_key *counters_find_trip(struct counters *c, const struct verdict_key *keys,
+					     size_t count, bool settling, int64_t *tripped_at);
 
 /*
  * After a start: the past is counted again, oldest first, and streams whose batch is still
  * collecting are tripped again. Of m are read: environment, source, sender, subject_key, campaign,
- * and of each recipient `final` and the verdict: PASS and WAIT have left, a HOLD of a burst rule
- * was counted but did not leave, all else was not counted. `rule` as in the verdict; other rules
- * than bursts are ignored.
+ * audience and of each recipient `final` and the verdict: PASS and WAIT have left, a HOLD of a
+ * content, audience or burst rule was counted but did not leave, all else was not counted. The
+ * verdict's keys say what was counted, and with what stamp (see counters_save): what a save has in
+ * it already is not counted twice.
  */
 void counters_replay(struct counters *c, const struct policy *p, const struct message *m,
 		     int64_t mono_then);
+/* While the past is counted again: a decision made then. Without effect on what was saved later. */
+void counters_replay_forget(struct counters *c, uint64_t stream_hash, int64_t mono_then);
 void counters_restore_trip(struct counters *c, const struct policy *p, const char *environment,
 			   const char *rule, uint64_t stream_hash, int64_t tripped_at,
 			   int64_t mono_last);
+
+/*
+ * Saving. Windows longer than COUNTERS_REPLAY_MAX are saved key by key; shorter ones come back by
+ * counters_replay() alone, so deliveries must be kept for that long. A save of a shard gives every
+ * such key that has changed since the last, and raises the shard's stamp: what was counted before
+ * has a lower stamp (struct verdict_key) and is in the save. If the save could not be written,
+ * counters_save_failed() makes the next one give the same keys again. One thread saves.
+ */
+enum { COUNTERS_SHARDS = 64 }; /* a hash belongs to the shard of its highest six bits */
+#define COUNTERS_REPLAY_MAX CLOCK_HOUR
+/* `len` 0 = nothing of this key counts any more. idle_at: monotonic; it may be forgotten then.
+ * Returns the shard's new stamp. */
+uint32_t counters_save(struct counters *c, unsigned shard, int64_t mono,
+		       void (*row)(void *context, uint64_t hash, int64_t idle_at, const char *data,
+				   size_t len),
+		       void *context);
+void counters_save_failed(struct counters *c, unsigned shard);
+/* Before the replay: a saved key, `shift` to be added to its monotonic times; false if it cannot be
+ * read. And each shard's stamp as it was saved. */
+bool counters_load(struct counters *c, uint64_t hash, const char *data, size_t len, int64_t shift);
+void counters_load_stamp(struct counters *c, unsigned shard, uint32_t stamp);
 
 /*
  * Streams whose cooldown has passed since they were last over the limit: calls back with the hash
@@ -117,12 +160,22 @@ void counters_restore_trip(struct counters *c, const struct policy *p, const cha
 void counters_cool(struct counters *c, int64_t mono,
 		   void (*cooled)(void *context, uint64_t stream_hash), void *context);
 
-/* Why, for explain: one line a rule: name, per, limit, count before, count after, verdict. */
+/* Why, for explain: one row for each key of each rule, in the order in which they judge. */
+struct gate_rule_row {
+	const char *rule; /* "burst volume" */
+	const char *key;  /* as in a batch */
+	bool applies;     /* false: it does not count this message; `note` says why */
+	const char *note; /* "Subject matches", "no audience is declared", ""; for people */
+	uint32_t limit;
+	int64_t window;
+	uint32_t before, after; /* recipients counted in the window */
+	uint32_t head, head_before;
+	int64_t head_window, settle;
+	bool holds; /* else it only observes */
+	bool trips;
+};
 void gate_explain_rules(const struct policy *p, struct counters *c, const struct message *m,
-			int64_t mono,
-			void (*row)(void *context, const char *rule, const char *key,
-				    uint32_t limit, int64_t window, uint32_t before, uint32_t after,
-				    bool trips),
+			int64_t mono, void (*row)(void *context, const struct gate_rule_row *row),
 			void *context);
 
 #endif

@@ -25,6 +25,11 @@ struct recipient {
 	struct verdict verdict;
 };
 
+enum {
+	MESSAGE_SAMPLE_MAX = 262144, /* of a body, for content rules */
+	MESSAGE_CAMPAIGN_MAX = 200   /* bytes of a campaign's id */
+};
+
 /* How message_apply() shall change the header; filled in by gate_judge(). */
 struct message_edit {
 	const char *hostname;       /* ours, for Received */
@@ -66,6 +71,13 @@ struct message {
 	const char *subject;     /* decoded UTF-8, "" if none; set by message_read_header() */
 	const char *subject_key; /* its normal form */
 	const char *campaign;    /* X-Mailfuse-Campaign, "" if none */
+	uint32_t audience;       /* X-Mailfuse-Audience, recipients; 0 = not declared */
+	/* What is wrong with those two fields, with the next step; NULL if nothing. Such a message
+	 * is refused. */
+	const char *declaration_error;
+	/* The first MESSAGE_SAMPLE_MAX bytes of a body of which the store has taken chunks, kept
+	 * where gate_wants_body(); else empty, and the beginning is in `body`. */
+	struct buf sample;
 	const char *header_from; /* From field, decoded, for people */
 	struct message_edit edit;
 };
@@ -83,8 +95,11 @@ void message_count_memory(struct message *m);
 void message_set_sender(struct message *m, const struct address *address);
 
 /*
- * Fills subject, subject_key, campaign, header_from out of `header`. Where a field is there several
- * times the first one counts: most readers show that one. Cheap; no GMime for plain ASCII.
+ * Fills subject, subject_key, campaign, audience, declaration_error, header_from out of `header`.
+ * Where a field is there several times the first one counts: most readers show that one; but two
+ * declarations that differ are an error, as is an audience without a campaign, one that is no
+ * number from 1 to 4294967295, or a campaign of more than MESSAGE_CAMPAIGN_MAX bytes. Cheap; no
+ * GMime for plain ASCII.
  */
 void message_read_header(struct message *m);
 

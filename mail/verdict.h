@@ -4,6 +4,8 @@
 #ifndef MAIL_VERDICT_H
 #define MAIL_VERDICT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum verdict_action {
@@ -28,6 +30,15 @@ struct verdict_stream {
 	uint32_t counted;   /* deliveries of the stream in the window before this message */
 	uint32_t limit;     /* 0 where the rule has none */
 	int64_t window;     /* microseconds */
+	bool trips_now; /* this message made it trip: mail of it that has not left is called back */
+};
+
+/* One counter that counted a recipient; kept with the delivery until it has ended. */
+struct verdict_key {
+	uint64_t hash;  /* of the stream */
+	uint32_t stamp; /* of the counter's last save, see counters_save() */
+	/* The rule has a head: what a relay loop has in hand is called back too when it trips. */
+	bool settles;
 };
 
 struct verdict {
@@ -37,6 +48,10 @@ struct verdict {
 	const char *reason;                  /* one line for people; may be NULL */
 	const struct verdict_stream *stream; /* WAIT and HOLD */
 	int64_t settle;                      /* WAIT: microseconds from now */
+	/* Every counter of a rule that holds (not those that only observe) that counted it, in the
+	 * message's arena; none for what was not counted. */
+	const struct verdict_key *keys;
+	size_t key_count;
 	const char
 	    *observed; /* a rule with action = alert that would have held: its name, else NULL */
 	const struct verdict_stream *observed_stream;

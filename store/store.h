@@ -11,8 +11,9 @@
  * State of a delivery; the function that moves it:
  *   (new)      -> dropped | queued | waiting | held     STORE_ADD
  *   waiting    -> queued                                STORE_CLAIM, when its time has come
- *   waiting    -> held                                  STORE_ADD of what trips its stream
+ *   waiting | queued, not taken -> held                 STORE_ADD of what trips a stream of it
  *   queued     -> sent | failed | queued (due later)    STORE_RESULTS
+ *   queued, taken -> held                               STORE_RESULTS: a stream of it has tripped
  *   queued | waiting, not taken -> held                 STORE_HOLD (panic)
  *   queued, taken -> held                               STORE_RESULTS under a panic
  *   held       -> queued (released)                     STORE_DECIDE release
@@ -22,6 +23,12 @@
  *
  * "Taken": queued with due_at NULL, in a relay loop's memory. At start everything taken becomes
  * due.
+ *
+ * Streams: a delivery belongs to every stream that counted it (verdict.keys), until it has ended.
+ * When one trips, what waits or is queued of it, was accepted within its window and is not taken
+ * joins the batch in the same transaction, and is no leak; the loops look at what they have taken
+ * and hand it back (STORE_RESULTS). A delivery that is released is no longer of the stream whose
+ * batch held it: no rule holds the same delivery twice.
  *
  * State of a batch:
  *   held -> releasing -> released     held -> discarded -> held (restore)
@@ -93,21 +100,22 @@ enum store_result {
 
 enum store_op {
 	/* writer */
-	STORE_BEGIN,   /* a large message starts: its chunks follow before it is complete */
-	STORE_CHUNK,   /* one chunk of it */
-	STORE_ABANDON, /* it will not be completed */
-	STORE_ADD,     /* a complete message with verdicts */
-	STORE_RESULTS, /* what an upstream said of deliveries */
-	STORE_CLAIM,   /* take due deliveries */
-	STORE_EXPIRE,  /* queued, not taken, accepted (or released) before the limit -> failed */
-	STORE_DECIDE,  /* release, discard, restore */
-	STORE_HOLD,    /* panic button on or off */
-	STORE_CLOSE,   /* a batch stops collecting (cooldown) */
-	STORE_FACT,    /* audit row and alert row of something that happened */
-	STORE_ALERTS,  /* alert outbox: fan out, take, report */
-	STORE_PURGE,   /* retention, a bounded step */
-	STORE_NOTICES, /* whom nobody has told yet that mail failed, or was relayed */
-	STORE_TOLD,    /* they need not be told after all */
+	STORE_BEGIN,    /* a large message starts: its chunks follow before it is complete */
+	STORE_CHUNK,    /* one chunk of it */
+	STORE_ABANDON,  /* it will not be completed */
+	STORE_ADD,      /* a complete message with verdicts */
+	STORE_RESULTS,  /* what an upstream said of deliveries */
+	STORE_CLAIM,    /* take due deliveries */
+	STORE_EXPIRE,   /* queued, not taken, accepted (or released) before the limit -> failed */
+	STORE_DECIDE,   /* release, discard, restore */
+	STORE_HOLD,     /* panic button on or off */
+	STORE_CLOSE,    /* a batch stops collecting (cooldown) */
+	STORE_FACT,     /* audit row and alert row of something that happened */
+	STORE_ALERTS,   /* alert outbox: fan out, take, report */
+	STORE_PURGE,    /* retention, a bounded step */
+	STORE_NOTICES,  /* whom nobody has told yet that mail failed, or was relayed */
+	STORE_TOLD,     /* they need not be told after all */
+	STORE_COUNTERS, /* burst counters that a restart must not forget */
 	/* reader */
 	STORE_LOAD, /* header and envelope of a message, and its first chunk */
 	STORE_LOAD_CHUNK
@@ -116,10 +124,14 @@ enum store_op {
 struct store_delivery_result {
 	uint64_t id;
 	uint32_t number;
-	enum store_state state; /* STORE_SENT, STORE_FAILED, or STORE_QUEUED: again at due_at */
-	int64_t due_at;         /* wall clock */
-	bool tried;             /* counts as a try; false when it was only handed back */
-	const char *reply;      /* what the upstream said, one line; "" if nothing */
+	/* STORE_SENT, STORE_FAILED, STORE_QUEUED: again at due_at, or STORE_HELD: `stream` has
+	 * tripped. Where that batch is not (yet) there it is queued again, due a second later. */
+	enum store_state state;
+	int64_t due_at; /* clock_steady() */
+	uint64_t stream;
+	int64_t tripped_at;
+	bool tried;        /* counts as a try; false when it was only handed back */
+	const char *reply; /* what the upstream said, one line; "" if nothing */
 	/* STORE_SENT: the upstream does not do DSN; the sender is told if NOTIFY=SUCCESS */
 	bool relayed;
 	const char *remote_mta; /* the upstream's host, "" if it was never reached; may be NULL */
@@ -149,6 +161,16 @@ struct store_due_delivery {
 	bool rewritten;  /* that is not the recipient as given: orcpt must not be passed on */
 	unsigned notify; /* enum dsn_notify; 0 = not said */
 	char *orcpt;     /* "" if none */
+	struct verdict_key *keys; /* its streams; NULL if none */
+	size_t key_count;
+};
+
+/* One saved burst counter, see counters_save() in filters/gate.h. */
+struct store_counter {
+	uint64_t hash;
+	int64_t idle_at; /* monotonic, of the boot that the save names */
+	char *data;
+	size_t len; /* 0 = to be forgotten */
 };
 
 /* One message's claimed deliveries. */
@@ -229,11 +251,18 @@ struct store_job {
 			/* false: deliveries that pass are left to be claimed; true: the caller has
 			 * taken them */
 			bool taken;
+			/* What waits is due from here on; clock_steady(), 0 = message.accepted_at.
+			 */
+			int64_t due_now;
 			/* A notification: these deliveries of message `told_id` have been told by
 			 * it; 0 = none. In the same transaction. */
 			uint64_t told_id;
 			const uint32_t *told;
 			size_t told_count;
+			/* out: the streams of what a trip pulled into its batch, once for each
+			 * delivery, for counters_unleave(); the caller frees `recalled` */
+			uint64_t *recalled;
+			size_t recalled_count;
 		} add;
 		struct {
 			uint32_t limit;               /* messages */
@@ -249,12 +278,14 @@ struct store_job {
 		struct {
 			struct store_delivery_result *results; /* owned by the caller */
 			size_t count;
+			uint64_t *recalled; /* out, as in `add` */
+			size_t recalled_count;
 		} results;
 		struct {
 			const char *
 			    *environments; /* whose mail may move now; owned by the caller */
 			size_t environment_count;
-			int64_t now;
+			int64_t now;           /* clock_steady() */
 			uint32_t limit;        /* deliveries */
 			struct store_due *due; /* out; free with store_due_free() */
 			size_t due_count;
@@ -274,6 +305,7 @@ struct store_job {
 			uint32_t rate_count; /* 0 = at once */
 			int64_t rate_window;
 			int64_t now;
+			int64_t due_now; /* clock_steady(), for what is released; 0 = now */
 			/* out */
 			uint64_t messages, recipients; /* touched, or would be */
 			uint64_t left;                 /* still held in the batch afterwards */
@@ -314,9 +346,18 @@ struct store_job {
 			int64_t next_due_at; /* out of TAKE */
 		} alerts;
 		struct {
+			unsigned shard;
+			uint32_t stamp;    /* of the shard */
+			const char *boot;  /* clock_boot_id() */
+			int64_t mono, now; /* both clocks when it was saved */
+			const struct store_counter *counters;
+			size_t count;
+		} counters;
+		struct {
 			int64_t dropped_before, discarded_before, sent_before;
-			uint32_t limit;  /* deliveries of one step */
-			uint64_t purged; /* out; == limit means: more is left */
+			int64_t traffic_before; /* 0 = keep it */
+			uint32_t limit;         /* deliveries of one step */
+			uint64_t purged;        /* out; == limit means: more is left */
 		} purge;
 		struct {
 			uint64_t id;
@@ -398,6 +439,9 @@ struct store_delivery {
 	uint64_t bytes;
 	int64_t accepted_at, due_at, changed_at;
 	uint32_t tries;
+	uint32_t audience;              /* as declared; 0 = not; only in store_view_recent() */
+	const struct verdict_key *keys; /* its streams; only in store_view_recent() */
+	size_t key_count;
 	enum store_notice_state notice;
 	const char *told; /* the id of the report that told the sender, or why nobody was told;
 			     else "" */
@@ -468,6 +512,38 @@ enum store_result store_view_holds(struct store_view *v,
 enum store_result store_view_recent(struct store_view *v, int64_t since,
 				    bool (*row)(void *context, const struct store_delivery *d),
 				    void *context);
+/* The saved burst counters: each shard's save, then its keys. */
+struct store_counter_save {
+	unsigned shard;
+	uint32_t stamp;
+	const char *boot;
+	int64_t mono, wall;
+};
+enum store_result store_view_counters(
+    struct store_view *v, bool (*save)(void *context, const struct store_counter_save *s),
+    bool (*counter)(void *context, unsigned shard, const struct store_counter *c), void *context);
+
+/*
+ * The history of traffic: counts per minute and stream, kept for keep_traffic. The writer sums it
+ * up in memory and writes a minute when it has passed, and at a stop: a crash forgets a minute.
+ * Streams beyond STORE_TRAFFIC_STREAMS in one minute are summed up under the subject "*".
+ * Messages that all have one recipient are counted by messages == recipients.
+ */
+enum { STORE_TRAFFIC_STREAMS = 5000 };
+struct store_traffic {
+	int64_t minute; /* wall clock of its start */
+	const char *environment, *source, *client, *sender;
+	const char *subject, *campaign; /* the subject in its normal form */
+	uint32_t audience;
+	uint64_t messages, recipients, bytes;
+	uint64_t passed, waited, held, dropped; /* of the recipients, as they were judged */
+};
+/* From `since` up to, not with, `until`; oldest first, behind row number `after` (0 = from the
+ * start).
+ */
+enum store_result store_view_traffic(
+    struct store_view *v, int64_t since, int64_t until, int64_t after, uint32_t limit,
+    bool (*row)(void *context, int64_t number, const struct store_traffic *t), void *context);
 /* Alerts that are not delivered yet, and given up ones, for status. */
 enum store_result store_view_alert_backlog(struct store_view *v, uint64_t *pending,
 					   uint64_t *failed, int64_t *oldest_at);

@@ -269,19 +269,18 @@ struct explained {
 };
 
 static void
-explain_row(void *context, const char *rule, const char *key, uint32_t limit, int64_t window,
-	    uint32_t before, uint32_t after, bool trips)
+explain_row(void *context, const struct gate_rule_row *row)
 {
 	struct explained *e = context;
 
-	assert_int_equal(window, 600 * SECOND);
+	assert_int_equal(row->window, 600 * SECOND);
 	e->rows++;
-	snprintf(e->rule, sizeof(e->rule), "%s", rule);
-	snprintf(e->key, sizeof(e->key), "%s", key);
-	e->limit = limit;
-	e->before = before;
-	e->after = after;
-	e->trips = trips;
+	snprintf(e->rule, sizeof(e->rule), "%s", row->rule);
+	snprintf(e->key, sizeof(e->key), "%s", row->key);
+	e->limit = row->limit;
+	e->before = row->before;
+	e->after = row->after;
+	e->trips = row->trips;
 }
 
 static void
