@@ -101,6 +101,7 @@ decision_submit(struct decision *d)
 	job->u.decide.rate_count = d->rate_count;
 	job->u.decide.rate_window = d->rate_window;
 	job->u.decide.now = clock_wall();
+	job->u.decide.due_now = clock_steady();
 	writer_submit(d->request->deps->store, job);
 }
 

@@ -376,6 +376,41 @@ counters_rule_of(const struct config_burst *b)
 }
 
 void
+counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left)
+{
+	struct shard *s = shard_lock(c, hash);
+	struct key *k = key_find(c, s, hash);
+
+	/* The head's window keeps them: at worst somebody waits who need not. */
+	if (k != NULL && k->state == KEY_CALM)
+		window_take_back(&k->all, n, left);
+	shard_unlock(s);
+}
+
+const struct verdict_key *
+counters_find_trip(struct counters *c, const struct verdict_key *keys, size_t count, bool settling,
+		   int64_t *tripped_at)
+{
+	bool tripped = false;
+	size_t i;
+
+	for (i = 0; i < count && !tripped; i++) {
+		struct shard *s;
+		struct key *k;
+
+		if (settling && !keys[i].settles)
+			continue;
+		s = shard_lock(c, keys[i].hash);
+		k = key_find(c, s, keys[i].hash);
+		tripped = k != NULL && k->state == KEY_TRIPPED;
+		if (tripped)
+			*tripped_at = k->tripped_at;
+		shard_unlock(s);
+	}
+	return tripped ? &keys[i - 1] : NULL;
+}
+
+void
 counters_forget(struct counters *c, uint64_t stream_hash)
 {
 	struct shard *s = shard_lock(c, stream_hash);

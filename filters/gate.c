@@ -188,6 +188,14 @@ gate_source(const struct gate_client *c)
 	return c->address;
 }
 
+bool
+gate_wants_body(const struct policy *p, const char *environment)
+{
+	const struct policy_environment *e = policy_find(p, environment);
+
+	return e != NULL && e->config->content_count > 0;
+}
+
 void
 gate_recipient(const struct policy *p, struct message *m, struct recipient *r)
 {

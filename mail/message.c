@@ -36,6 +36,7 @@ message_free(struct message *m)
 	metric_add(METRIC_BODY_BYTES_NOW, -(int64_t)m->counted);
 	chunks_clear(&m->body);
 	buf_free(&m->header);
+	buf_free(&m->sample);
 	free(m->recipients);
 	arena_free(&m->arena);
 	free(m);
@@ -44,7 +45,8 @@ message_free(struct message *m)
 void
 message_count_memory(struct message *m)
 {
-	size_t now = m->arena.total + m->header.cap + m->recipient_cap * sizeof(*m->recipients);
+	size_t now = m->arena.total + m->header.cap + m->sample.cap +
+		     m->recipient_cap * sizeof(*m->recipients);
 
 	metric_add(METRIC_BODY_BYTES_NOW, (int64_t)now - (int64_t)m->counted);
 	m->counted = now;

@@ -130,14 +130,67 @@ delivery_may_move(const struct delivery *d)
 	return !d->rl->stopping && !delivery_is_stopped(d);
 }
 
+/* Its stream has tripped after it was judged: into the batch. */
+static void
+recipient_recall(struct delivery *d, struct delivery_recipient *r, const struct verdict_key *key,
+		 int64_t tripped_at)
+{
+	r->answered = true;
+	r->result = (struct store_delivery_result){
+	    .id = d->message != NULL ? d->message->id : d->due->id,
+	    .number = r->number,
+	    .state = STORE_HELD,
+	    .stream = key->hash,
+	    .tripped_at = tripped_at,
+	    .reply = "",
+	    .remote_mta = "",
+	};
+	log_info("%s.%u delivery.recalled recipient=%s upstream=%s", d->id, r->number,
+		 log_safe(r->address), d->upstream);
+}
+
+bool
+delivery_recall(struct delivery *d)
+{
+	/* What was just accepted under a rule without a head is on its way: its limit is exact. */
+	bool settling = d->due == NULL, left = false;
+	const struct verdict_key *key;
+	int64_t tripped_at;
+	size_t i;
+
+	for (i = 0; i < d->count; i++) {
+		struct delivery_recipient *r = &d->recipients[i];
+
+		if (r->answered)
+			continue;
+		key = counters_find_trip(d->rl->relay->counters, r->keys, r->key_count, settling,
+					 &tripped_at);
+		if (key != NULL)
+			recipient_recall(d, r, key, tripped_at);
+		else
+			left = true;
+	}
+	return left;
+}
+
+bool
+delivery_may_begin(struct delivery *d)
+{
+	if (delivery_is_stopped(d))
+		delivery_done(d, false, "held by an operator");
+	else if (!delivery_recall(d))
+		delivery_done(d, false, "");
+	else
+		return true;
+	return false;
+}
+
 /* Into the upstream's hands, unless mail must not move. */
 static void
 delivery_start(struct delivery *d)
 {
-	if (delivery_is_stopped(d)) {
-		delivery_done(d, false, "held by an operator");
+	if (!delivery_may_begin(d))
 		return;
-	}
 	if (d->rl->stopping) {
 		delivery_done(d, false, "shutting down");
 		return;
@@ -177,6 +230,8 @@ delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct mes
 		r->rewritten = strcmp(r->address, m->recipients[i].address.text) != 0;
 		r->notify = m->recipients[i].notify;
 		r->orcpt = m->recipients[i].orcpt != NULL ? m->recipients[i].orcpt : "";
+		r->keys = m->recipients[i].verdict.keys;
+		r->key_count = m->recipients[i].verdict.key_count;
 		r->number = (uint32_t)i + 1;
 		r->queued_at = m->accepted_at;
 		d->count++;
@@ -236,6 +291,8 @@ delivery_start_claimed(struct relay_loop *rl, struct store_due *due, const char 
 		    .notify = from->notify,
 		    .orcpt = from->orcpt != NULL ? from->orcpt : "",
 		    .rewritten = from->rewritten,
+		    .keys = from->keys,
+		    .key_count = from->key_count,
 		};
 	}
 	delivery_find_leads(d);
@@ -312,14 +369,15 @@ delivery_record_again(void *context)
 	delivery_record(d);
 }
 
-/* Deferred or put back: retry.c must know, or it would notice at its next idle look only. */
+/* Deferred or put back (or recalled to a batch that is not there): retry.c must know, or it would
+ * notice at its next idle look only. */
 static bool
 delivery_has_queued(const struct delivery *d)
 {
 	size_t i;
 
 	for (i = 0; i < d->count; i++)
-		if (d->results[i].state == STORE_QUEUED)
+		if (d->results[i].state == STORE_QUEUED || d->results[i].state == STORE_HELD)
 			return true;
 	return false;
 }
@@ -346,6 +404,9 @@ delivery_recorded(struct loop_post *post)
 	struct delivery *d = (struct delivery *)post;
 	struct record_again *again;
 
+	relay_forget_recalled(d->rl->relay, d->job.u.results.recalled,
+			      d->job.u.results.recalled_count);
+	d->job.u.results.recalled = NULL;
 	if (d->job.result == STORE_OK && delivery_has_queued(d))
 		relay_request_poke(d->rl->relay);
 	if (d->job.result == STORE_OK && delivery_has_news(d))
@@ -372,7 +433,7 @@ delivery_put_back(struct delivery *d, struct delivery_recipient *r, bool tried, 
 	r->result.tried = tried;
 	r->result.remote_mta = d->remote_mta;
 	r->result.reply = arena_strdup(&d->arena, why);
-	r->result.due_at = clock_wall();
+	r->result.due_at = clock_steady();
 	if (tried) {
 		retry_schedule(d, r);
 		metric_add(METRIC_RECIPIENTS_DEFERRED, 1);
@@ -393,9 +454,9 @@ delivery_done(struct delivery *d, bool tried, const char *why)
 		struct delivery_recipient *r = &d->recipients[i];
 		const struct delivery_recipient *lead = &d->recipients[r->lead];
 
-		if (lead->answered)
+		if (lead->answered && lead->result.state != STORE_HELD)
 			delivery_answer(d, i, lead->code, lead->result.reply);
-		else
+		else if (!r->answered)
 			delivery_put_back(d, r, tried, why);
 		d->results[i] = r->result;
 	}

@@ -5,7 +5,8 @@
  *
  *   LOADING (claimed ones: header and first chunk come from the store)
  *     -> WAITING (upstream.c's list) -> SENDING (one smtp_client) -> RECORDING (STORE_RESULTS) ->
- * (freed) LOADING | WAITING -> RECORDING when it is handed back: upstream down, panic, stop
+ * (freed) LOADING | WAITING -> RECORDING when it is handed back: upstream down, panic, stop, or its
+ * stream has tripped
  */
 #ifndef RELAY_DELIVERY_H
 #define RELAY_DELIVERY_H
@@ -29,7 +30,9 @@ struct delivery_recipient {
 	const char *orcpt; /* "" if none; where `address` is */
 	bool rewritten;    /* `address` is not whom the client named */
 	int code;          /* of the reply */
-	bool answered;     /* `result` holds an upstream's word */
+	bool answered;     /* `result` holds an upstream's word, or that it is held after all */
+	const struct verdict_key *keys; /* its streams; where `address` is */
+	size_t key_count;
 	struct store_delivery_result result;
 };
 
@@ -71,6 +74,13 @@ void delivery_sending(struct delivery *d);
 void delivery_again(struct delivery *d);
 /* True if the panic button covers it: it must not move. */
 bool delivery_is_stopped(const struct delivery *d);
+/*
+ * Recipients that were not handed over yet and whose stream has tripped are marked as held: the
+ * store puts them into the batch. False if nobody is left for the upstream.
+ */
+bool delivery_recall(struct delivery *d);
+/* The last look before an upstream gets it. False: it must not begin, and has been handed back. */
+bool delivery_may_begin(struct delivery *d);
 /* False if it is stopped, or the relay stops: what has not begun must not begin. */
 bool delivery_may_move(const struct delivery *d);
 /*

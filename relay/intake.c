@@ -144,6 +144,23 @@ intake_submit(struct intake *in, enum store_op op, enum intake_wait wait, size_t
 	writer_submit(in->rl->relay->store, &in->job);
 }
 
+/* Content rules look at the beginning of a body, which is leaving for the store. */
+static void
+intake_keep_sample(struct intake *in)
+{
+	struct message *m = in->message;
+	const struct chunk *c;
+
+	if (m->sample.len >= MESSAGE_SAMPLE_MAX || !gate_wants_body(in->policy, m->environment))
+		return;
+	STAILQ_FOREACH (c, &m->body.list, next) {
+		size_t room = MESSAGE_SAMPLE_MAX - m->sample.len;
+
+		buf_add(&m->sample, c->data, c->len < room ? c->len : room);
+	}
+	message_count_memory(m);
+}
+
 /* Gives what is in memory of the body to the store; the client waits meanwhile. */
 static void
 intake_spill(struct intake *in)
@@ -161,6 +178,7 @@ intake_spill(struct intake *in)
 	in->job.u.body.id = m->id;
 	in->job.u.body.number = m->chunks_stored;
 	in->job.u.body.chunks.bytes = m->body.bytes;
+	intake_keep_sample(in);
 	STAILQ_INIT(&in->job.u.body.chunks.list);
 	STAILQ_CONCAT(&in->job.u.body.chunks.list, &m->body.list);
 	chunks_init(&m->body);
@@ -293,6 +311,7 @@ intake_store(struct intake *in)
 	in->phase = INTAKE_STORING;
 	in->job.u.add.message = in->message;
 	in->job.u.add.taken = intake_can_take(in);
+	in->job.u.add.due_now = clock_steady();
 	intake_submit(in, STORE_ADD, WAIT_ADD, intake_weight(in->message));
 }
 
@@ -310,8 +329,16 @@ intake_complete(struct intake *in)
 	m->eightbit = in->in.eightbit;
 	m->accepted_at = clock_wall();
 	message_read_header(m);
+	if (m->declaration_error != NULL) {
+		intake_refuse(in, 550, "5.6.0", m->declaration_error);
+		intake_give_up(in);
+		return;
+	}
+	if (m->sample.len > 0)
+		intake_keep_sample(in); /* what came after the last piece that went to the store */
 	gate_judge(in->policy, in->rl->relay->counters, m, clock_mono(), m->accepted_at,
 		   GATE_COUNT);
+	buf_free(&m->sample);
 	message_apply(m);
 	message_count_memory(m);
 	intake_store(in);
@@ -406,6 +433,21 @@ intake_has_waiting(const struct message *m)
 	return false;
 }
 
+/* This message made a stream trip: what of it is on its way to an upstream is called back. */
+static bool
+intake_has_tripped(const struct message *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->recipient_count; i++) {
+		const struct verdict *v = &m->recipients[i].verdict;
+
+		if (v->action == VERDICT_HOLD && v->stream != NULL && v->stream->trips_now)
+			return true;
+	}
+	return false;
+}
+
 /* The commit is on disk: 250, and on the way to the upstream. */
 static void
 intake_stored(struct intake *in)
@@ -420,12 +462,31 @@ intake_stored(struct intake *in)
 		in->session = NULL;
 		session_message_done(s);
 	}
+	relay_forget_recalled(in->rl->relay, in->job.u.add.recalled, in->job.u.add.recalled_count);
+	if (intake_has_tripped(in->message))
+		relay_request_recall(in->rl->relay);
 	if (look)
 		relay_request_poke(in->rl->relay);
 	if (taken)
 		delivery_start_accepted(in->rl, in->policy, in->message);
 	in->message = taken ? NULL : in->message;
 	intake_free(in);
+}
+
+/* It was counted, but does not come in: its sender will try again, and be counted then. */
+static void
+intake_uncount(const struct intake *in)
+{
+	const struct message *m = in->message;
+	size_t i, k;
+
+	for (i = 0; i < m->recipient_count; i++) {
+		const struct verdict *v = &m->recipients[i].verdict;
+
+		for (k = 0; k < v->key_count; k++)
+			counters_uncount(in->rl->relay->counters, v->keys[k].hash, 1,
+					 v->action == VERDICT_HOLD ? 0 : 1);
+	}
 }
 
 static void
@@ -453,10 +514,12 @@ intake_answered(struct loop_post *post)
 	if (in->job.result != STORE_OK)
 		intake_store_failed(in);
 	if (wait == WAIT_ADD) {
-		if (in->job.result == STORE_OK)
+		if (in->job.result == STORE_OK) {
 			intake_stored(in);
-		else
+		} else {
+			intake_uncount(in);
 			intake_give_up(in);
+		}
 		return;
 	}
 	chunks_clear(&in->job.u.body.chunks);

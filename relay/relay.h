@@ -75,6 +75,8 @@ struct relay_loop {
 	struct policy *policy; /* in force; sessions hold their own reference per message */
 	struct keyring *keys;  /* that go with it */
 	struct login_cache *logins;
+	struct loop_post recall; /* on its way here while recall_posted */
+	_Atomic bool recall_posted;
 	LIST_HEAD(, session) sessions;
 	LIST_HEAD(, upstream) upstreams;
 	size_t pending; /* intakes and deliveries whose store job is under way */
@@ -120,6 +122,10 @@ struct relay {
 void relay_check_quiet(struct relay_loop *rl);
 /* From any loop: main shall look at the queue. */
 void relay_request_poke(struct relay *r);
+/* From any loop: a stream has tripped; what waits for an upstream on any loop is looked at. */
+void relay_request_recall(struct relay *r);
+/* What the store has recalled is no leak of its streams. Frees the list. Any thread. */
+void relay_forget_recalled(struct relay *r, uint64_t *recalled, size_t count);
 /* From any loop: there are senders to be told. */
 void relay_request_bounce(struct relay *r);
 

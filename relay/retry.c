@@ -105,7 +105,7 @@ retry_schedule(struct delivery *d, struct delivery_recipient *r)
 {
 	const struct config_upstream *u =
 	    config_find_upstream(policy_config(d->policy), d->upstream);
-	int64_t now = clock_wall(), test = test_delay(), delay = test > 0 ? test : FIRST_DELAY;
+	int64_t now = clock_steady(), test = test_delay(), delay = test > 0 ? test : FIRST_DELAY;
 	uint32_t tries;
 
 	for (tries = r->tries; tries > 0 && delay < LAST_DELAY; tries--)
@@ -116,7 +116,7 @@ retry_schedule(struct delivery *d, struct delivery_recipient *r)
 	}
 	r->result.due_at =
 	    d->deferred_at + jitter(delay < LAST_DELAY ? delay : LAST_DELAY, d->jitter);
-	if (u != NULL && now - r->queued_at > u->retry_for)
+	if (u != NULL && clock_wall() - r->queued_at > u->retry_for)
 		r->result.state = STORE_FAILED;
 }
 
@@ -206,7 +206,7 @@ route_claimed(struct loop_post *post)
 	struct route *r = (struct route *)((char *)post - offsetof(struct route, post));
 	struct retry *q = r->retry;
 	bool full = r->job.u.claim.due_count > 0;
-	int64_t wait = r->job.u.claim.next_due_at - clock_wall();
+	int64_t wait = r->job.u.claim.next_due_at - clock_steady();
 
 	r->claiming = false;
 	free(r->environments);
@@ -281,7 +281,7 @@ route_claim(struct retry *q, const struct config *config, const struct config_up
 	    .context = r,
 	    .u.claim = {.environments = r->environments,
 			.environment_count = count,
-			.now = clock_wall(),
+			.now = clock_steady(),
 			.limit = most - now < CLAIM_MAX ? (uint32_t)(most - now) : CLAIM_MAX},
 	};
 	writer_submit(q->relay->store, &r->job);

@@ -394,7 +394,8 @@ smtp_client_transaction_over(struct smtp_client *c)
 	smtp_client_set_state(c, CLIENT_READY);
 	c->used = true;
 	upstream_refresh(c->upstream); /* a reload may have asked for TLS meanwhile */
-	if (c->next_recipient < d->count && !c->retired && delivery_may_move(d)) {
+	if (c->next_recipient < d->count && !c->retired && delivery_may_move(d) &&
+	    delivery_recall(d)) {
 		smtp_transaction_start(c);
 		return;
 	}

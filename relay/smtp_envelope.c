@@ -70,7 +70,8 @@ smtp_envelope_choose(struct smtp_client *c)
 		const char *address = d->recipients[i].address;
 		bool utf8 = !text_is_ascii(address, strlen(address));
 
-		if (d->recipients[i].lead != i) /* it has one copy coming already */
+		/* It has one copy coming already, or was recalled. */
+		if (d->recipients[i].lead != i || d->recipients[i].answered)
 			continue;
 		if (!is_sendable(address)) {
 			delivery_answer(d, i, 550,

@@ -25,15 +25,20 @@ upstream_share(uint32_t all, size_t loop_index, size_t loop_count)
 	return all / loop_count + (loop_index < all % loop_count ? 1 : 0);
 }
 
+static void
+upstream_remove_waiting(struct upstream *u, struct delivery *d)
+{
+	TAILQ_REMOVE(&u->waiting, d, next);
+	u->waiting_count--;
+}
+
 static struct delivery *
 upstream_take_waiting(struct upstream *u)
 {
 	struct delivery *d = TAILQ_FIRST(&u->waiting);
 
-	if (d != NULL) {
-		TAILQ_REMOVE(&u->waiting, d, next);
-		u->waiting_count--;
-	}
+	if (d != NULL)
+		upstream_remove_waiting(u, d);
 	return d;
 }
 
@@ -250,9 +255,10 @@ upstream_release(struct smtp_client *c)
 		relay_check_quiet(u->rl);
 		return;
 	}
-	/* What was stopped by the panic button while it waited goes back. */
-	while ((d = upstream_take_waiting(u)) != NULL && delivery_is_stopped(d))
-		delivery_done(d, false, "held by an operator");
+	/* What was stopped by the panic button while it waited, or whose stream tripped, goes back.
+	 */
+	while ((d = upstream_take_waiting(u)) != NULL && !delivery_may_begin(d))
+		;
 	if (d != NULL) {
 		upstream_send(u, c, d);
 		return;
@@ -260,6 +266,23 @@ upstream_release(struct smtp_client *c)
 	LIST_REMOVE(c, next);
 	LIST_INSERT_HEAD(&u->idle, c, next);
 	smtp_client_idle(c);
+}
+
+void
+upstream_recall_all(struct relay_loop *rl)
+{
+	struct upstream *u;
+	struct delivery *d, *next;
+
+	LIST_FOREACH (u, &rl->upstreams, next) {
+		for (d = TAILQ_FIRST(&u->waiting); d != NULL; d = next) {
+			next = TAILQ_NEXT(d, next);
+			if (delivery_recall(d))
+				continue;
+			upstream_remove_waiting(u, d);
+			delivery_done(d, false, "");
+		}
+	}
 }
 
 /* One less: who waits needs another, or goes back into the queue. */
