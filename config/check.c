@@ -109,7 +109,8 @@ check_events(const struct config_alert *a, const struct text_section *at, struct
 
 /* The URL is a secret (it lets anybody post): never shown. */
 static void
-check_url(const struct config_alert *a, const struct text_section *at, struct problems *problems)
+check_url(const struct config_alert *a, const struct text_section *at, bool secrets,
+	  struct problems *problems)
 {
 	const char *host = a->url;
 
@@ -118,8 +119,10 @@ check_url(const struct config_alert *a, const struct text_section *at, struct pr
 			    a->name);
 		return;
 	}
-	if (host[0] == '\0' && problem_is_at(problems, text_value_line(at, "url", 0)))
-		return; /* its file or variable could not be read, which was said */
+	if (host[0] == '\0' && ((!secrets && !text_is_literal(at, "url")) ||
+				problem_is_at(problems, text_value_line(at, "url", 0))))
+		return; /* its file or variable was not read, and if it should have been, that was
+			   said */
 	if (strncasecmp(host, "https://", 8) == 0)
 		host += 8;
 	else if (strncasecmp(host, "http://", 7) == 0)
@@ -146,7 +149,8 @@ check_command(const struct config_alert *a, const struct text_section *at,
 }
 
 static void
-check_alert(const struct config_alert *a, const struct text_section *at, struct problems *problems)
+check_alert(const struct config_alert *a, const struct text_section *at, bool secrets,
+	    struct problems *problems)
 {
 	const char *unwanted = a->type == CONFIG_ALERT_EXEC ? "url" : "command";
 
@@ -159,20 +163,20 @@ check_alert(const struct config_alert *a, const struct text_section *at, struct 
 	if (a->type == CONFIG_ALERT_EXEC)
 		check_command(a, at, problems);
 	else
-		check_url(a, at, problems);
+		check_url(a, at, secrets, problems);
 }
 
 void
-check_config(struct config *c, const struct text_section *at, mode_t mode, bool files,
+check_config(struct config *c, const struct text_section *at, const struct check_scope *scope,
 	     struct problems *problems)
 {
 	check_top(c, at, problems);
 	check_listeners(c, at, problems);
 	check_upstreams(c, at, problems);
-	check_transport(c, at, mode, files, problems);
+	check_transport(c, at, scope, problems);
 	check_environments(c, at, problems);
 	for (size_t i = 0; i < c->alert_count; i++)
-		check_alert(&c->alerts[i], text_child(at, "alert", i), problems);
-	if (files && problems->count > 0)
+		check_alert(&c->alerts[i], text_child(at, "alert", i), scope->secrets, problems);
+	if (scope->files && scope->secrets && problems->count > 0)
 		check_files(c, at, problems);
 }

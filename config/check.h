@@ -11,13 +11,19 @@
 #include "config/problem.h"
 #include "config/text.h"
 
+/* What may be looked at beside the text. */
+struct check_scope {
+	mode_t mode;  /* of the configuration file, 0 = there is none */
+	bool files;   /* other files */
+	bool secrets; /* false: secrets were not read, and are "" where the file has none itself */
+};
+
 /*
  * Sections of `c` stand in the order of `at`, nothing built in is in them yet. Settings that could
  * not be converted are left as they were reset and bring no second problem. Networks are brought to
- * their one form. `mode` is of the file, 0 if there is none; with `files` false no other file is
- * looked at.
+ * their one form.
  */
-void check_config(struct config *c, const struct text_section *at, mode_t mode, bool files,
+void check_config(struct config *c, const struct text_section *at, const struct check_scope *scope,
 		  struct problems *problems);
 bool check_is_domain(const char *name);
 

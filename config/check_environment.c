@@ -1,6 +1,7 @@
 /*
  * Cross checks of environments: who belongs to them, whom they may reach, where their mail goes,
- * their limits. Called by check.c. What is doubtful is refused: a mistake here must fail closed.
+ * and through check_rules.c their limits. Called by check.c. What is doubtful is refused: a mistake
+ * here must fail closed.
  */
 #include "config/check_environment.h"
 
@@ -12,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/check_rules.h"
 #include "config/value.h"
 #include "mail/address.h"
 
@@ -265,7 +267,7 @@ check_rewrite(struct check *k, const struct config_environment *e, const struct 
 	arena_free(&arena);
 }
 
-/* ---- upstream, bursts */
+/* ---- upstream */
 
 static void
 check_upstream(struct check *k, const struct config_environment *e, const struct text_section *at)
@@ -290,19 +292,6 @@ check_upstream(struct check *k, const struct config_environment *e, const struct
 }
 
 static void
-check_bursts(struct check *k, const struct config_environment *e, const struct text_section *at)
-{
-	for (size_t i = 0; i < e->burst_count; i++) {
-		const struct text_section *b = text_child(at, "burst", i);
-
-		if (text_is_set(b, "settle") && !text_is_set(b, "head"))
-			problem_add(k->problems, text_line(b, "settle"),
-				    "settle needs head: what exceeds the head rate waits; add head "
-				    "= \"10/10s\"");
-	}
-}
-
-static void
 check_environment(struct check *k, struct config_environment *e, const struct text_section *at)
 {
 	if (strcmp(e->name, "unknown") == 0)
@@ -324,7 +313,7 @@ check_environment(struct check *k, struct config_environment *e, const struct te
 			    "subject_prefix is longer than %d bytes; shorten it", PREFIX_MAX);
 	check_rewrite(k, e, at);
 	check_upstream(k, e, at);
-	check_bursts(k, e, at);
+	check_rules(e, at, k->problems);
 }
 
 void

@@ -19,6 +19,7 @@
 struct check {
 	const struct config *config;
 	const struct text_section *at; /* of the listener or upstream */
+	const struct check_scope *scope;
 	struct problems *problems;
 };
 
@@ -120,11 +121,13 @@ check_key_mode(struct check *k, const struct config_listener *l)
 static void
 check_login(struct check *k, const struct config_upstream *u)
 {
-	/* A password that is set and empty comes of a file or variable that could not be read. */
+	/* A password that is set and empty comes of a file or variable that was not read. */
 	bool user = u->user[0] != '\0';
-	bool password = u->password[0] != '\0' ||
-			(text_is_set(k->at, "password") &&
-			 problem_is_at(k->problems, text_value_line(k->at, "password", 0)));
+	bool unread = !k->scope->secrets && !text_is_literal(k->at, "password");
+	bool password =
+	    u->password[0] != '\0' ||
+	    (text_is_set(k->at, "password") &&
+	     (unread || problem_is_at(k->problems, text_value_line(k->at, "password", 0))));
 
 	if (user && !password)
 		problem_add(k->problems, text_line(k->at, "user"),
@@ -159,11 +162,12 @@ check_upstream_tls(struct check *k, const struct config_upstream *u)
 
 /* A password in the configuration makes the configuration a secret. */
 static void
-check_password_mode(struct check *k, mode_t mode)
+check_password_mode(struct check *k)
 {
+	mode_t mode = k->scope->mode;
 	struct buf why = {0};
 
-	if (mode != 0 && text_is_literal(k->at, "password") &&
+	if (mode != 0 && k->scope->secrets && text_is_literal(k->at, "password") &&
 	    !secret_check_mode("password", k->config->path, mode, &why))
 		problem_add(k->problems, text_line(k->at, "password"),
 			    "%s, or write \"file:/path\" or \"${NAME}\"", buf_text(&why));
@@ -207,10 +211,11 @@ check_match(const struct config *c, const struct config_match *m, const struct t
 }
 
 void
-check_transport(const struct config *c, const struct text_section *at, mode_t mode, bool files,
-		struct problems *problems)
+check_transport(const struct config *c, const struct text_section *at,
+		const struct check_scope *scope, struct problems *problems)
 {
-	struct check k = {.config = c, .problems = problems};
+	struct check k = {.config = c, .scope = scope, .problems = problems};
+	bool files = scope->files && scope->secrets;
 
 	if (files)
 		check_mode("users", c->users, at, problems);
@@ -229,7 +234,7 @@ check_transport(const struct config *c, const struct text_section *at, mode_t mo
 		check_login(&k, &c->upstreams[i]);
 		if ((int)c->upstreams[i].tls >= 0)
 			check_upstream_tls(&k, &c->upstreams[i]);
-		check_password_mode(&k, mode);
+		check_password_mode(&k);
 	}
 	for (size_t i = 0; i < c->environment_count; i++)
 		for (size_t j = 0; j < c->environments[i].match_count; j++)

@@ -4,19 +4,14 @@
 #ifndef CONFIG_CHECK_TRANSPORT_H
 #define CONFIG_CHECK_TRANSPORT_H
 
-#include <stdbool.h>
-#include <sys/types.h>
-
+#include "config/check.h"
 #include "config/config.h"
 #include "config/problem.h"
 #include "config/text.h"
 
-/*
- * For check_config(), on its terms. `mode` is of the configuration file itself, 0 if it is none;
- * with `files` false no file is looked at.
- */
-void check_transport(const struct config *c, const struct text_section *at, mode_t mode, bool files,
-		     struct problems *problems);
+/* For check_config(), on its terms. */
+void check_transport(const struct config *c, const struct text_section *at,
+		     const struct check_scope *scope, struct problems *problems);
 
 /*
  * Reports the files that cannot be read: for a configuration in which something else is wrong, as

@@ -37,8 +37,13 @@ free_environment(struct config_environment *e)
 		free_fields("burst", &e->bursts[i]);
 		free(e->bursts[i].name);
 	}
+	for (size_t i = 0; i < e->content_count; i++) {
+		free_fields("content", &e->contents[i]);
+		free(e->contents[i].name);
+	}
 	free(e->matches);
 	free(e->bursts);
+	free(e->contents);
 	free(e->name);
 	free_fields("environment", e);
 }
@@ -161,11 +166,12 @@ type_name(const struct option *row)
 	}
 }
 
-/* "environment.burst.limit": match and burst stand inside of an environment. */
+/* "environment.burst.limit": these stand inside of an environment. */
 static void
 document_name(const struct option *row, struct buf *out)
 {
-	if (strcmp(row->section, "match") == 0 || strcmp(row->section, "burst") == 0)
+	if (strcmp(row->section, "match") == 0 || strcmp(row->section, "burst") == 0 ||
+	    strcmp(row->section, "content") == 0)
 		buf_add_text(out, "environment.");
 	if (row->section[0] != '\0')
 		buf_printf(out, "%s.", row->section);

@@ -28,8 +28,7 @@ enum { KIND_ROWS_MAX = 32, FILE_BYTES_MAX = 4000000 };
 struct loader {
 	struct config *config;
 	struct problems *problems;
-	bool files;
-	mode_t mode; /* of the file, 0 = there is none */
+	struct check_scope scope;
 };
 
 /* ---- libConfuse */
@@ -113,12 +112,15 @@ load_values(struct loader *l, cfg_t *cfg, const struct text_section *at,
 	    const struct value_place *place)
 {
 	const char *name = place->row->name;
+	bool unread = !l->scope.secrets && (place->row->flags & OPTION_SECRET) != 0;
 	unsigned n = cfg_size(cfg, name);
 	struct buf why = {0};
 
 	for (unsigned i = 0; i < n; i++) {
 		const char *text = cfg_getnstr(cfg, name, i);
 
+		if (unread && text != NULL && strncmp(text, "file:", 5) == 0)
+			continue;
 		if (!value_add(place, text == NULL ? "" : text, &why))
 			problem_add(l->problems, text_value_line(at, name, i), "%s",
 				    buf_text(&why));
@@ -138,7 +140,7 @@ load_section(struct loader *l, cfg_t *cfg, const struct text_section *at, const 
 	struct buf why = {0};
 
 	for (const struct option *row = options_table(); row->name != NULL; row++) {
-		struct value_place place = {row, object, l->files};
+		struct value_place place = {row, object, l->scope.files};
 
 		if (strcmp(row->section, kind) != 0 || row->type == OPTION_SECTION ||
 		    row->type == OPTION_LATER)
@@ -187,6 +189,14 @@ load_environment(struct loader *l, cfg_t *cfg, const struct text_section *at,
 		e->bursts[i].name = mem_strdup(b->title);
 		if (e->bursts[i].head > 0 && !text_is_set(b, "settle"))
 			e->bursts[i].settle = 5 * CLOCK_SECOND;
+	}
+	e->contents = load_array(l, cfg, at, "content", sizeof(*e->contents), &e->content_count);
+	for (size_t i = 0; i < e->content_count; i++) {
+		struct config_content *c = &e->contents[i];
+
+		c->name = mem_strdup(text_child(at, "content", i)->title);
+		if (c->above_window == 0)
+			c->above_window = 10 * CLOCK_MINUTE;
 	}
 }
 
@@ -346,13 +356,13 @@ static void
 load_all(struct loader *l, char *text)
 {
 	bool broken;
-	struct text_section *at = text_scan(text, l->problems, &broken);
+	struct text_section *at = text_scan(text, l->scope.secrets, l->problems, &broken);
 	cfg_t *cfg = broken ? NULL : confuse_parse(text, l->problems);
 
 	if (cfg != NULL) {
 		load_section(l, cfg, at, "", l->config);
 		load_sections(l, cfg, at);
-		check_config(l->config, at, l->mode, l->files, l->problems);
+		check_config(l->config, at, &l->scope, l->problems);
 		if (l->problems->count == 0)
 			complete(l);
 		cfg_free(cfg);
@@ -361,10 +371,10 @@ load_all(struct loader *l, char *text)
 }
 
 static struct config *
-load_file(char *text, const char *path, bool files, mode_t mode, struct buf *errors)
+load_file(char *text, const char *path, struct check_scope scope, struct buf *errors)
 {
 	struct problems problems = {0};
-	struct loader l = {mem_zalloc(sizeof(struct config)), &problems, files, mode};
+	struct loader l = {mem_zalloc(sizeof(struct config)), &problems, scope};
 
 	l.config->refs = 1;
 	l.config->path = mem_strdup(path);
@@ -381,7 +391,7 @@ load_file(char *text, const char *path, bool files, mode_t mode, struct buf *err
 struct config *
 load_text(char *text, const char *path, bool files, struct buf *errors)
 {
-	return load_file(text, path, files, 0, errors);
+	return load_file(text, path, (struct check_scope){.files = files, .secrets = true}, errors);
 }
 
 /* Its content and mode (0 for a pipe); NULL and a line in `errors` if there is none to use. */
@@ -434,19 +444,30 @@ out:
 	return ok ? mem_strdup("") : NULL;
 }
 
-struct config *
-config_load(const char *path, struct buf *errors)
+static struct config *
+load_path(const char *path, struct check_scope scope, struct buf *errors)
 {
-	mode_t mode = 0;
-	char *text = path == NULL ? mem_strdup("") : read_file(path, &mode, errors);
+	char *text = path == NULL ? mem_strdup("") : read_file(path, &scope.mode, errors);
 	struct config *c = NULL;
 
 	if (text != NULL)
-		c = load_file(text, path == NULL ? "" : path, true, mode, errors);
+		c = load_file(text, path == NULL ? "" : path, scope, errors);
 	if (text != NULL)
 		explicit_bzero(text, strlen(text));
 	free(text);
 	return c;
+}
+
+struct config *
+config_load(const char *path, struct buf *errors)
+{
+	return load_path(path, (struct check_scope){.files = true, .secrets = true}, errors);
+}
+
+struct config *
+config_load_policy(const char *path, struct buf *errors)
+{
+	return load_path(path, (struct check_scope){.files = true}, errors);
 }
 
 const char *

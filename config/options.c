@@ -24,6 +24,7 @@ static const char *const words_others[] = {"drop", "rewrite", "reject", "hold", 
 static const char *const words_action[] = {"hold", "alert", NULL};
 static const char *const words_per[] = {"environment", "source",   "sender", "subject",
 					"recipient",   "campaign", NULL};
+static const char *const words_part[] = {"text", "html", "body", NULL};
 static const char *const words_alert[] = {"webhook", "slack", "exec", NULL};
 static const char *const later_alert[] = {"email", NULL};
 static const char *const words_listener_tls[] = {"off", "starttls", "required", "implicit", NULL};
@@ -65,6 +66,9 @@ static const struct option table[] = {
      RANGE(SECOND, YEARS_10), .help = "how long discarded mail can still be restored"},
     {"", "keep_sent", OPTION_DURATION, 0, "1d", IN(config, keep_sent), RANGE(SECOND, YEARS_10),
      .help = "how long sent and failed mail can still be looked at"},
+    {"", "keep_traffic", OPTION_DURATION, 0, "90d", IN(config, keep_traffic),
+     RANGE(MINUTE, YEARS_10),
+     .help = "how long the counts of traffic per minute are kept, for simulate"},
     {"", "quarantine_limit", OPTION_SIZE, 0, "20GB", IN(config, quarantine_limit),
      RANGE(1, UINT64_MAX),
      .help =
@@ -75,6 +79,10 @@ static const struct option table[] = {
     {"", "memory_limit", OPTION_SIZE, 0, "512MB", IN(config, memory_limit),
      RANGE(1 << 20, UINT64_MAX),
      .help = "the most bytes of message content in memory, in all; beyond it senders wait"},
+    {"", "counter_keys", OPTION_NUMBER, 0, "1000000", IN(config, counter_keys),
+     RANGE(1000, 20000000),
+     .help = "keys of limits in memory, in all; one source has at most a quarter; what finds no "
+	     "place shares a key and trips sooner"},
     {"", "listener", OPTION_SECTION, OPTION_TITLE, "",
      .help = "an address on which applications hand in mail; with none: 127.0.0.1:2525"},
     {"", "upstream", OPTION_SECTION, OPTION_TITLE, "",
@@ -171,7 +179,11 @@ static const struct option table[] = {
      .help = "a limit; with none: production 500/10m per {source, subject} and 20/1h per "
 	     "{recipient, subject}, "
 	     "others 50/10m per {environment}"},
-    LATER("environment", "content", LEAVE_OUT),
+    {"environment", "content", OPTION_SECTION, OPTION_TITLE | OPTION_PHRASE, "",
+     .help = "a pattern in the mail itself that holds it, at once or above a number of recipients"},
+    {"environment", "campaign_window", OPTION_DURATION, 0, "30d",
+     IN(config_environment, campaign_window), RANGE(SECOND, 30 * DAY),
+     .help = "how long the recipients of a campaign that declared its audience are counted"},
 
     /* ---- match */
     {"match", "listener", OPTION_LIST, OPTION_MAY_MISS, "", IN(config_match, listeners),
@@ -202,6 +214,34 @@ static const struct option table[] = {
 	     "before a decision"},
     {"burst", "action", OPTION_CHOICE, 0, "hold", IN(config_burst, action), .words = words_action,
      .help = "hold, or alert to only observe"},
+
+    {"burst", "declared", OPTION_RATE, 0, "", IN(config_burst, declared),
+     AND(config_burst, declared_window), RANGE(SECOND, 30 * DAY),
+     .help = "mail of a campaign that declares an audience of at most so many is counted apart, "
+	     "against this rate and without head; larger ones are ordinary mail"},
+
+    /* ---- content */
+    {"content", "header", OPTION_TEXT, 0, "", IN(config_content, header),
+     .help = "the header field to look at, decoded, such as \"Subject\"; every one of that name"},
+    {"content", "part", OPTION_CHOICE, 0, "", IN(config_content, part), .words = words_part,
+     .min = CONFIG_PART_TEXT,
+     .help = "instead of header: text and html are the parts of that type, decoded; body is what "
+	     "a reader sees"},
+    {"content", "match", OPTION_TEXT, OPTION_REQUIRED, "", IN(config_content, match),
+     .help = "a text that occurs in it, a text with * and ?, or '/expression/' with flags out of "
+	     "i, m and s"},
+    {"content", "above", OPTION_RATE, 0, "", IN(config_content, above),
+     AND(config_content, above_window), RANGE(SECOND, 30 * DAY),
+     .help = "recipients of such mail that may leave per time, such as \"20/10m\"; by default "
+	     "none"},
+    {"content", "per", OPTION_SET, 0, "source", IN(config_content, per), .words = words_per,
+     .help = "what above counts apart, as in burst"},
+    {"content", "cooldown", OPTION_DURATION, 0, "1h", IN(config_content, cooldown),
+     RANGE(0, 365 * DAY),
+     .help = "a batch stops collecting once nothing matched for so long, or not more than above; 0 "
+	     "is not before a decision"},
+    {"content", "action", OPTION_CHOICE, 0, "hold", IN(config_content, action),
+     .words = words_action, .help = "hold, or alert to only observe"},
 
     /* ---- alert */
     {"alert", "type", OPTION_CHOICE, OPTION_REQUIRED, "", IN(config_alert, type),

@@ -20,7 +20,7 @@ enum option_type {
 	OPTION_SIZE,     /* uint64_t, bytes */
 	OPTION_DURATION, /* int64_t, microseconds */
 	OPTION_RATE,     /* uint32_t at offset, int64_t at offset2 */
-	OPTION_CHOICE,   /* int: the place in `words` */
+	OPTION_CHOICE,   /* int: `min` and the place in `words` */
 	OPTION_SET,      /* unsigned: bit N for the Nth of `words` */
 	OPTION_ADDRESS   /* char * host at offset, uint16_t port at offset2 */
 };
@@ -32,7 +32,8 @@ enum option_flags {
 	OPTION_FROM_FILE = 8, /* the value may be file:PATH */
 	OPTION_SECRET = 16,   /* such a file must not be readable by everybody; never printed */
 	OPTION_NUMERIC = 32,  /* address: an IP address, no name; port 0 is allowed */
-	OPTION_MAY_MISS = 64  /* list: NULL while it is not set, to tell that from empty */
+	OPTION_MAY_MISS = 64, /* list: NULL while it is not set, to tell that from empty */
+	OPTION_PHRASE = 128   /* section: its name may be several words */
 };
 
 struct option {
@@ -44,8 +45,10 @@ struct option {
 	size_t offset, offset2;   /* in the structure of the section */
 	const char *const *words; /* CHOICE, SET; NULL at the end */
 	const char *const *later; /* CHOICE: words of later versions; NULL at the end, or NULL */
-	uint64_t min, max; /* NUMBER; SIZE in bytes; DURATION and RATE's period in microseconds */
-	const char *help;  /* one line; LATER: what to write instead */
+	/* NUMBER; SIZE in bytes; DURATION and RATE's period in microseconds. CHOICE: `min` is the
+	 * value of the first word. */
+	uint64_t min, max;
+	const char *help; /* one line; LATER: what to write instead */
 };
 
 /* All rows; ends with a row whose name is NULL. */

@@ -90,7 +90,7 @@ scan_variable(struct scan *s)
 		return;
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)name_len, inside);
-	if (name_len == len && getenv(name) == NULL)
+	if (name_len == len && !s->unset_is_empty && getenv(name) == NULL)
 		problem_add_last(s->problems, s->line,
 				 "${%s} is not set in the environment; set it, or give a default: "
 				 "${%s:-default}",

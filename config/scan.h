@@ -23,7 +23,8 @@ struct scan {
 	char *text, *at;
 	int line;
 	struct problems *problems;
-	bool broken; /* a quote or comment without end: what follows means nothing */
+	bool broken;         /* a quote or comment without end: what follows means nothing */
+	bool unset_is_empty; /* a ${NAME} that is not set is no problem */
 	/* of the last token */
 	char *start;
 	char *word; /* without its quotes, not ended by NUL, escapes as written */

@@ -20,6 +20,7 @@ enum { TITLE_MAX = 64 };
 struct walk {
 	struct scan scan;
 	struct problems *problems;
+	bool secrets; /* their variables are wanted */
 	bool broken;
 	enum scan_token token;
 };
@@ -241,6 +242,7 @@ walk_setting(struct walk *w, struct text_section *in, const struct word *name)
 	bool refused = setting_refused(w, in, row, name, w->token == SCAN_APPEND);
 	int value_line;
 
+	w->scan.unset_is_empty = !w->secrets && row != NULL && (row->flags & OPTION_SECRET) != 0;
 	walk_next(w);
 	value_line = w->scan.word_line;
 	if (!refused && w->token == SCAN_OPEN && row->type != OPTION_LIST &&
@@ -251,6 +253,7 @@ walk_setting(struct walk *w, struct text_section *in, const struct word *name)
 	if (!refused)
 		section_mark(in, (struct text_mark){row, false, false, name->line});
 	walk_values(w, in, refused ? NULL : row, name);
+	w->scan.unset_is_empty = false;
 	if (refused)
 		scan_blank(name->start, w->scan.at);
 }
@@ -301,14 +304,18 @@ section_refused(struct walk *w, const struct text_section *in, const struct opti
 static void
 check_title(struct walk *w, const struct option *row, const struct word *title)
 {
-	size_t len = strspn(title->text,
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+	static const char allowed[] =
+	    " ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	bool phrase = (row->flags & OPTION_PHRASE) != 0;
+	size_t len = strspn(title->text, phrase ? allowed : allowed + 1);
 
-	if (len == 0 || len > TITLE_MAX || title->text[len] != '\0')
+	if (len == 0 || len > TITLE_MAX || title->text[len] != '\0' || title->text[0] == ' ' ||
+	    title->text[len - 1] == ' ')
 		problem_add(w->problems, title->line,
 			    "%s cannot be the name of this %s; use 1 to %d letters, digits, dots, "
-			    "dashes and underscores",
-			    log_safe(title->text), row->name, TITLE_MAX);
+			    "dashes%s underscores%s",
+			    log_safe(title->text), row->name, TITLE_MAX, phrase ? "," : " and",
+			    phrase ? ", and spaces between them" : "");
 }
 
 /* The token is the `{`; afterwards it is the matching `}`. Returns the section to go on in. */
@@ -355,12 +362,13 @@ walk_statement(struct walk *w, struct text_section *in)
 }
 
 struct text_section *
-text_scan(char *text, struct problems *problems, bool *broken)
+text_scan(char *text, bool secrets, struct problems *problems, bool *broken)
 {
 	struct text_section *root = section_new(NULL, NULL, "", 1);
 	struct text_section *in = root;
 	struct walk w = {.scan = {.text = text, .at = text, .line = 1, .problems = problems},
-			 .problems = problems};
+			 .problems = problems,
+			 .secrets = secrets};
 
 	if (strncmp(text, "\xef\xbb\xbf", 3) == 0) /* the mark that some editors put before UTF-8 */
 		scan_blank(text, text + 3);

@@ -32,10 +32,10 @@ struct text_section {
 
 /*
  * Reads the text and blanks in it (keeping lines) comments and every statement that it refused, so
- * that libConfuse can go on behind them. *broken: libConfuse should not see it. Free the tree with
- * text_free().
+ * that libConfuse can go on behind them. With `secrets` false an unset variable in a secret setting
+ * is no problem. *broken: libConfuse should not see it. Free the tree with text_free().
  */
-struct text_section *text_scan(char *text, struct problems *problems, bool *broken);
+struct text_section *text_scan(char *text, bool secrets, struct problems *problems, bool *broken);
 void text_free(struct text_section *s);
 
 bool text_is_set(const struct text_section *s, const char *name);

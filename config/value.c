@@ -147,7 +147,7 @@ word_add(const struct option *row, const char *text, struct buf *why)
 	int found = find_word(row->words, text);
 
 	if (found >= 0)
-		return found;
+		return found + (int)row->min;
 	if (find_word(row->later, text) >= 0)
 		buf_printf(why, "%s = %s is not available in this version; write %s = ", row->name,
 			   text, row->name);
