@@ -119,10 +119,10 @@ check_url(const struct config_alert *a, const struct text_section *at, bool secr
 			    a->name);
 		return;
 	}
-	if (host[0] == '\0' && ((!secrets && !text_is_literal(at, "url")) ||
-				problem_is_at(problems, text_value_line(at, "url", 0))))
-		return; /* its file or variable was not read, and if it should have been, that was
-			   said */
+	if (!secrets)
+		return;
+	if (host[0] == '\0' && problem_is_at(problems, text_value_line(at, "url", 0)))
+		return; /* its file or variable could not be read, which was said */
 	if (strncasecmp(host, "https://", 8) == 0)
 		host += 8;
 	else if (strncasecmp(host, "http://", 7) == 0)

@@ -15,7 +15,7 @@
 struct check_scope {
 	mode_t mode;  /* of the configuration file, 0 = there is none */
 	bool files;   /* other files */
-	bool secrets; /* false: secrets were not read, and are "" where the file has none itself */
+	bool secrets; /* false: they were not read, and what they are is not judged */
 };
 
 /*

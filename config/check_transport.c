@@ -123,7 +123,7 @@ check_login(struct check *k, const struct config_upstream *u)
 {
 	/* A password that is set and empty comes of a file or variable that was not read. */
 	bool user = u->user[0] != '\0';
-	bool unread = !k->scope->secrets && !text_is_literal(k->at, "password");
+	bool unread = !k->scope->secrets;
 	bool password =
 	    u->password[0] != '\0' ||
 	    (text_is_set(k->at, "password") &&

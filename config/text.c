@@ -138,10 +138,10 @@ report_unknown(struct walk *w, const struct text_section *in, const struct word 
 	const char *near = options_suggest(kind, name->text);
 	const char *elsewhere = options_elsewhere(kind, name->text);
 
-	if (elsewhere != NULL && near == NULL && elsewhere[0] != '\0')
+	if (elsewhere != NULL && elsewhere[0] != '\0')
 		problem_add(w->problems, name->line, "%s belongs into a section %s { ... }",
 			    log_safe(name->text), elsewhere);
-	else if (elsewhere != NULL && near == NULL)
+	else if (elsewhere != NULL)
 		problem_add(w->problems, name->line,
 			    "%s belongs to the top level, outside of %s { ... }",
 			    log_safe(name->text), kind);

@@ -68,6 +68,26 @@ check_transport(const struct config *c)
 }
 
 static void
+check_rules(const struct config_environment *e)
+{
+	for (size_t i = 0; i < e->burst_count; i++) {
+		const struct config_burst *b = &e->bursts[i];
+
+		FUZZ_CHECK(b->limit > 0 && b->window > 0 && b->per != 0);
+		FUZZ_CHECK((b->head > 0) == (b->settle > 0) &&
+			   (b->head > 0) == (b->head_window > 0));
+		FUZZ_CHECK(b->declared == 0 || (b->declared >= b->limit && b->declared_window > 0));
+	}
+	for (size_t i = 0; i < e->content_count; i++) {
+		const struct config_content *c = &e->contents[i];
+
+		FUZZ_CHECK(c->part >= CONFIG_PART_HEADER && c->part <= CONFIG_PART_BODY);
+		FUZZ_CHECK((c->part == CONFIG_PART_HEADER) == (c->header[0] != '\0'));
+		FUZZ_CHECK(c->match[0] != '\0' && c->above_window > 0 && c->per != 0);
+	}
+}
+
+static void
 check_config(const struct config *c)
 {
 	const struct config_environment *last = &c->environments[c->environment_count - 1];
@@ -83,9 +103,7 @@ check_config(const struct config *c)
 		FUZZ_CHECK(e->upstream == NULL || e->upstream[0] == '\0' ||
 			   config_find_upstream(c, e->upstream) != NULL);
 		FUZZ_CHECK(e->others != CONFIG_OTHERS_REWRITE || e->rewrite_to[0] != '\0');
-		for (size_t j = 0; j < e->burst_count; j++)
-			FUZZ_CHECK(e->bursts[j].limit > 0 && e->bursts[j].window > 0 &&
-				   e->bursts[j].per != 0);
+		check_rules(e);
 	}
 }
 

@@ -39,6 +39,20 @@ dump_burst(struct buf *out, const struct config_burst *b)
 		buf_printf(out, ":head%s", units_format_rate(b->head, b->head_window, rate));
 	buf_printf(out, ":settle%" PRId64 ":cooldown%" PRId64 "%s", b->settle / CLOCK_SECOND,
 		   b->cooldown / CLOCK_SECOND, b->action == CONFIG_BURST_ALERT ? ":alert" : "");
+	if (b->declared > 0)
+		buf_printf(out, ":declared%s",
+			   units_format_rate(b->declared, b->declared_window, rate));
+}
+
+static void
+dump_content(struct buf *out, const struct config_content *c)
+{
+	static const char *const parts[] = {"header", "text", "html", "body"};
+
+	buf_printf(out, " content=%s:%s %s:%s:above%u/%" PRId64 ":per%u:cooldown%" PRId64 "%s",
+		   c->name, parts[c->part], c->header, c->match, c->above,
+		   c->above_window / CLOCK_SECOND, c->per, c->cooldown / CLOCK_SECOND,
+		   c->action == CONFIG_BURST_ALERT ? ":alert" : "");
 }
 
 static void
@@ -63,19 +77,24 @@ dump_environment(struct buf *out, const struct config_environment *e)
 	}
 	for (size_t i = 0; i < e->burst_count; i++)
 		dump_burst(out, &e->bursts[i]);
+	for (size_t i = 0; i < e->content_count; i++)
+		dump_content(out, &e->contents[i]);
+	if (e->campaign_window != 30 * CLOCK_DAY)
+		buf_printf(out, " campaign=%" PRId64, e->campaign_window / CLOCK_SECOND);
 	buf_add_char(out, '\n');
 }
 
 static void
 dump(struct buf *out, const struct config *c)
 {
-	buf_printf(
-	    out,
-	    "hostname=%s store=%s control=%s users=%s user=%s log=%d loops=%u keep=%" PRId64
-	    ",%" PRId64 ",%" PRId64 " limit=%" PRIu64 " free=%" PRIu64 " memory=%" PRIu64 "\n",
-	    c->hostname, c->store, c->control, c->users, c->user, (int)c->log, c->loops,
-	    c->keep_dropped / CLOCK_SECOND, c->keep_discarded / CLOCK_SECOND,
-	    c->keep_sent / CLOCK_SECOND, c->quarantine_limit, c->min_free_space, c->memory_limit);
+	buf_printf(out,
+		   "hostname=%s store=%s control=%s users=%s user=%s log=%d loops=%u keep=%" PRId64
+		   ",%" PRId64 ",%" PRId64 " limit=%" PRIu64 " free=%" PRIu64 " memory=%" PRIu64
+		   " traffic=%" PRId64 " keys=%u\n",
+		   c->hostname, c->store, c->control, c->users, c->user, (int)c->log, c->loops,
+		   c->keep_dropped / CLOCK_SECOND, c->keep_discarded / CLOCK_SECOND,
+		   c->keep_sent / CLOCK_SECOND, c->quarantine_limit, c->min_free_space,
+		   c->memory_limit, c->keep_traffic / CLOCK_SECOND, c->counter_keys);
 	for (size_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
 
@@ -114,6 +133,7 @@ dump(struct buf *out, const struct config *c)
 	}
 }
 
+/* A copy, as load_text() changes what it reads. */
 static struct config *
 load(const char *text, struct buf *errors)
 {

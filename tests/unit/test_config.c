@@ -42,7 +42,7 @@ static const struct good_row good_rows[] = {
      "hostname=h.example store=" LOCALSTATEDIR
      "/lib/mailfuse/mailfuse.db control=/run/mailfuse/control.sock "
      "users= user= log=0 loops=0 keep=604800,2592000,86400 limit=21474836480 free=1073741824 "
-     "memory=536870912\n"},
+     "memory=536870912 traffic=7776000 keys=1000000\n"},
     {"nothing: unknown holds", "",
      "environment unknown upstream=NULL prefix=[] others=hold rewrite_to= allow={} "
      "burst=volume:50/10m:per1:settle0:cooldown3600\n"},
@@ -58,8 +58,8 @@ static const struct good_row good_rows[] = {
     {"times and sizes",
      "keep_dropped = 90s keep_discarded = 2h keep_sent = 3d quarantine_limit = 5MB min_free_space "
      "= 0 "
-     "memory_limit = \"64MB\"",
-     "keep=90,7200,259200 limit=5242880 free=0 memory=67108864\n"},
+     "memory_limit = \"64MB\" keep_traffic = 1h counter_keys = 20000000",
+     "keep=90,7200,259200 limit=5242880 free=0 memory=67108864 traffic=3600 keys=20000000\n"},
     {"users and user", "users = \"/etc/mailfuse/users\" user = mailfuse",
      " users=/etc/mailfuse/users user=mailfuse "},
     {"listener",
@@ -176,6 +176,27 @@ static const struct good_row good_rows[] = {
     {"own bursts replace the built-in ones",
      "environment s { production = on " HERE "burst b { limit = \"9/1m\" per = {source} } }",
      "match network={10.0.0.0/8} burst=b:9/1m:per2:settle0:cooldown3600\n"},
+    {"burst declared",
+     "environment s { " HERE "burst b { limit = \"9/1m\" per = source declared = \"9/30d\" } }",
+     "burst=b:9/1m:per2:settle0:cooldown3600:declared9/30d\n"},
+    {"campaign window", "environment s { campaign_window = 1s " HERE "}",
+     "cooldown3600 campaign=1\n"},
+    {"content of the design",
+     "environment s { " HERE "content \"test marker\" { header = \"Subject\" match = "
+     "\"/\\\\btest\\\\b/i\" above = \"20/10m\" } }",
+     " content=test marker:header Subject:/\\btest\\b/i:above20/600:per2:cooldown3600\n"},
+    {"content at its shortest", "environment s { " HERE "content c { part = body match = '*' } }",
+     " content=c:body :*:above0/600:per2:cooldown3600\n"},
+    {"content with everything",
+     "environment s { " HERE "content a { part = text match = '/a\\/b\\s/ims' above = \"5/2d\" "
+     "per = {environment, campaign} cooldown = 0 action = alert } content b { part = html match "
+     "= \"lorem ipsum\" } }",
+     " content=a:text :/a\\/b\\s/ims:above5/172800:per33:cooldown0:alert "
+     "content=b:html :lorem ipsum:above0/600:per2:cooldown3600\n"},
+    {"a content rule may be called as a burst is, and its text may have slashes in it",
+     "environment s { " HERE "burst x { limit = \"9/1m\" per = source } content x { header = "
+     "\"X-Y_z\" match = \"a/b\" } content y { header = Z match = \"/a\\\\/b/c/s\" } }",
+     " content=x:header X-Y_z:a/b:above0/600:per2:cooldown3600 content=y:header Z:/a\\/b/c/s:"},
     {"webhook", "alert w { type = webhook url = \"https://h.example/x\" }",
      "alert w type=0 url=https://h.example/x retry=86400 timeout=10 command={} events={*}\n"},
     {"slack",
@@ -364,16 +385,20 @@ read_source(const char *name)
 static void
 test_sample(void **state)
 {
-	char *text = read_source("etc/mailfuse.conf");
-	struct buf errors = {0};
-	struct config *c = load_text(text, "etc/mailfuse.conf", false, &errors);
+	static const char *const names[] = {"etc/mailfuse.conf", "etc/production.conf"};
 
 	(void)state;
-	if (c == NULL)
-		fail_msg("%s", buf_text(&errors));
-	config_unref(c);
-	free(text);
-	buf_free(&errors);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *text = read_source(names[i]);
+		struct buf errors = {0};
+		struct config *c = load_text(text, names[i], false, &errors);
+
+		if (c == NULL)
+			fail_msg("%s", buf_text(&errors));
+		config_unref(c);
+		free(text);
+		buf_free(&errors);
+	}
 }
 
 /* The item of the manual page that a row must have. */
@@ -440,6 +465,10 @@ test_document(void **state)
 	assert_non_null(
 	    strstr(buf_text(&out), "\nlistener.address                host:port  (required) "));
 	assert_non_null(strstr(buf_text(&out), "\nupstream.password               text       - "));
+	assert_non_null(
+	    strstr(buf_text(&out), "\nenvironment.content.per         words      source "));
+	assert_non_null(
+	    strstr(buf_text(&out), "\nenvironment.content             section    \"name\" { } "));
 	assert_null(strstr(buf_text(&out), "approval"));
 	buf_free(&out);
 }

@@ -215,6 +215,76 @@ test_file_mode(void **state)
 	}
 }
 
+struct policy_row {
+	const char *name, *text;
+	const char *wanted;  /* in the dump, or in the errors */
+	const char *refused; /* in the errors of config_load(); NULL = it takes it too */
+};
+
+/* Who looks at a policy need not be able to read its secrets. */
+static void
+test_policy(void **state)
+{
+	static const struct policy_row rows[] = {
+	    {"a url in a file that is not there",
+	     "alert a { type = slack url = \"file:/nonexistent/u\" }", "alert a type=1 url= retry",
+	     "cannot read /nonexistent/u"},
+	    {"a url in a variable", "alert a { type = slack url = \"${MAILFUSE_TEST_UNSET}\" }",
+	     "alert a type=1 url= retry", "is not set"},
+	    {"a part of a url in a variable",
+	     "alert a { type = slack url = \"https://${MAILFUSE_TEST_UNSET}/x\" }",
+	     "alert a type=1 url=https:///x retry", "is not set"},
+	    {"a password in a file that is not there", LOGIN "\"file:/nonexistent/p\" }",
+	     " user=x password= ", "cannot read /nonexistent/p"},
+	    {"a password in a variable", LOGIN "\"${MAILFUSE_TEST_UNSET}\" }",
+	     " user=x password= ", "is not set"},
+	    {"a word that everybody can read", LOGIN "secret }", " user=x password=secret ",
+	     "every user can read"},
+	    {"users and keys are not looked at",
+	     "users = \"/dev/null\" listener l { address = \"127.0.0.1:1\" tls = required "
+	     "certificate = \"/dev/null\" auth = required }",
+	     " users=/dev/null ", "every user can read"},
+	    {"a user without a password is still wrong",
+	     "upstream u { address = \"127.0.0.1:25\" user = x }", ":1: user needs a password",
+	     "user needs a password"},
+	    {"an alert without a url is still wrong", "alert a { type = slack }",
+	     ":1: alert a has no url", "alert a has no url"},
+	    {"what is no secret is read", "hostname = \"file:/nonexistent/h\"",
+	     ":1: hostname: cannot read /nonexistent/h", "cannot read /nonexistent/h"},
+	    {"a variable in what is no secret", "store = \"${MAILFUSE_TEST_UNSET}\"",
+	     ":1: ${MAILFUSE_TEST_UNSET} is not set", "is not set"},
+	    {"a variable behind a secret",
+	     "alert a { type = slack url = \"${MAILFUSE_TEST_UNSET}\" retry_for = "
+	     "\"${MAILFUSE_TEST_UNSET}\" }",
+	     ":1: ${MAILFUSE_TEST_UNSET} is not set", "is not set"},
+	    {"another mistake is told", "loops = x", ":1: loops cannot be x", "loops cannot be x"},
+	    {"nothing secret", "loops = 3", " loops=3 ", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *path = write_file(rows[i].text, 0644);
+		struct buf errors = {0}, out = {0};
+		struct config *c = config_load_policy(path, &out);
+
+		if (c != NULL)
+			dump(&out, c);
+		if (strstr(buf_text(&out), rows[i].wanted) == NULL)
+			fail_msg("%s: wanted: %s\ngot: %s", rows[i].name, rows[i].wanted,
+				 buf_text(&out));
+		config_unref(c);
+		c = config_load(path, &errors);
+		if ((c == NULL) != (rows[i].refused != NULL) ||
+		    (c == NULL && strstr(buf_text(&errors), rows[i].refused) == NULL))
+			fail_msg("%s: config_load() said: %s", rows[i].name, buf_text(&errors));
+		config_unref(c);
+		unlink(path);
+		free(path);
+		buf_free(&errors);
+		buf_free(&out);
+	}
+}
+
 static void
 test_nul_byte(void **state)
 {
@@ -236,12 +306,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_file_values),
-	    cmocka_unit_test(test_load_file),
-	    cmocka_unit_test(test_file_mode),
+	    cmocka_unit_test(test_file_values), cmocka_unit_test(test_load_file),
+	    cmocka_unit_test(test_file_mode),   cmocka_unit_test(test_policy),
 	    cmocka_unit_test(test_nul_byte),
 	};
 
 	setenv("MAILFUSE_TEST_SET", "value", 1);
+	unsetenv("MAILFUSE_TEST_UNSET");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
