@@ -18,6 +18,7 @@
 #include "mail/xtext.h"
 #include "relay/relay.h"
 #include "relay/retry.h"
+#include "relay/recall.h"
 
 enum { LOOK_LIMIT = 50 };
 
@@ -70,7 +71,10 @@ bounce_report_stored(struct loop_post *post)
 		log_warn("%s bounce.store-failed error=%s", id_format(report->about, about),
 			 log_safe(report->job.error));
 		b->failed = true;
+		if (report->message != NULL)
+			recall_not_stored(b->relay, report->message);
 	} else if (report->message != NULL) {
+		recall_stored(b->relay, report->message, &report->job);
 		log_info("%s bounce.made report=%s recipient=%s", id_format(report->about, about),
 			 id_format(report->message->id, id),
 			 log_safe(report->message->recipients[0].address.text));
@@ -246,6 +250,7 @@ bounce_tell(struct bounce *b, const struct store_notice *n)
 	report->job.op = STORE_ADD;
 	report->job.bytes = m->header.len + m->body.bytes + m->arena.total;
 	report->job.u.add.message = m;
+	report->job.u.add.due_now = clock_steady();
 	report->job.u.add.told_id = n->id;
 	report->job.u.add.told = report->numbers;
 	report->job.u.add.told_count = report->count;

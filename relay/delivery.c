@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "relay/health.h"
+#include "relay/recall.h"
 #include "relay/retry.h"
 #include "relay/upstream.h"
 
@@ -149,6 +150,15 @@ recipient_recall(struct delivery *d, struct delivery_recipient *r, const struct 
 		 log_safe(r->address), d->upstream);
 }
 
+/* The one copy for its address was handed over. */
+static bool
+is_with_upstream(const struct delivery *d, const struct delivery_recipient *r)
+{
+	const struct delivery_recipient *lead = &d->recipients[r->lead];
+
+	return lead->answered && lead->result.state != STORE_HELD;
+}
+
 bool
 delivery_recall(struct delivery *d)
 {
@@ -161,7 +171,7 @@ delivery_recall(struct delivery *d)
 	for (i = 0; i < d->count; i++) {
 		struct delivery_recipient *r = &d->recipients[i];
 
-		if (r->answered)
+		if (r->answered || is_with_upstream(d, r))
 			continue;
 		key = counters_find_trip(d->rl->relay->counters, r->keys, r->key_count, settling,
 					 &tripped_at);
@@ -404,9 +414,7 @@ delivery_recorded(struct loop_post *post)
 	struct delivery *d = (struct delivery *)post;
 	struct record_again *again;
 
-	relay_forget_recalled(d->rl->relay, d->job.u.results.recalled,
-			      d->job.u.results.recalled_count);
-	d->job.u.results.recalled = NULL;
+	recall_forget(d->rl->relay, d->job.u.results.recalled, d->job.u.results.recalled_count);
 	if (d->job.result == STORE_OK && delivery_has_queued(d))
 		relay_request_poke(d->rl->relay);
 	if (d->job.result == STORE_OK && delivery_has_news(d))
@@ -454,7 +462,7 @@ delivery_done(struct delivery *d, bool tried, const char *why)
 		struct delivery_recipient *r = &d->recipients[i];
 		const struct delivery_recipient *lead = &d->recipients[r->lead];
 
-		if (lead->answered && lead->result.state != STORE_HELD)
+		if (is_with_upstream(d, r))
 			delivery_answer(d, i, lead->code, lead->result.reply);
 		else if (!r->answered)
 			delivery_put_back(d, r, tried, why);

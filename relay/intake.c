@@ -18,6 +18,7 @@
 #include "base/metrics.h"
 #include "mail/body.h"
 #include "relay/delivery.h"
+#include "relay/recall.h"
 #include "relay/session.h"
 #include "relay/upstream.h"
 
@@ -433,21 +434,6 @@ intake_has_waiting(const struct message *m)
 	return false;
 }
 
-/* This message made a stream trip: what of it is on its way to an upstream is called back. */
-static bool
-intake_has_tripped(const struct message *m)
-{
-	size_t i;
-
-	for (i = 0; i < m->recipient_count; i++) {
-		const struct verdict *v = &m->recipients[i].verdict;
-
-		if (v->action == VERDICT_HOLD && v->stream != NULL && v->stream->trips_now)
-			return true;
-	}
-	return false;
-}
-
 /* The commit is on disk: 250, and on the way to the upstream. */
 static void
 intake_stored(struct intake *in)
@@ -462,31 +448,13 @@ intake_stored(struct intake *in)
 		in->session = NULL;
 		session_message_done(s);
 	}
-	relay_forget_recalled(in->rl->relay, in->job.u.add.recalled, in->job.u.add.recalled_count);
-	if (intake_has_tripped(in->message))
-		relay_request_recall(in->rl->relay);
+	recall_stored(in->rl->relay, in->message, &in->job);
 	if (look)
 		relay_request_poke(in->rl->relay);
 	if (taken)
 		delivery_start_accepted(in->rl, in->policy, in->message);
 	in->message = taken ? NULL : in->message;
 	intake_free(in);
-}
-
-/* It was counted, but does not come in: its sender will try again, and be counted then. */
-static void
-intake_uncount(const struct intake *in)
-{
-	const struct message *m = in->message;
-	size_t i, k;
-
-	for (i = 0; i < m->recipient_count; i++) {
-		const struct verdict *v = &m->recipients[i].verdict;
-
-		for (k = 0; k < v->key_count; k++)
-			counters_uncount(in->rl->relay->counters, v->keys[k].hash, 1,
-					 v->action == VERDICT_HOLD ? 0 : 1);
-	}
 }
 
 static void
@@ -517,7 +485,7 @@ intake_answered(struct loop_post *post)
 		if (in->job.result == STORE_OK) {
 			intake_stored(in);
 		} else {
-			intake_uncount(in);
+			recall_not_stored(in->rl->relay, in->message);
 			intake_give_up(in);
 		}
 		return;

@@ -173,41 +173,6 @@ relay_request_poke(struct relay *r)
 	loop_post(r->main, &r->poke);
 }
 
-static void
-relay_loop_recall(struct loop_post *post)
-{
-	struct relay_loop *rl =
-	    (struct relay_loop *)((char *)post - offsetof(struct relay_loop, recall));
-
-	atomic_store(&rl->recall_posted, false);
-	upstream_recall_all(rl);
-}
-
-void
-relay_request_recall(struct relay *r)
-{
-	size_t i;
-
-	for (i = 0; !r->stopped && i < r->loop_count; i++) {
-		struct relay_loop *rl = &r->loops[i];
-
-		if (atomic_exchange(&rl->recall_posted, true))
-			continue;
-		rl->recall.run = relay_loop_recall;
-		loop_post(rl->loop, &rl->recall);
-	}
-}
-
-void
-relay_forget_recalled(struct relay *r, uint64_t *recalled, size_t count)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		counters_unleave(r->counters, recalled[i], 1);
-	free(recalled);
-}
-
 void
 relay_request_bounce(struct relay *r)
 {

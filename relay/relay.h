@@ -122,10 +122,6 @@ struct relay {
 void relay_check_quiet(struct relay_loop *rl);
 /* From any loop: main shall look at the queue. */
 void relay_request_poke(struct relay *r);
-/* From any loop: a stream has tripped; what waits for an upstream on any loop is looked at. */
-void relay_request_recall(struct relay *r);
-/* What the store has recalled is no leak of its streams. Frees the list. Any thread. */
-void relay_forget_recalled(struct relay *r, uint64_t *recalled, size_t count);
 /* From any loop: there are senders to be told. */
 void relay_request_bounce(struct relay *r);
 

@@ -1,0 +1,75 @@
+/*
+ * Calling back. Called by whoever had a message stored (intake.c, bounce.c) and by delivery.c, on
+ * their loops; each relay loop runs its part on its own thread.
+ */
+#include "relay/recall.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "relay/upstream.h"
+
+static void
+recall_look(struct loop_post *post)
+{
+	struct relay_loop *rl =
+	    (struct relay_loop *)((char *)post - offsetof(struct relay_loop, recall));
+
+	atomic_store(&rl->recall_posted, false);
+	upstream_recall_all(rl);
+}
+
+static void
+recall_request(struct relay *r)
+{
+	size_t i;
+
+	for (i = 0; !r->stopped && i < r->loop_count; i++) {
+		struct relay_loop *rl = &r->loops[i];
+
+		if (atomic_exchange(&rl->recall_posted, true))
+			continue;
+		rl->recall.run = recall_look;
+		loop_post(rl->loop, &rl->recall);
+	}
+}
+
+void
+recall_forget(struct relay *r, uint64_t *recalled, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		counters_unleave(r->counters, recalled[i], 1);
+	free(recalled);
+}
+
+void
+recall_stored(struct relay *r, const struct message *m, struct store_job *add)
+{
+	size_t i;
+
+	recall_forget(r, add->u.add.recalled, add->u.add.recalled_count);
+	for (i = 0; i < m->recipient_count; i++) {
+		const struct verdict *v = &m->recipients[i].verdict;
+
+		if (v->action == VERDICT_HOLD && v->stream != NULL && v->stream->trips_now) {
+			recall_request(r);
+			return;
+		}
+	}
+}
+
+void
+recall_not_stored(struct relay *r, const struct message *m)
+{
+	size_t i, k;
+
+	for (i = 0; i < m->recipient_count; i++) {
+		const struct verdict *v = &m->recipients[i].verdict;
+
+		for (k = 0; k < v->key_count; k++)
+			counters_uncount(r->counters, v->keys[k].hash, 1,
+					 v->action == VERDICT_HOLD ? 0 : 1);
+	}
+}

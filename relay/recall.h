@@ -1,0 +1,23 @@
+/*
+ * What a trip calls back, on the relay's side: mail that was judged to leave, or counted, and does
+ * not leave after all. The store has called back what was in its hands by then (see "Streams" in
+ * store/store.h).
+ */
+#ifndef RELAY_RECALL_H
+#define RELAY_RECALL_H
+
+#include <stdint.h>
+
+#include "relay/relay.h"
+
+/*
+ * After STORE_ADD of a message that was judged: if it made a stream trip, every loop looks at what
+ * waits for an upstream on it (delivery_recall). Any thread.
+ */
+void recall_stored(struct relay *r, const struct message *m, struct store_job *add);
+/* It was counted, but could not be stored: its sender will try again, and be counted then. */
+void recall_not_stored(struct relay *r, const struct message *m);
+/* What the store called back is no leak of these streams. Frees the list. Any thread. */
+void recall_forget(struct relay *r, uint64_t *recalled, size_t count);
+
+#endif
