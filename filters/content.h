@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "config/config.h"
+#include "mail/header.h"
 #include "mail/message.h"
 
 struct content;
@@ -24,11 +25,19 @@ struct content_view {
 	const struct message *message;
 	bool decoded[4]; /* by enum config_part */
 	struct buf text[4];
+	bool unread; /* some of the body could not be looked at */
+	struct arena arena;
+	struct header header; /* parsed, in `arena`; decoded[CONFIG_PART_HEADER] says so */
 };
 void content_view_init(struct content_view *v, const struct message *m);
 void content_view_free(struct content_view *v);
 
 /*
+ * A header rule looks at every field of that name, decoded; a message without one does not match.
+ * A body rule looks at the first MESSAGE_SAMPLE_MAX bytes of the body. What nobody knows, as in a
+ * trace that has no texts, does not match: there a subject is known (message.subject) where the
+ * header is empty, and a body is not where body_bytes is larger than 0 or the header is empty.
+ *
  * True if the rule's pattern matches, or cannot be held against the message (a match limit): then
  * the mail counts as matching, so that nothing slips through. *why (may be NULL) gets a static text
  * or one in the message's arena: "Subject matches", "the pattern gave up on the body: it counts as

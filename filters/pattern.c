@@ -4,7 +4,11 @@
  * it.
  *
  * A regex is the only kind that can cost more than pattern * text: it runs under PCRE2's match,
- * depth and heap limits, on match data of its own for each call. The only user of <pcre2.h>.
+ * depth and heap limits, on match data of its own for each call. PCRE2 counts its match limit
+ * afresh at every place where a match may start, which bounds an address but not a body; so a regex
+ * for text also counts its steps itself, in callouts between the items of the expression. Always
+ * interpreted: the JIT counts otherwise, and the service may not make memory executable. The only
+ * user of <pcre2.h>.
  */
 #include "filters/pattern.h"
 
@@ -23,7 +27,8 @@ enum {
 	   1000. */
 	MATCH_LIMIT = 200000,
 	DEPTH_LIMIT = 20000,
-	HEAP_LIMIT = 4096 /* KiB a match, without the JIT */
+	HEAP_LIMIT = 4096, /* KiB a match */
+	TEXT_HEAP_LIMIT = 16384
 };
 
 /* The values are the ranks of pattern_rank(). */
@@ -42,6 +47,7 @@ struct pattern {
 	char *domain; /* addresses: as A-labels, or a glob */
 	pcre2_code *code;
 	pcre2_match_context *limits; /* read only while matching */
+	bool counts;                 /* has callouts: for text */
 };
 
 static struct pattern *
@@ -80,43 +86,62 @@ is_printable(const char *text)
 	return true;
 }
 
-/* The end of the expression in `/expression/flags`, NULL where there is none; sets the options. */
+/*
+ * The end of the expression in `/expression/flags`, NULL where there is none; sets the options.
+ * `flags` are the ones it may have.
+ */
 static const char *
-regex_end(const char *text, uint32_t *options)
+regex_end(const char *text, const char *flags, uint32_t *options)
 {
 	const char *end = strrchr(text + 1, '/'), *flag;
 
-	if (end == NULL)
+	if (end == NULL || end[1 + strspn(end + 1, flags)] != '\0')
 		return NULL;
-	for (flag = end + 1; *flag != '\0'; flag++) {
-		if (*flag != 'i')
-			return NULL;
-		*options |= PCRE2_CASELESS;
-	}
+	for (flag = end + 1; *flag != '\0'; flag++)
+		*options |= *flag == 'i'   ? PCRE2_CASELESS
+			    : *flag == 'm' ? PCRE2_MULTILINE
+					   : PCRE2_DOTALL;
 	return end;
 }
 
+/* What a pattern of that kind may cost. */
+static bool
+regex_limit(struct pattern *p)
+{
+	p->limits = pcre2_match_context_create(NULL);
+	if (p->limits == NULL)
+		return false;
+	pcre2_set_match_limit(p->limits, p->counts ? UINT32_MAX : MATCH_LIMIT);
+	pcre2_set_depth_limit(p->limits, p->counts ? UINT32_MAX : DEPTH_LIMIT);
+	pcre2_set_heap_limit(p->limits, p->counts ? TEXT_HEAP_LIMIT : HEAP_LIMIT);
+	return true;
+}
+
 /*
- * `classes` is PCRE2_UCP where \w and \d shall take letters and digits of any script. Not for
- * addresses: who allows qa\d+ means 0 to 9.
+ * For text \w and \d take letters and digits of any script. Not for addresses: who allows qa\d+
+ * means 0 to 9.
  */
 static struct pattern *
-regex_compile(struct pattern *p, const char *text, uint32_t classes, char **error)
+regex_compile(struct pattern *p, const char *text, bool is_text, char **error)
 {
 	/* $ is the end and nothing else; \C could split a character; text that is no UTF-8 is
 	 * matched around its bad bytes rather than refused. */
-	uint32_t options = PCRE2_UTF | classes | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
-			   PCRE2_NEVER_BACKSLASH_C;
-	const char *end = regex_end(text, &options);
+	uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
+			   PCRE2_NEVER_BACKSLASH_C | (is_text ? PCRE2_UCP | PCRE2_AUTO_CALLOUT : 0);
+	const char *end = regex_end(text, is_text ? "ims" : "i", &options);
 	PCRE2_UCHAR why[160];
 	size_t at;
 	int code;
 
 	p->kind = PATTERN_REGEX;
+	p->counts = is_text;
 	if (end == NULL)
 		return pattern_refuse(
 		    p, error,
-		    mem_strdup("a regular expression is written /expression/ or /expression/i"));
+		    mem_strdup(is_text ? "a regular expression is written /expression/, behind it "
+					 "any of i, m and s"
+				       : "a regular expression is written /expression/ or "
+					 "/expression/i"));
 	if (end == text + 1)
 		return pattern_refuse(
 		    p, error, mem_strdup("the regular expression is empty; write * for anything"));
@@ -128,31 +153,66 @@ regex_compile(struct pattern *p, const char *text, uint32_t classes, char **erro
 				      mem_printf("%s, at character %zu of the regular expression",
 						 (char *)why, at + 1));
 	}
-	/* Without a JIT the interpreter matches the same, slower. */
-	pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
-	p->limits = pcre2_match_context_create(NULL);
-	if (p->limits == NULL)
+	if (!regex_limit(p))
 		return pattern_refuse(p, error, mem_strdup("no memory for the regular expression"));
-	pcre2_set_match_limit(p->limits, MATCH_LIMIT);
-	pcre2_set_depth_limit(p->limits, DEPTH_LIMIT);
-	pcre2_set_heap_limit(p->limits, HEAP_LIMIT);
 	return p;
+}
+
+/* How far one match has come, in items of the expression and characters of the text. */
+struct step_count {
+	uint64_t steps, max;
+	size_t at; /* of the last one */
+};
+
+/* Before each item of the expression. */
+static int
+step_callout(pcre2_callout_block *block, void *context)
+{
+	size_t now = block->current_position;
+	struct step_count *c = context;
+
+	c->steps += 1 + (now > c->at ? now - c->at : c->at - now);
+	c->at = now;
+	return c->steps > c->max ? PCRE2_ERROR_CALLOUT : 0;
+}
+
+static enum pattern_result
+regex_result(int rc)
+{
+	if (rc >= 0)
+		return PATTERN_MATCHES;
+	return rc == PCRE2_ERROR_NOMATCH ? PATTERN_DIFFERS : PATTERN_GAVE_UP;
 }
 
 static bool
 regex_match(const struct pattern *p, const char *text, size_t len)
 {
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-	int rc;
+	int rc = PCRE2_ERROR_NOMEMORY;
 
-	if (data == NULL)
-		return false;
-	rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, 0, data, p->limits);
-	/* The JIT's stack is 32 KiB; the interpreter has the heap limit instead. */
-	if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-		rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, PCRE2_NO_JIT, data, p->limits);
+	if (data != NULL)
+		rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, 0, data, p->limits);
 	pcre2_match_data_free(data);
-	return rc >= 0;
+	return regex_result(rc) == PATTERN_MATCHES;
+}
+
+/* The same, counted. */
+static enum pattern_result
+regex_search(const struct pattern *p, const char *text, size_t len, uint64_t *steps)
+{
+	struct step_count count = {.max = PATTERN_STEPS + PATTERN_STEPS_BYTE * (uint64_t)len};
+	pcre2_match_context *limits = pcre2_match_context_copy(p->limits);
+	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+	int rc = PCRE2_ERROR_NOMEMORY;
+
+	if (limits != NULL && data != NULL) {
+		pcre2_set_callout(limits, step_callout, &count);
+		rc = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, 0, data, limits);
+	}
+	pcre2_match_data_free(data);
+	pcre2_match_context_free(limits);
+	*steps += count.steps;
+	return regex_result(rc);
 }
 
 /* The domain of a pattern in the form that addresses have; NULL and *why, for free(), if it is
@@ -240,7 +300,7 @@ pattern_for_address(const char *text, char **error)
 	if (why != NULL)
 		return pattern_refuse(p, error, why);
 	if (*text == '/')
-		return regex_compile(p, text, 0, error);
+		return regex_compile(p, text, false, error);
 	if (strcmp(text, "*") == 0) {
 		p->kind = PATTERN_ANY;
 		return p;
@@ -266,7 +326,7 @@ pattern_for_text(const char *text, char **error)
 	if (why != NULL)
 		return pattern_refuse(p, error, why);
 	if (*text == '/')
-		return regex_compile(p, text, PCRE2_UCP, error);
+		return regex_compile(p, text, true, error);
 	p->kind = strcmp(text, "*") == 0 ? PATTERN_ANY
 		  : is_wild(text)        ? PATTERN_GLOB
 					 : PATTERN_LITERAL;
@@ -358,19 +418,31 @@ pattern_match_address(const struct pattern *p, const struct address *address)
 	}
 }
 
+enum pattern_result
+pattern_search_text(const struct pattern *p, const char *text, uint64_t *steps)
+{
+	bool matches;
+
+	switch (p->kind) {
+	case PATTERN_ANY:
+		return PATTERN_MATCHES;
+	case PATTERN_REGEX:
+		return regex_search(p, text, strlen(text), steps);
+	case PATTERN_GLOB:
+		matches = text_glob(p->local, text);
+		break;
+	default:
+		matches = strcasestr(text, p->local) != NULL;
+	}
+	return matches ? PATTERN_MATCHES : PATTERN_DIFFERS;
+}
+
 bool
 pattern_match_text(const struct pattern *p, const char *text)
 {
-	switch (p->kind) {
-	case PATTERN_ANY:
-		return true;
-	case PATTERN_REGEX:
-		return regex_match(p, text, strlen(text));
-	case PATTERN_GLOB:
-		return text_glob(p->local, text);
-	default:
-		return strcasestr(text, p->local) != NULL;
-	}
+	uint64_t steps = 0;
+
+	return pattern_search_text(p, text, &steps) == PATTERN_MATCHES;
 }
 
 int

@@ -1,11 +1,12 @@
 /*
  * One pattern over addresses or text, as people write them: `user@host`, `@domain`, `@.domain`
- * (subdomains too), globs, `/regex/` (with flags `i`). Immutable once made: any thread may match.
+ * (subdomains too), globs, `/regex/` (with flags). Immutable once made: any thread may match.
  */
 #ifndef FILTERS_PATTERN_H
 #define FILTERS_PATTERN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "mail/address.h"
 
@@ -13,8 +14,12 @@ struct pattern;
 
 /* For addresses. On a bad pattern returns NULL and a malloc'd reason in *error. */
 struct pattern *pattern_for_address(const char *text, char **error);
-/* For plain text such as subjects: `/regex/`, else a glob; a word without `*` or `?` matches if it
- * occurs. */
+/*
+ * For text, of one line or many: a word without `*` or `?` matches where it occurs; a glob is the
+ * whole text, line ends included; `/regex/` matches anywhere. As in Perl, `^` and `$` are the start
+ * and the end of the whole text, with the flag m of every line too; `.` is no newline, with s it is
+ * one as well; i takes either case. \w, \d, \s and \b know all scripts.
+ */
 struct pattern *pattern_for_text(const char *text, char **error);
 void pattern_free(struct pattern *p);
 
@@ -25,7 +30,19 @@ void pattern_free(struct pattern *p);
  * an allow list: fails closed).
  */
 bool pattern_match_address(const struct pattern *p, const struct address *address);
+/* The same for text: a regex that gives up does not match. */
 bool pattern_match_text(const struct pattern *p, const char *text);
+
+/*
+ * For who must know that nothing was found from that nobody can say. A regex gives up after
+ * PATTERN_STEPS and PATTERN_STEPS_BYTE for each byte of the text, or when it needs more memory than
+ * 16 MiB: so the work is linear in the text, whatever the pattern. A step is an item of the
+ * expression tried, or a byte passed over; they are added to *steps.
+ */
+enum pattern_result { PATTERN_DIFFERS, PATTERN_MATCHES, PATTERN_GAVE_UP };
+enum { PATTERN_STEPS = 1000000, PATTERN_STEPS_BYTE = 64 };
+enum pattern_result pattern_search_text(const struct pattern *p, const char *text, uint64_t *steps);
+
 /* How exact it is, for "most specific wins": literal > domain > subdomains > glob > regex > "*". */
 int pattern_rank(const struct pattern *p);
 

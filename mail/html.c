@@ -88,6 +88,14 @@ element_end(const char *p, const char *name, size_t len)
 	return p != NULL ? p + 1 : NULL;
 }
 
+/* A '<' before anything else is text (HTML 13.2.5.6, "tag open state"). */
+static bool
+tag_starts(const char *p)
+{
+	return (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '/' || *p == '!' ||
+	       *p == '?';
+}
+
 /* Behind the tag at p ("<..."); behind the whole element where nobody reads its content. */
 static const char *
 tag_skip(struct buf *out, const char *p)
@@ -121,7 +129,7 @@ html_add_text(struct buf *out, const char *html, size_t max)
 	while (*p != '\0' && out->len < max) {
 		size_t n;
 
-		if (*p == '<') {
+		if (*p == '<' && tag_starts(p + 1)) {
 			p = tag_skip(out, p);
 		} else if (*p == '&' && (n = entity_add(out, p + 1)) > 0) {
 			p += n + 1;

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "mail/declaration.h"
 #include "mail/header.h"
 #include "mail/mime.h"
 
@@ -101,7 +102,7 @@ message_read_header(struct message *m)
 	header_parse(&h, buf_text(&m->header), m->header.len, &arena);
 	m->subject = read_field(m, &h, "Subject");
 	m->subject_key = mime_normal_subject(m->subject, &m->arena);
-	m->campaign = read_field(m, &h, "X-Mailfuse-Campaign");
+	declaration_read(m, &h);
 	m->header_from = read_field(m, &h, "From");
 	arena_free(&arena);
 }

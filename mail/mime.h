@@ -1,7 +1,8 @@
 /*
  * What needs GMime: encoded words, address lists, decoded text for display (RFC 2047, 5322, 2045).
- * mime.c has the encoded words, mime_subject.c, mime_address.c, mime_text.c and mime_type.c the
- * rest; they are the only users of <gmime/gmime.h>. Any thread after mime_init().
+ * mime.c has the encoded words, mime_subject.c, mime_address.c, mime_text.c, mime_parts.c,
+ * mime_walk.c and mime_type.c the rest; they are the only users of <gmime/gmime.h>. Any thread
+ * after mime_init().
  */
 #ifndef MAIL_MIME_H
 #define MAIL_MIME_H
@@ -61,6 +62,31 @@ void mime_parse_type(const char *value, struct arena *arena, struct mime_type *o
  * newline and tab replaced, cut at `max` bytes. Bounded work on hostile nesting.
  */
 void mime_message_text(const char *message, size_t len, size_t max, struct buf *out);
+
+/*
+ * A message as content rules look at it: the text/plain parts and the source of the text/html
+ * parts, decoded to valid UTF-8 without NUL, LF line ends, control characters but newline and tab
+ * blanked, a newline between two parts. Attachments are not looked at, nor is what they hold. A
+ * body without a type, or with one that cannot be read, is plain text.
+ */
+struct mime_parts {
+	struct buf plain, html;
+	bool other;  /* it has parts of other kinds: images, attachments, ... */
+	bool unread; /* it has more parts, or deeper ones, than are looked at: not all is here */
+};
+/*
+ * Reads header section and body; the body may be cut off anywhere. Memory and work are a few times
+ * what it is given. To be freed with mime_parts_free().
+ */
+void mime_read_parts(const char *header, size_t header_len, const char *body, size_t body_len,
+		     struct mime_parts *out);
+void mime_parts_free(struct mime_parts *p);
+/*
+ * Appends what a reader sees: the plain text, or where that is blank the HTML without its tags.
+ * Where both are blank, but there is an image, another part or (`cut`) more of the body, it is
+ * U+FFFC: a message is empty only where nothing at all can be seen.
+ */
+void mime_parts_seen(const struct mime_parts *p, bool cut, struct buf *out);
 
 /* GMime's, for `mailfused -V`. */
 const char *mime_library_version(void);

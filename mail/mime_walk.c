@@ -1,0 +1,141 @@
+/*
+ * The parts of a message, one after the other, in bounded work however they are nested; and the
+ * text of one of them. What mime_text.c and mime_parts.c share. Any thread; GMime's objects live
+ * for one call of theirs.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "mail/mime_gmime.h"
+
+enum {
+	PARTS_MAX = 200, /* of a message that are looked at */
+	PART_DEPTH_MAX = 20,
+	MESSAGE_MAX = 4 << 20 /* bytes of a message that are parsed */
+};
+
+/*
+ * A copy of the message, cut at MESSAGE_MAX, in which no field has more colons than GMime can take
+ * in an address list; a stream for GMime.
+ */
+static GMimeStream *
+message_stream(const char *head, size_t head_len, const char *body, size_t body_len)
+{
+	GByteArray *copy = g_byte_array_new();
+	size_t i, colons = 0;
+
+	head_len = MIN(head_len, MESSAGE_MAX);
+	g_byte_array_append(copy, (const guint8 *)head, (guint)head_len);
+	g_byte_array_append(copy, (const guint8 *)body,
+			    (guint)MIN(body_len, MESSAGE_MAX - head_len));
+	for (i = 0; i < copy->len; i++) {
+		if (copy->data[i] == ':' && ++colons > MIME_COLONS_MAX)
+			copy->data[i] = ' ';
+		else if (i > 0 && copy->data[i - 1] == '\n' && strchr(" \t", copy->data[i]) == NULL)
+			colons = 0;
+	}
+	return g_mime_stream_mem_new_with_byte_array(copy);
+}
+
+GMimeMessage *
+mime_open(const char *head, size_t head_len, const char *body, size_t body_len)
+{
+	GMimeStream *stream = message_stream(head, head_len, body, body_len);
+	GMimeParser *parser = g_mime_parser_new_with_stream(stream);
+	GMimeMessage *message;
+
+	g_object_unref(stream);
+	message = g_mime_parser_construct_message(parser, mime_options);
+	g_object_unref(parser);
+	return message;
+}
+
+static bool
+is_attachment(GMimeObject *object)
+{
+	const char *disposition = g_mime_object_get_disposition(object);
+
+	return disposition != NULL && strcasecmp(disposition, GMIME_DISPOSITION_ATTACHMENT) == 0;
+}
+
+static void
+walk_object(struct mime_walk *w, GMimeObject *object, int depth)
+{
+	int i;
+
+	if (object == NULL || w->done)
+		return;
+	if (depth > PART_DEPTH_MAX || ++w->parts > PARTS_MAX) {
+		w->done = w->unread = true;
+		return;
+	}
+	if (w->skip_attachments && is_attachment(object)) {
+		w->skipped = true;
+	} else if (GMIME_IS_MULTIPART(object)) {
+		for (i = 0; i < g_mime_multipart_get_count(GMIME_MULTIPART(object)) && !w->done;
+		     i++)
+			walk_object(w, g_mime_multipart_get_part(GMIME_MULTIPART(object), i),
+				    depth + 1);
+	} else if (GMIME_IS_MESSAGE_PART(object)) {
+		GMimeMessage *inner = g_mime_message_part_get_message(GMIME_MESSAGE_PART(object));
+
+		if (inner != NULL)
+			walk_object(w, g_mime_message_get_mime_part(inner), depth + 1);
+	} else if (GMIME_IS_PART(object)) {
+		w->done = !w->visit(w->context, GMIME_PART(object));
+	}
+}
+
+void
+mime_walk(struct mime_walk *w, GMimeMessage *message)
+{
+	walk_object(w, g_mime_message_get_mime_part(message), 0);
+}
+
+/* Without the CR of each CRLF, in place. */
+static void
+text_join_lines(char *text)
+{
+	size_t i, n = 0;
+
+	for (i = 0; text[i] != '\0'; i++) {
+		if (text[i] != '\r' || text[i + 1] != '\n')
+			text[n++] = text[i];
+	}
+	text[n] = '\0';
+}
+
+char *
+mime_part_text(GMimePart *part)
+{
+	GMimeDataWrapper *content = g_mime_part_get_content(part);
+	const char *charset =
+	    g_mime_object_get_content_type_parameter(GMIME_OBJECT(part), "charset");
+	char *text = NULL, *converted = NULL;
+	GMimeStream *stream;
+	GByteArray *bytes;
+	gsize len;
+
+	if (content == NULL)
+		return g_strdup("");
+	stream = g_mime_stream_mem_new();
+	g_mime_data_wrapper_write_to_stream(content, stream);
+	bytes = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
+	if (charset != NULL && bytes->len > 0 && mime_knows_charset(charset, strlen(charset)) &&
+	    strncasecmp(charset, "utf-8", 5) != 0)
+		converted = g_convert_with_fallback((const char *)bytes->data, bytes->len, "UTF-8",
+						    g_mime_charset_iconv_name(charset), "?", NULL,
+						    &len, NULL);
+	/* A NUL is no valid character for it, so none ends the text early. */
+	if (converted != NULL)
+		text = g_utf8_make_valid(converted, (gssize)len);
+	else if (bytes->len > 0)
+		text = g_utf8_make_valid((const char *)bytes->data, bytes->len);
+	g_free(converted);
+	g_object_unref(stream);
+	if (text == NULL)
+		return g_strdup("");
+	text_join_lines(text);
+	mime_blank_controls(text, true);
+	return text;
+}
