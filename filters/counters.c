@@ -429,19 +429,17 @@ void
 counters_restore_trip(struct counters *c, const struct policy *p, const char *environment,
 		      const char *rule, uint64_t stream_hash, int64_t tripped_at, int64_t mono_last)
 {
-	const struct config_burst *burst = policy_find_burst(p, environment, rule);
-	struct counters_rule rule_of;
+	const struct policy_rule *found = policy_find_rule(p, environment, rule);
 	struct shard *s;
 	struct key *k;
 
-	if (burst == NULL)
-		return; /* not a burst's batch, or the rule is gone: nothing will join it */
-	rule_of = counters_rule_of(burst);
+	if (found == NULL)
+		return; /* no such rule's batch, or it is gone: nothing will join it */
 	s = shard_lock(c, stream_hash);
 	k = key_find(c, s, stream_hash);
 	if (k == NULL)
 		k = key_add(c, s, stream_hash);
-	key_fit(k, &rule_of);
+	key_fit(k, &found->counted);
 	key_trip(s, k, tripped_at, 0);
 	k->over_until = later(k->over_until, clamp_time(mono_last));
 	shard_unlock(s);

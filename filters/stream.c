@@ -12,6 +12,10 @@
 
 enum { VALUE_BYTES_MAX = 120 }; /* of one value in a key */
 
+/* What no part of a key has as its tag (enum config_per). */
+#define TAG_OVERFLOW UINT32_MAX
+#define TAG_DECLARED (UINT32_MAX - 1)
+
 static const char *
 text_or_empty(const char *text)
 {
@@ -34,8 +38,8 @@ hash_part(uint64_t hash, unsigned tag, const char *text, bool fold)
 	return hash;
 }
 
-static uint64_t
-hash_rule(const char *environment, const char *rule)
+uint64_t
+stream_hash_rule(const char *environment, const char *rule)
 {
 	uint64_t hash = hash_part(TEXT_HASH_START, 0, text_or_empty(environment), false);
 
@@ -43,10 +47,23 @@ hash_rule(const char *environment, const char *rule)
 }
 
 uint64_t
-stream_hash(const char *environment, const char *rule, unsigned per, const struct message *m,
-	    const char *recipient)
+stream_hash_declared(uint64_t start)
 {
-	uint64_t hash = hash_rule(environment, rule);
+	return hash_part(start, TAG_DECLARED, "declared", false);
+}
+
+uint64_t
+stream_hash_overflow(uint64_t start)
+{
+	uint64_t hash = hash_part(start, TAG_OVERFLOW, "overflow", false);
+
+	return hash == 0 ? 1 : hash;
+}
+
+uint64_t
+stream_hash_parts(uint64_t start, unsigned per, const struct message *m, const char *recipient)
+{
+	uint64_t hash = start;
 
 	if (per & CONFIG_PER_SOURCE)
 		hash = hash_part(hash, CONFIG_PER_SOURCE, text_or_empty(m->source), false);
@@ -62,11 +79,10 @@ stream_hash(const char *environment, const char *rule, unsigned per, const struc
 }
 
 uint64_t
-stream_hash_overflow(const char *environment, const char *rule)
+stream_hash(const char *environment, const char *rule, unsigned per, const struct message *m,
+	    const char *recipient)
 {
-	uint64_t hash = hash_part(hash_rule(environment, rule), UINT32_MAX, "overflow", false);
-
-	return hash == 0 ? 1 : hash;
+	return stream_hash_parts(stream_hash_rule(environment, rule), per, m, recipient);
 }
 
 static bool

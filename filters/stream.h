@@ -17,8 +17,16 @@
 uint64_t stream_hash(const char *environment, const char *rule, unsigned per,
 		     const struct message *m, const char *recipient);
 
-/* One for all keys of a rule that found no place in the table of counters. */
-uint64_t stream_hash_overflow(const char *environment, const char *rule);
+/*
+ * The same in steps, for who counts many. The start: of environment and rule; the one for mail of
+ * declared campaigns, which a rule counts apart; what the rule counts where there is no place for
+ * more keys. Then the parts of `per`, all at once or first those that all recipients share.
+ */
+uint64_t stream_hash_rule(const char *environment, const char *rule);
+uint64_t stream_hash_declared(uint64_t start);
+uint64_t stream_hash_overflow(uint64_t start);
+uint64_t stream_hash_parts(uint64_t start, unsigned per, const struct message *m,
+			   const char *recipient);
 
 /*
  * The stream for the store and for people; the caller adds what a rule had counted. Key:

@@ -53,6 +53,14 @@ world_new(const struct config_burst *bursts, size_t count)
 	return w;
 }
 
+/* After a change of w's configuration. */
+static inline void
+world_reload(struct world *w)
+{
+	policy_unref(w->policy);
+	w->policy = fixture_policy(&w->config);
+}
+
 static inline void
 world_free(struct world *w)
 {

@@ -126,7 +126,7 @@ trips(void **state)
 
 	m = world_send(w, "shop", 1, 30 * SECOND, GATE_COUNT);
 	assert_string_equal(m->recipients[0].verdict.rule, "burst volume");
-	assert_string_equal(m->recipients[0].verdict.reason, "over the limit of 5/1m");
+	assert_string_equal(m->recipients[0].verdict.reason, "over the limit of 5 in 60 s");
 	assert_string_equal(m->recipients[0].verdict.stream->key, "source=shop subject=\"hello\"");
 	message_free(m);
 	/* Another source is another key. */
@@ -424,10 +424,9 @@ kept_away_is_not_counted(void **state)
 		struct world *w = world_new(BURSTS({RULE("volume", 2), .per = SOURCE_SUBJECT}));
 		struct message *m = fixture_message("production", "shop", "hello");
 
-		policy_unref(w->policy);
 		w->environments[0].allow = example;
 		w->environments[0].others = others[i];
-		w->policy = fixture_policy(&w->config);
+		world_reload(w);
 		fixture_add(m, "a@customer.test");
 		fixture_add(m, "a@example.com");
 		fixture_add(m, "b@customer.test");
@@ -525,11 +524,10 @@ rewritten(void **state)
 	int i;
 
 	(void)state;
-	policy_unref(w->policy);
 	w->environments[0].allow = nobody;
 	w->environments[0].others = CONFIG_OTHERS_REWRITE;
 	w->environments[0].rewrite_to = TEXT("sink@example.com");
-	w->policy = fixture_policy(&w->config);
+	world_reload(w);
 	m = world_send(w, "shop", 3, 0, GATE_COUNT);
 	for (i = 0; i < 3; i++)
 		assert_int_equal(m->recipients[i].verdict.action, VERDICT_HOLD);

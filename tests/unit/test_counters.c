@@ -128,11 +128,14 @@ reload(void **state)
 	(void)state;
 	assert_int_equal(world_last(w, 5, 0, NULL), VERDICT_PASS);
 	w->bursts[0].limit = 7; /* as precise as before: goes on counting */
+	world_reload(w);
 	assert_int_equal(world_last(w, 2, 1, NULL), VERDICT_PASS);
 	w->bursts[0].limit = 100; /* slices: starts afresh */
+	world_reload(w);
 	assert_int_equal(world_last(w, 100, 2, NULL), VERDICT_PASS);
 	assert_int_equal(world_last(w, 1, 3, &stream), VERDICT_HOLD);
 	w->bursts[0].window = 6000 * SECOND; /* other slices, but still tripped */
+	world_reload(w);
 	assert_int_equal(world_last(w, 1, 4, &stream), VERDICT_HOLD);
 	assert_int_equal(stream.tripped_at, 1000);
 	world_free(w);
@@ -141,9 +144,11 @@ reload(void **state)
 	w = world_new(BURSTS({RULE("volume", 500), HEAD(1, 5), .per = SOURCE_SUBJECT}));
 	assert_int_equal(world_last(w, 2, 0, NULL), VERDICT_WAIT);
 	w->bursts[0].head = 40;
+	world_reload(w);
 	assert_int_equal(world_last(w, 40, 1, NULL), VERDICT_PASS);
 	assert_int_equal(world_last(w, 1, 2, NULL), VERDICT_WAIT);
 	w->bursts[0].head = 2;
+	world_reload(w);
 	assert_int_equal(world_last(w, 2, 3, NULL), VERDICT_PASS);
 	world_free(w);
 }

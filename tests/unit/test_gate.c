@@ -273,6 +273,12 @@ explain_row(void *context, const struct gate_rule_row *row)
 {
 	struct explained *e = context;
 
+	if (strcmp(row->rule, "audience") == 0) {
+		assert_false(row->applies);
+		assert_string_equal(row->note, "no audience is declared");
+		return;
+	}
+	assert_true(row->applies);
 	assert_int_equal(row->window, 600 * SECOND);
 	e->rows++;
 	snprintf(e->rule, sizeof(e->rule), "%s", row->rule);
