@@ -1,7 +1,6 @@
 /*
- * The responses of AUTH (RFC 4954, PLAIN of RFC 4616, LOGIN), and base64 (RFC 4648 4, strict: no
- * blanks, right padding, no stray bits). Any thread. What was decoded may be a password: the caller
- * wipes it with sasl_wipe().
+ * The responses of AUTH (RFC 4954, PLAIN of RFC 4616, LOGIN), decoded. Any thread. They may be a
+ * password: the caller wipes them with sasl_wipe().
  */
 #ifndef MAIL_SASL_H
 #define MAIL_SASL_H
@@ -13,11 +12,6 @@
 
 /* RFC 4954 4: a line of the exchange is at most 12288 octets; names and passwords we take. */
 enum { SASL_LINE_MAX = 12288, SASL_NAME_MAX = 255, SASL_PASSWORD_MAX = 1024 };
-
-/* Appends the decoded bytes; false if `text` is no base64, and then `out` is unchanged. */
-bool sasl_decode(const char *text, size_t len, struct buf *out);
-/* Appends base64. */
-void sasl_encode(const void *data, size_t len, struct buf *out);
 
 /*
  * PLAIN: [authzid] NUL authcid NUL password, decoded. Pointers into `data`, which ends with a NUL

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -200,7 +201,7 @@ auth_take_response(struct session *s, const char *text, size_t len)
 {
 	struct buf data = {0};
 
-	if (!sasl_decode(text, len, &data))
+	if (!base64_decode(text, len, &data))
 		auth_cancel(s, 501, "5.5.2", "That is no base64");
 	else if (s->auth->step == AUTH_PLAIN)
 		auth_take_plain(s, &data);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "mail/sasl.h"
@@ -158,7 +159,7 @@ prepare_plain(struct smtp_client *c)
 	buf_add_text(&plain, c->config->user);
 	buf_add_char(&plain, '\0');
 	buf_add_text(&plain, c->config->password);
-	sasl_encode(plain.data, plain.len, &c->secrets[0]);
+	base64_encode(plain.data, plain.len, &c->secrets[0]);
 	sasl_wipe(&plain);
 	c->secret_count = 1;
 }
@@ -166,8 +167,8 @@ prepare_plain(struct smtp_client *c)
 static void
 prepare_login(struct smtp_client *c)
 {
-	sasl_encode(c->config->user, strlen(c->config->user), &c->secrets[0]);
-	sasl_encode(c->config->password, strlen(c->config->password), &c->secrets[1]);
+	base64_encode(c->config->user, strlen(c->config->user), &c->secrets[0]);
+	base64_encode(c->config->password, strlen(c->config->password), &c->secrets[1]);
 	c->secret_count = 2;
 }
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "mail/sasl.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -48,11 +49,11 @@ test_code(void **state)
 
 		print_message("  %s\n", row->text);
 		buf_add_text(&bytes, "-");
-		assert_true(sasl_decode(row->text, strlen(row->text), &bytes));
+		assert_true(base64_decode(row->text, strlen(row->text), &bytes));
 		assert_int_equal(bytes.len, row->len + 1);
 		assert_memory_equal(bytes.data + 1, row->bytes, row->len);
 		assert_int_equal(bytes.data[bytes.len], '\0');
-		sasl_encode(row->bytes, row->len, &text);
+		base64_encode(row->bytes, row->len, &text);
 		assert_string_equal(buf_text(&text), row->text);
 		buf_free(&bytes);
 		buf_free(&text);
@@ -95,7 +96,7 @@ test_bad_code(void **state)
 
 		print_message("  %s\n", bad_rows[i].name);
 		buf_add_text(&out, "kept");
-		assert_false(sasl_decode(bad_rows[i].text, bad_rows[i].len, &out));
+		assert_false(base64_decode(bad_rows[i].text, bad_rows[i].len, &out));
 		assert_int_equal(out.len, 4);
 		assert_string_equal(out.data, "kept");
 		buf_free(&out);
