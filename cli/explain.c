@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "base/units.h"
 #include "cli/field.h"
 #include "cli/lists.h"
@@ -44,21 +46,20 @@ read_message(const struct command *c, const char *path, struct buf *out)
 	return result;
 }
 
-/* JSON holds only UTF-8: a byte that is none is asked about as "?". */
-static json_t *
-message_json(struct buf *message)
+/* JSON holds only UTF-8, and the daemon takes no NUL in it: other bytes go as base64. */
+static void
+add_message(json_t *body, const struct buf *message)
 {
-	json_t *text = json_stringn(buf_text(message), message->len);
-	size_t i;
+	const char *bytes = buf_text(message);
+	struct buf base64 = {0};
 
-	if (text != NULL)
-		return text;
-	for (i = 0; i < message->len; i++) {
-		if ((unsigned char)message->data[i] >= 0x80)
-			message->data[i] = '?';
+	if (memchr(bytes, '\0', message->len) == NULL && text_is_utf8(bytes, message->len)) {
+		json_object_set_new(body, "message", json_stringn(bytes, message->len));
+		return;
 	}
-	command_note("The message is not UTF-8: its bytes above 127 are asked about as \"?\".");
-	return json_stringn(buf_text(message), message->len);
+	base64_encode(bytes, message->len, &base64);
+	json_object_set_new(body, "message_base64", json_stringn(buf_text(&base64), base64.len));
+	buf_free(&base64);
 }
 
 static void
@@ -93,6 +94,34 @@ make_body(const struct command *c)
 	return body;
 }
 
+/* "10 s"; what is no number of seconds, as it is. */
+static const char *
+show_seconds(const json_t *o, const char *name, char out[UNITS_BYTES])
+{
+	int64_t n = field_count(o, name);
+
+	return n > 0 && n < INT32_MAX ? units_format_duration(n * CLOCK_SECOND, out)
+				      : field_show(o, name);
+}
+
+/* What becomes of it, in the words of a person. */
+static void
+add_reason(struct table *t, const json_t *recipient)
+{
+	const char *observed = field_text(recipient, "observed");
+	struct buf text = {0};
+	char unit[UNITS_BYTES];
+
+	buf_add_text(&text, field_text(recipient, "reason"));
+	if (field_count(recipient, "settle") > 0)
+		buf_printf(&text, "%sleaves after %s unless the rule trips",
+			   text.len > 0 ? "; " : "", show_seconds(recipient, "settle", unit));
+	if (observed[0] != '\0')
+		buf_printf(&text, "%s%s would have held it", text.len > 0 ? "; " : "", observed);
+	table_add(t, buf_text(&text));
+	buf_free(&text);
+}
+
 static void
 print_recipients(const json_t *answer)
 {
@@ -114,9 +143,23 @@ print_recipients(const json_t *answer)
 		table_add_styled(&t, verdict, screen_state_style(verdict));
 		table_add(&t, field_text(item, "final"));
 		table_add(&t, field_text(item, "rule"));
-		table_add(&t, field_text(item, "reason"));
+		add_reason(&t, item);
 	}
 	lists_print(&t);
+}
+
+/* What the rule says: a rule that does not count this message says nothing. */
+static void
+add_outcome(struct table *t, const json_t *rule)
+{
+	bool holds = field_is_true(rule, "holds");
+
+	if (!field_is_true(rule, "applies"))
+		table_add(t, "-");
+	else if (field_is_true(rule, "trips"))
+		table_add_styled(t, holds ? "yes" : "alerts", holds ? SCREEN_RED : SCREEN_YELLOW);
+	else
+		table_add(t, "no");
 }
 
 static void
@@ -128,31 +171,48 @@ print_rules(const json_t *answer)
 						      {"BEFORE", TABLE_RIGHT},
 						      {"AFTER", TABLE_RIGHT},
 						      {"TRIPS", 0},
-						      {"COUNTED PER", TABLE_SHRINKS}};
+						      {"HEAD", TABLE_RIGHT},
+						      {"IN HEAD", TABLE_RIGHT},
+						      {"COUNTED PER", TABLE_SHRINKS},
+						      {"NOTE", TABLE_SHRINKS}};
 	json_t *items = json_object_get(answer, "rules"), *item;
+	char unit[UNITS_BYTES];
 	struct table t;
 	size_t i;
 
 	table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
 	json_array_foreach(items, i, item)
 	{
-		bool trips = field_is_true(item, "trips");
-		int64_t window = field_count(item, "window"); /* seconds */
-		char unit[UNITS_BYTES];
+		int64_t head = field_count(item, "head"), over = field_count(item, "head_window");
+		bool applies = field_is_true(item, "applies");
+		bool has_head = head > 0 && head <= UINT32_MAX && over > 0 && over < INT32_MAX;
 
 		table_add(&t, field_text(item, "rule"));
 		table_add(&t, field_show(item, "limit"));
-		table_add(&t, window > 0 && window < INT32_MAX
-				  ? units_format_duration(window * CLOCK_SECOND, unit)
-				  : field_show(item, "window"));
-		table_add(&t, field_show(item, "before"));
-		table_add(&t, field_show(item, "after"));
-		table_add_styled(&t, trips ? "yes" : "no", trips ? SCREEN_RED : SCREEN_PLAIN);
+		table_add(&t, show_seconds(item, "window", unit));
+		table_add(&t, applies ? field_show(item, "before") : "-");
+		table_add(&t, applies ? field_show(item, "after") : "-");
+		add_outcome(&t, item);
+		table_add(&t, has_head
+				  ? units_format_rate((uint32_t)head, over * CLOCK_SECOND, unit)
+				  : "-");
+		table_add(&t, has_head && applies ? field_show(item, "head_before") : "-");
 		table_add(&t, field_text(item, "key"));
+		table_add(&t, field_text(item, "note"));
 	}
 	if (t.cell_count > 0)
 		putchar('\n');
 	lists_print(&t);
+}
+
+static void
+print_declared(const json_t *answer)
+{
+	if (*field_text(answer, "campaign") != '\0')
+		printf("Campaign     %s, audience %s\n", field_show(answer, "campaign"),
+		       field_show(answer, "audience"));
+	if (*field_text(answer, "refused") != '\0')
+		printf("Refused      %s\n", field_show(answer, "refused"));
 }
 
 static void
@@ -164,7 +224,9 @@ print_answer(const json_t *answer)
 	       field_is_true(answer, "production") ? "production" : "not production",
 	       field_show(answer, "match"));
 	printf("Source       %s\n", field_show(answer, "source"));
-	printf("Upstream     %s\n\n", field_show(answer, "upstream"));
+	printf("Upstream     %s\n", field_show(answer, "upstream"));
+	print_declared(answer);
+	putchar('\n');
 	print_recipients(answer);
 	print_rules(answer);
 	if (*header != '\0') {
@@ -196,7 +258,7 @@ explain_run(struct command *c)
 	if (result == CLIENT_DONE) {
 		body = make_body(c);
 		if (path != NULL)
-			json_object_set_new(body, "message", message_json(&message));
+			add_message(body, &message);
 		result = command_post(c, "/v1/explain", body, &answer);
 		json_decref(body);
 	}

@@ -6,10 +6,13 @@
 #include "control/explain.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "control/json.h"
 #include "control/request.h"
 #include "mail/message.h"
@@ -18,8 +21,10 @@ enum { RECIPIENTS_MAX = 1000, NAME_MAX_BYTES = 320, PATH_MAX_BYTES = 600 };
 
 struct call {
 	struct gate_client client;
-	const char *helo, *from, *text;
+	const char *helo, *from;
 	json_t *to;
+	bool has_message;
+	struct buf message; /* as a client would send it */
 };
 
 static bool
@@ -54,12 +59,39 @@ read_client(struct request *r, struct call *call)
 	return true;
 }
 
+/* JSON has no place for bytes that are no UTF-8: base64 has. */
+static bool
+read_message(struct request *r, struct call *call)
+{
+	json_t *text = json_object_get(r->body, "message");
+	json_t *base64 = json_object_get(r->body, "message_base64");
+	bool has_text = text != NULL && !json_is_null(text);
+	bool has_base64 = base64 != NULL && !json_is_null(base64);
+
+	if ((has_text && !json_is_string(text)) || (has_base64 && !json_is_string(base64))) {
+		request_fail(r, 400, "message is not text: write it in quotes");
+		return false;
+	}
+	if (has_text && has_base64) {
+		request_fail(r, 400, "message and message_base64: give one of them");
+		return false;
+	}
+	if (has_text)
+		buf_add(&call->message, json_string_value(text), json_string_length(text));
+	if (has_base64 &&
+	    !base64_decode(json_string_value(base64), json_string_length(base64), &call->message)) {
+		request_fail(r, 400, "message_base64 is no base64 (RFC 4648 4, in one line)");
+		return false;
+	}
+	call->has_message = has_text || has_base64;
+	return true;
+}
+
 static bool
 read_call(struct request *r, struct call *call)
 {
-	static const char *const known[] = {"client", "user", "tls_name", "listener", "helo",
-					    "from",   "to",   "message",  NULL};
-	json_t *message = json_object_get(r->body, "message");
+	static const char *const known[] = {"client", "user", "tls_name", "listener",       "helo",
+					    "from",   "to",   "message",  "message_base64", NULL};
 
 	if (!request_check_fields(r, known) || !read_client(r, call) ||
 	    !request_field_text(r, "from", PATH_MAX_BYTES, &call->from))
@@ -72,12 +104,7 @@ read_call(struct request *r, struct call *call)
 			     RECIPIENTS_MAX);
 		return false;
 	}
-	if (message != NULL && !json_is_null(message) && !json_is_string(message)) {
-		request_fail(r, 400, "message is not text: write it in quotes");
-		return false;
-	}
-	call->text = json_string_value(message);
-	return true;
+	return read_message(r, call);
 }
 
 static bool
@@ -96,21 +123,19 @@ parse_address(struct request *r, const char *field, const char *text, struct are
 
 /* Line ends as body_feed() makes them: LF becomes CRLF, a bare CR a space. Ends with one. */
 static void
-normalise(const char *text, struct buf *out)
+normalise(const struct buf *text, struct buf *out)
 {
-	buf_reserve(out, strlen(text) + 2);
-	while (*text != '\0') {
-		size_t n = strcspn(text, "\r\n");
+	const char *p = buf_text(text), *end = p + text->len;
 
-		buf_add(out, text, n);
-		text += n;
-		if (text[0] == '\r' && text[1] != '\n') {
-			buf_add_char(out, ' ');
-			text++;
-		} else if (*text != '\0') {
+	buf_reserve(out, text->len + 2);
+	for (; p < end; p++) {
+		bool pair = *p == '\r' && p + 1 < end && p[1] == '\n';
+
+		if (*p == '\n' || pair)
 			buf_add_text(out, "\r\n");
-			text += *text == '\r' ? 2 : 1;
-		}
+		else
+			buf_add_char(out, *p == '\r' ? ' ' : *p);
+		p += pair;
 	}
 	if (out->len > 0 && out->data[out->len - 1] != '\n')
 		buf_add_text(out, "\r\n");
@@ -118,7 +143,7 @@ normalise(const char *text, struct buf *out)
 
 /* Header and body, parted by the first empty line, which belongs to neither. */
 static void
-message_split(struct message *m, const char *text)
+message_split(struct message *m, const struct buf *text)
 {
 	struct buf whole = {0};
 	size_t header, body;
@@ -177,8 +202,8 @@ make_message(struct request *r, const struct call *call)
 	m->client = call->client.address;
 	m->helo = call->helo[0] != '\0' ? call->helo : "explain";
 	m->protocol = "ESMTP";
-	if (call->text != NULL)
-		message_split(m, call->text);
+	if (call->has_message)
+		message_split(m, &call->message);
 	else
 		message_write_minimal(m);
 	message_read_header(m);
@@ -211,6 +236,12 @@ verdict_name(const struct recipient *rcpt)
 }
 
 static json_t *
+seconds(int64_t microseconds)
+{
+	return json_integer(microseconds / CLOCK_SECOND);
+}
+
+static json_t *
 json_from_recipients(const struct message *m)
 {
 	json_t *array = json_make_array();
@@ -224,6 +255,10 @@ json_from_recipients(const struct message *m)
 		json_put_text(o, "verdict", verdict_name(rcpt));
 		json_put_text(o, "rule", rcpt->verdict.rule);
 		json_put_text(o, "reason", rcpt->verdict.reason);
+		json_put(o, "settle",
+			 rcpt->verdict.action == VERDICT_WAIT ? seconds(rcpt->verdict.settle)
+							      : json_null());
+		json_put_text(o, "observed", rcpt->verdict.observed);
 		json_append(array, o);
 	}
 	return array;
@@ -236,47 +271,97 @@ add_rule(void *context, const struct gate_rule_row *row)
 
 	json_put_text(o, "rule", row->rule);
 	json_put_text(o, "key", row->key);
+	json_put_bool(o, "applies", row->applies);
+	json_put_text(o, "note", row->note != NULL ? row->note : "");
 	json_put_count(o, "limit", row->limit);
-	json_put_count(o, "window", (uint64_t)(row->window / CLOCK_SECOND));
+	json_put(o, "window", seconds(row->window));
 	json_put_count(o, "before", row->before);
 	json_put_count(o, "after", row->after);
+	json_put_count(o, "head", row->head);
+	json_put(o, "head_window", seconds(row->head_window));
+	json_put_count(o, "head_before", row->head_before);
+	json_put(o, "settle", seconds(row->settle));
+	json_put_bool(o, "holds", row->holds);
 	json_put_bool(o, "trips", row->trips);
 	json_append(context, o);
 }
 
-void
-explain_post(struct request *r)
+/* As the answer to its data would be; nothing of such a message is counted. */
+static void
+refuse(struct message *m)
+{
+	static const struct verdict refused = {.action = VERDICT_REJECT, .rule = "audience"};
+
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		m->recipients[i].verdict = refused;
+		m->recipients[i].verdict.reason = m->declaration_error;
+	}
+}
+
+static void
+put_declared(json_t *answer, const struct message *m)
+{
+	char *reply = NULL;
+
+	if (m->declaration_error != NULL)
+		reply = mem_printf("550 5.6.0 %s", m->declaration_error);
+	json_put_text(answer, "refused", reply);
+	json_put_text(answer, "campaign", m->campaign[0] != '\0' ? m->campaign : NULL);
+	json_put(answer, "audience", m->audience > 0 ? json_integer(m->audience) : json_null());
+	free(reply);
+}
+
+/* The verdicts, and the rules behind them. */
+static json_t *
+judge(struct request *r, const struct call *call, struct message *m)
 {
 	struct policy *policy = r->deps->policy(r->deps->context);
 	struct counters *counters = r->deps->counters;
-	int64_t mono = clock_mono();
+	json_t *answer = json_make_object(), *rules = json_make_array();
 	const struct config_environment *env;
+	int64_t mono = clock_mono();
 	const char *why = "";
-	struct call call = {0};
-	struct message *m;
-	json_t *answer, *rules;
 
-	if (!read_call(r, &call) || (m = make_message(r, &call)) == NULL)
-		return;
-	env = gate_identify(policy, &call.client, &why);
+	env = gate_identify(policy, &call->client, &why);
 	m->environment = env->name;
-	m->source = gate_source(&call.client);
+	m->source = gate_source(&call->client);
 	for (size_t i = 0; i < m->recipient_count; i++)
 		gate_recipient(policy, m, &m->recipients[i]);
 	gate_judge(policy, counters, m, mono, m->accepted_at, GATE_PEEK);
-	rules = json_make_array();
-	gate_explain_rules(policy, counters, m, mono, add_rule, rules);
-	answer = json_make_object();
+	if (m->declaration_error != NULL)
+		refuse(m);
+	else
+		gate_explain_rules(policy, counters, m, mono, add_rule, rules);
 	json_put_text(answer, "environment", env->name);
 	json_put_bool(answer, "production", env->production);
 	json_put_text(answer, "match", why);
 	json_put_text(answer, "source", m->source);
 	json_put_text(answer, "upstream",
 		      env->upstream != NULL && env->upstream[0] == '\0' ? "none" : env->upstream);
+	put_declared(answer, m);
 	json_put(answer, "recipients", json_from_recipients(m));
 	json_put(answer, "rules", rules);
-	message_apply(m);
+	return answer;
+}
+
+void
+explain_post(struct request *r)
+{
+	struct call call = {0};
+	struct message *m;
+	json_t *answer;
+
+	if (!read_call(r, &call) || (m = make_message(r, &call)) == NULL) {
+		buf_free(&call.message);
+		return;
+	}
+	answer = judge(r, &call, m);
+	if (m->declaration_error == NULL)
+		message_apply(m);
+	else
+		buf_clear(&m->header); /* nothing leaves */
 	json_put(answer, "header", json_text(buf_text(&m->header), m->header.len));
 	message_free(m);
+	buf_free(&call.message);
 	request_reply(r, answer);
 }

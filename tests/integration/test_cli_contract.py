@@ -2,6 +2,7 @@
 exit codes. A small HTTP server on a Unix socket plays mailfused, so that every answer can be had:
 also the hostile, the broken and the hung ones."""
 
+import base64
 import fcntl
 import json
 import os
@@ -258,9 +259,13 @@ def can(fake):
             "environment": "staging", "production": False, "match": "network 10.2.0.0/16",
             "source": "10.2.0.7", "upstream": "smarthost",
             "recipients": [{"address": "a@example.net", "final": "qa@example.com",
-                            "verdict": "rewrite", "rule": "others", "reason": "not allowed"}],
-            "rules": [{"rule": "volume", "key": "environment=staging", "limit": 50,
-                       "window": 600, "before": 49, "after": 51, "trips": True}],
+                            "verdict": "rewrite", "rule": "others", "reason": "not allowed",
+                            "settle": None, "observed": None}],
+            "refused": None, "campaign": None, "audience": None,
+            "rules": [{"rule": "burst volume", "key": "environment=staging", "applies": True,
+                       "note": "", "limit": 50, "window": 600, "before": 49, "after": 51,
+                       "head": 0, "head_window": 0, "head_before": 0, "settle": 0,
+                       "holds": True, "trips": True}],
             "header": "Subject: [STAGING] x\r\n"},
         ("GET", "/v1/queue"): {
             "environments": [{"environment": "staging", "upstream": "smarthost", "up": False,
@@ -614,8 +619,11 @@ def test_hostile_text(fake):
             "environment": HOSTILE, "match": HOSTILE, "source": HOSTILE, "upstream": HOSTILE,
             "header": HOSTILE,
             "recipients": [{"address": HOSTILE, "final": HOSTILE, "verdict": HOSTILE,
-                            "rule": HOSTILE, "reason": HOSTILE}],
-            "rules": [{"rule": HOSTILE, "key": HOSTILE, "limit": HOSTILE, "window": HOSTILE}]},
+                            "rule": HOSTILE, "reason": HOSTILE, "settle": HOSTILE,
+                            "observed": HOSTILE}],
+            "campaign": HOSTILE, "audience": HOSTILE, "refused": HOSTILE,
+            "rules": [{"rule": HOSTILE, "key": HOSTILE, "limit": HOSTILE, "window": HOSTILE,
+                       "note": HOSTILE, "head": HOSTILE, "applies": True, "before": HOSTILE}]},
     }
     for args in [["status"], ["batches"], ["show", "B17"], ["messages", "B17"], ["queue"], ["log"],
                  ["message", MESSAGE], ["message", MESSAGE, "--text"],
@@ -972,8 +980,8 @@ Upstream     smarthost
 RECIPIENT      VERDICT  GOES TO         RULE    WHY
 a@example.net  rewrite  qa@example.com  others  not allowed
 
-RULE    LIMIT  WINDOW  BEFORE  AFTER  TRIPS  COUNTED PER
-volume     50  10 min      49     51  yes    environment=staging
+RULE          LIMIT  WINDOW  BEFORE  AFTER  TRIPS  HEAD  IN HEAD  COUNTED PER          NOTE
+burst volume     50  10 min      49     51  yes       -        -  environment=staging  -
 
 Header as it would leave
 Subject: [STAGING] x
@@ -984,13 +992,65 @@ Subject: [STAGING] x
     assert fake.requests[-1][2]["message"] == "Subject: \u00e9\r\n\r\nhello\r\n"
     fake.run(*args, "--message", "-", data=b"Subject: x\r\n\r\n")
     assert fake.requests[-1][2]["message"] == "Subject: x\r\n\r\n"
-    done = fake.run(*args, "--message", "-", data=b"Subject: \xe9\r\n\r\n")
-    assert fake.requests[-1][2]["message"] == "Subject: ?\r\n\r\n"
-    assert "The message is not UTF-8" in done.err
+    # What JSON has no place for goes as base64.
+    for raw in (b"Subject: \xe9\r\n\r\nx\r\n", b"Subject: x\r\n\r\n\0\r\n"):
+        fake.run(*args, "--message", "-", data=raw)
+        assert "message" not in fake.requests[-1][2]
+        assert base64.b64decode(fake.requests[-1][2]["message_base64"], validate=True) == raw
     done = fake.run(*args, "--message", str(tmp_path / "none"))
     assert done.returncode == 1 and "No such file or directory" in done.err
     done = fake.run(*args, "--message", str(tmp_path))
     assert done.returncode == 1 and "Is a directory" in done.err
+
+
+def test_explain_tells_what_waits_and_what_is_refused(fake):
+    can(fake)
+    rules = [
+        {"rule": "content test marker", "key": "source=shop", "applies": True,
+         "note": "Subject matches", "limit": 0, "window": 600, "before": 0, "after": 1,
+         "head": 0, "head_window": 0, "head_before": 0, "settle": 0, "holds": False,
+         "trips": True},
+        {"rule": "audience", "key": None, "applies": False, "note": "no audience is declared",
+         "limit": 0, "window": 2592000, "before": 0, "after": 0, "head": 0, "head_window": 0,
+         "head_before": 0, "settle": 0, "holds": True, "trips": False},
+        {"rule": "burst volume", "key": "source=shop subject=\"x\"", "applies": True, "note": "",
+         "limit": 200, "window": 600, "before": 15, "after": 16, "head": 15, "head_window": 10,
+         "head_before": 15, "settle": 10, "holds": True, "trips": False}]
+    recipient = {"address": "a@example.net", "final": "a@example.net", "verdict": "wait",
+                 "rule": "burst volume", "reason": "beyond 15/10s", "settle": 10,
+                 "observed": "content test marker"}
+    answer = fake.answers[("POST", "/v1/explain")] | {
+        "recipients": [recipient], "rules": rules, "campaign": "spring", "audience": 1200}
+    fake.answers[("POST", "/v1/explain")] = answer
+    args = ["explain", "--client", "10.2.0.7", "--from", "a@example.com", "--to", "b@example.net"]
+    assert fake.run(*args).out == """\
+Environment  staging (not production), by network 10.2.0.0/16
+Source       10.2.0.7
+Upstream     smarthost
+Campaign     spring, audience 1,200
+
+RECIPIENT      VERDICT  GOES TO        RULE          WHY
+a@example.net  wait     a@example.net  burst volume  beyond 15/10s; leaves after 10 s unless the \
+rule trips; content test marker would have held it
+
+RULE                 LIMIT  WINDOW  BEFORE  AFTER  TRIPS     HEAD  IN HEAD  COUNTED PER           \
+   NOTE
+content test marker      0  10 min       0      1  alerts       -        -  source=shop           \
+   Subject matches
+audience                 0    30 d       -      -  -            -        -  -                     \
+   no audience is declared
+burst volume           200  10 min      15     16  no      15/10s       15  source=shop subject="x\
+"  -
+
+Header as it would leave
+Subject: [STAGING] x
+"""
+    fake.answers[("POST", "/v1/explain")] = answer | {
+        "rules": [], "header": "", "audience": None, "refused": "550 5.6.0 no audience",
+        "recipients": [recipient | {"verdict": "reject", "settle": None, "observed": None}]}
+    said = fake.run(*args).out
+    assert "Campaign     spring, audience -\nRefused      550 5.6.0 no audience\n" in said
+    assert "Header" not in said and "RULE  " in said
 
 
 def test_queue(fake):
