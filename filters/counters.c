@@ -1,70 +1,19 @@
 /*
  * The burst counters, one object for the daemon's life. Relay loops count, the control thread
  * forgets, the main thread cools and sweeps; each locks one shard at a time. What a rule says is
- * looked up at each arrival, so a reload needs nothing here.
- *
- * A key:
- *   CALM    -count over the limit (counters_arrive), restored-> TRIPPED
- *   TRIPPED -cooldown passed, seen at an arrival (counters_arrive)-> COOLED
- *   TRIPPED, COOLED -reported (counters_cool), decided (counters_forget)-> CALM
- *   COOLED  -count over the limit (counters_arrive)-> TRIPPED, a new trip
- * TRIPPED and COOLED keys are on their shard's `tripped` list.
+ * looked up at each arrival, so a reload needs nothing here. The table and a key's states are in
+ * keys.h, saving is in counters_save.c.
  */
 #include "filters/counters.h"
 
 #include <stdlib.h>
-#include <sys/queue.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
+#include "filters/keys.h"
 #include "filters/policy.h"
-#include "filters/stream.h"
 #include "filters/window.h"
-
-#define uthash_fatal(message) fatal("out of memory")
-#include <uthash.h>
-
-enum { SHARDS = COUNTERS_SHARDS };
-
-/* Times that leave room to add windows and cooldowns of ten years. */
-#define TIME_MAX (INT64_MAX / 4)
-
-enum key_state { KEY_CALM, KEY_TRIPPED, KEY_COOLED };
-
-struct key {
-	UT_hash_handle hh;
-	LIST_ENTRY(key) tripped; /* while TRIPPED or COOLED */
-	uint64_t hash;
-	struct window all, head;
-	enum key_state state;
-	uint32_t counted;   /* not held, before the trip */
-	int64_t tripped_at; /* wall, of the last trip; 0 = never: trips of a key all differ */
-	int64_t
-	    over_until;   /* mono: the count is over the limit until then if nothing more arrives */
-	int64_t cooldown; /* of the rule, at the last arrival */
-	int64_t idle_at;  /* mono: nothing of it counts any more */
-};
-
-struct shard {
-	pthread_mutex_t lock;
-	struct key *keys;
-	LIST_HEAD(, key) tripped;
-	int64_t swept_at;
-};
-
-struct counters {
-	struct shard shards[SHARDS];
-	/* Outsiders choose subjects, so where a key lies in the table is secret. Not so the hash
-	 * itself: it is stored. */
-	uint64_t seed;
-	atomic_size_t key_count;
-	size_t key_cap;
-	unsigned next_sweep; /* counters_cool()'s thread only */
-	struct holds holds;
-};
 
 struct counters *
 counters_new(void)
@@ -74,26 +23,20 @@ counters_new(void)
 
 	if (getrandom(&c->seed, sizeof(c->seed), 0) != (ssize_t)sizeof(c->seed))
 		c->seed = (uint64_t)clock_wall() ^ (uint64_t)(uintptr_t)c;
-	c->key_cap = COUNTERS_KEYS_MAX;
-	for (i = 0; i < SHARDS; i++) {
-		pthread_mutex_init(&c->shards[i].lock, NULL);
-		LIST_INIT(&c->shards[i].tripped);
-		c->shards[i].swept_at = -TIME_MAX;
+	atomic_init(&c->cap, COUNTERS_KEYS_MAX);
+	for (i = 0; i < COUNTERS_SHARDS; i++) {
+		struct shard *s = &c->shards[i];
+
+		pthread_mutex_init(&s->lock, NULL);
+		LIST_INIT(&s->tripped);
+		LIST_INIT(&s->changed);
+		LIST_INIT(&s->given);
+		s->swept_at = KEYS_NEVER;
+		s->stamp = 1; /* 0 = not known */
+		s->loaded_at = KEYS_NEVER;
 	}
 	holds_init(&c->holds);
 	return c;
-}
-
-static void
-key_free(struct counters *c, struct shard *s, struct key *k)
-{
-	if (k->state != KEY_CALM)
-		LIST_REMOVE(k, tripped);
-	HASH_DEL(s->keys, k);
-	window_free(&k->all);
-	window_free(&k->head);
-	free(k);
-	atomic_fetch_sub_explicit(&c->key_count, 1, memory_order_relaxed);
 }
 
 void
@@ -104,7 +47,7 @@ counters_free(struct counters *c)
 
 	if (c == NULL)
 		return;
-	for (i = 0; i < SHARDS; i++) {
+	for (i = 0; i < COUNTERS_SHARDS; i++) {
 		HASH_ITER(hh, c->shards[i].keys, k, next)
 		key_free(c, &c->shards[i], k);
 		pthread_mutex_destroy(&c->shards[i].lock);
@@ -122,98 +65,31 @@ counters_holds(struct counters *c)
 size_t
 counters_key_count(struct counters *c)
 {
-	return atomic_load_explicit(&c->key_count, memory_order_relaxed);
+	return atomic_load_explicit(&c->key_count, memory_order_relaxed) +
+	       atomic_load_explicit(&c->spare_count, memory_order_relaxed);
 }
 
 void
 counters_set_cap(struct counters *c, size_t cap)
 {
-	c->key_cap = cap;
+	atomic_store_explicit(&c->cap, cap, memory_order_relaxed);
 }
 
-/* Where the hash lies in the table: the finalizer of splitmix64 over hash and seed. */
-static uint64_t
-counters_mix(const struct counters *c, uint64_t hash)
+struct counters_rule
+counters_rule_of(const struct config_burst *b)
 {
-	uint64_t z = hash ^ c->seed;
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
-static struct shard *
-shard_lock(struct counters *c, uint64_t hash)
-{
-	struct shard *s = &c->shards[counters_mix(c, hash) >> 58];
-
-	pthread_mutex_lock(&s->lock);
-	return s;
-}
-
-static void
-shard_unlock(struct shard *s)
-{
-	pthread_mutex_unlock(&s->lock);
-}
-
-static struct key *
-key_find(const struct counters *c, struct shard *s, uint64_t hash)
-{
-	unsigned place = (unsigned)counters_mix(c, hash);
-	struct key *k;
-
-	HASH_FIND_BYHASHVALUE(hh, s->keys, &hash, sizeof(hash), place, k);
-	return k;
-}
-
-static struct key *
-key_add(struct counters *c, struct shard *s, uint64_t hash)
-{
-	unsigned place = (unsigned)counters_mix(c, hash);
-	struct key *k = mem_zalloc(sizeof(*k));
-
-	k->hash = hash;
-	k->over_until = -TIME_MAX;
-	k->idle_at = -TIME_MAX;
-	HASH_ADD_BYHASHVALUE(hh, s->keys, hash, sizeof(hash), place, k);
-	atomic_fetch_add_explicit(&c->key_count, 1, memory_order_relaxed);
-	return k;
-}
-
-/* Frees what no longer counts. O(keys of the shard). */
-static void
-shard_sweep(struct counters *c, struct shard *s, int64_t mono)
-{
-	struct key *k, *next;
-
-	s->swept_at = mono;
-	HASH_ITER(hh, s->keys, k, next)
-	{
-		/* The time of the last trip is kept for a day, so that the next one differs even
-		 * if the wall clock was set back meanwhile. */
-		int64_t keep = k->tripped_at != 0 ? CLOCK_DAY : 0;
-
-		if (k->state == KEY_CALM && k->idle_at + keep <= mono)
-			key_free(c, s, k);
-	}
-}
-
-/* True if there is place for one more key; sweeps at most once a second. */
-static bool
-counters_has_place(struct counters *c, struct shard *s, int64_t mono)
-{
-	if (counters_key_count(c) < c->key_cap)
-		return true;
-	if (mono - s->swept_at >= CLOCK_SECOND)
-		shard_sweep(c, s, mono);
-	return counters_key_count(c) < c->key_cap;
+	return (struct counters_rule){.limit = b->limit,
+				      .window = b->window,
+				      .head = b->head,
+				      .head_window = b->head_window,
+				      .cooldown = b->cooldown,
+				      .holds = b->action == CONFIG_BURST_HOLD};
 }
 
 static int64_t
 clamp_time(int64_t mono)
 {
-	return mono > TIME_MAX ? TIME_MAX : mono < -TIME_MAX ? -TIME_MAX : mono;
+	return mono > KEYS_TIME_MAX ? KEYS_TIME_MAX : mono < KEYS_NEVER ? KEYS_NEVER : mono;
 }
 
 static uint32_t
@@ -228,6 +104,13 @@ later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+/* An audience's limit may fall at any message, so it is never kept to the limit. */
+static int64_t
+rule_width(const struct counters_rule *rule)
+{
+	return window_width(rule->audience ? UINT32_MAX : rule->limit, rule->window);
+}
+
 /* An alert has no batch that anybody could decide on: without a cooldown its trip ends with the
  * blast. */
 static int64_t
@@ -236,42 +119,52 @@ rule_cooldown(const struct counters_rule *rule)
 	return rule->cooldown == 0 && !rule->holds ? 1 : rule->cooldown;
 }
 
+static uint32_t
+key_limit(const struct key *k, const struct counters_rule *rule)
+{
+	if (k != NULL && rule->audience && k->limit > 0 && k->limit < rule->limit)
+		return k->limit;
+	return rule->limit;
+}
+
 static bool
 key_is_cool(const struct key *k, int64_t cooldown, int64_t mono)
 {
-	return cooldown > 0 && mono >= k->over_until && mono - k->over_until >= cooldown;
+	return cooldown > 0 && mono >= k->trip->over_until &&
+	       mono - k->trip->over_until >= cooldown;
 }
 
 static void
-key_trip(struct shard *s, struct key *k, int64_t tripped_at, uint32_t counted)
+key_trip(struct counters *c, struct shard *s, struct key *k, int64_t tripped_at, uint32_t counted,
+	 int64_t cooldown)
 {
-	if (k->state == KEY_CALM)
-		LIST_INSERT_HEAD(&s->tripped, k, tripped);
-	k->state = KEY_TRIPPED;
-	k->tripped_at = tripped_at;
-	k->counted = counted;
+	key_turn(c, s, k, KEY_TRIPPED);
+	k->trip->tripped_at = tripped_at;
+	k->trip->counted = counted;
+	k->trip->cooldown = cooldown;
 }
 
+/* The key as the rule wants it now: after a reload its windows go on in another granularity. */
 static void
-key_calm(struct key *k)
+key_fit(struct key *k, const struct counters_rule *rule, int64_t mono)
 {
-	if (k->state != KEY_CALM)
-		LIST_REMOVE(k, tripped);
-	k->state = KEY_CALM;
-}
-
-/* A window kept with another granularity says little about this rule: it starts afresh. */
-static void
-key_fit(struct key *k, const struct counters_rule *rule)
-{
-	int64_t width = window_width(rule->limit, rule->window);
-	int64_t head_width = window_width(rule->head, rule->head_window);
-
-	if (k->all.width != width)
-		window_reset(&k->all, width);
-	if (k->head.width != head_width)
-		window_reset(&k->head, head_width);
-	k->cooldown = rule_cooldown(rule);
+	window_fit(&k->all, rule_width(rule), mono);
+	if (rule->head > 0) {
+		if (k->head == NULL)
+			k->head = mem_zalloc(sizeof(*k->head));
+		window_fit(k->head, window_width(rule->head, rule->head_window), mono);
+	} else if (k->head != NULL) {
+		window_free(k->head);
+		free(k->head);
+		k->head = NULL;
+		k->loaded_head = 0;
+	}
+	k->long_all = rule->window > COUNTERS_REPLAY_MAX;
+	k->long_head = rule->head > 0 && rule->head_window > COUNTERS_REPLAY_MAX;
+	if (rule->audience)
+		k->limit = key_limit(k, rule);
+	if (k->trip != NULL)
+		k->trip->cooldown = rule_cooldown(rule);
 }
 
 /* What n more would do; k NULL = a key that nobody has seen. Changes nothing. */
@@ -280,48 +173,124 @@ key_look(const struct key *k, const struct counters_rule *rule, uint32_t n, int6
 	 int64_t wall, struct counters_seen *seen)
 {
 	uint64_t count = 0, left = 0, head = 0, unused;
-	bool tripped = false;
+	bool tripped = key_state(k) == KEY_TRIPPED && !key_is_cool(k, rule_cooldown(rule), mono);
 
-	if (k != NULL && k->all.width == window_width(rule->limit, rule->window))
-		window_read(&k->all, rule->window, mono, &count, &left);
-	if (k != NULL && rule->head > 0 &&
-	    k->head.width == window_width(rule->head, rule->head_window))
-		window_read(&k->head, rule->head_window, mono, &head, &unused);
 	if (k != NULL)
-		tripped = k->state == KEY_TRIPPED && !key_is_cool(k, rule_cooldown(rule), mono);
+		window_read(&k->all, rule->window, mono, &count, &left);
+	if (k != NULL && k->head != NULL && rule->head > 0)
+		window_read(k->head, rule->head_window, mono, &head, &unused);
 	seen->before = clamp_count(count);
 	seen->head_before = clamp_count(head);
-	seen->trips = tripped || count + n > rule->limit;
-	seen->counted = tripped ? k->counted : clamp_count(left);
+	seen->limit = key_limit(k, rule);
+	seen->trips = tripped || count + n > seen->limit;
+	seen->trips_now = seen->trips && !tripped;
+	seen->counted = tripped ? k->trip->counted : clamp_count(left);
 	seen->tripped_at = 0;
 	if (tripped)
-		seen->tripped_at = k->tripped_at;
+		seen->tripped_at = k->trip->tripped_at;
 	else if (seen->trips)
-		seen->tripped_at = k == NULL ? wall : later(wall, k->tripped_at + 1);
+		seen->tripped_at =
+		    k == NULL || k->trip == NULL ? wall : later(wall, k->trip->tripped_at + 1);
+}
+
+/*
+ * True if a window of this length has to count it. In a replay the short ones are empty until they
+ * are replayed, whatever they were when they were saved; the long ones may have it already.
+ */
+static bool
+window_wants(const struct shard *s, struct window *w, int64_t length, bool loaded,
+	     enum counters_mode mode, uint32_t stamp)
+{
+	if (mode != COUNTERS_REPLAY || !loaded)
+		return true;
+	if (length > COUNTERS_REPLAY_MAX)
+		return stamp >= s->loaded_stamp;
+	window_reset(w, w->width);
+	return true;
 }
 
 static void
-key_count(struct shard *s, struct key *k, const struct counters_rule *rule, uint32_t n,
-	  uint32_t left, int64_t mono, enum counters_mode mode, const struct counters_seen *seen)
+key_add_to_windows(struct shard *s, struct key *k, const struct counters_rule *rule, uint32_t n,
+		   uint32_t left, int64_t mono, enum counters_mode mode, uint32_t stamp)
 {
+	int64_t idle;
+
+	if (window_wants(s, &k->all, rule->window, k->loaded_all, mode, stamp))
+		window_add(&k->all, rule->limit, rule->window, mono, n, left);
+	k->loaded_all &= k->long_all;
+	idle = window_empty_at(&k->all, rule->window);
+	if (k->head != NULL) {
+		if (window_wants(s, k->head, rule->head_window, k->loaded_head, mode, stamp))
+			window_add(k->head, rule->head, rule->head_window, mono, n, 0);
+		k->loaded_head &= k->long_head;
+		idle = later(idle, window_empty_at(k->head, rule->head_window));
+	}
+	if (idle != INT64_MIN)
+		k->idle_at = idle;
+}
+
+static void
+key_count(struct counters *c, struct shard *s, struct key *k, const struct counters_rule *rule,
+	  uint32_t n, uint32_t left, int64_t mono, enum counters_mode mode, uint32_t stamp,
+	  const struct counters_seen *seen)
+{
+	uint32_t room = seen->limit > seen->before ? seen->limit - seen->before : 0;
 	int64_t over;
 
-	key_fit(k, rule);
-	if (k->state == KEY_TRIPPED && key_is_cool(k, rule_cooldown(rule), mono))
-		k->state = KEY_COOLED;
+	if (key_state(k) == KEY_TRIPPED && key_is_cool(k, k->trip->cooldown, mono))
+		key_turn(c, s, k, KEY_COOLED);
 	if (mode == COUNTERS_COUNT) {
-		left = seen->trips && rule->holds ? 0 : n;
-		if (seen->trips && k->state != KEY_TRIPPED)
-			key_trip(s, k, seen->tripped_at, seen->counted);
+		left = n;
+		if (seen->trips && rule->holds)
+			left = !rule->audience ? 0 : n < room ? n : room;
+		if (seen->trips_now)
+			key_trip(c, s, k, seen->tripped_at, seen->counted, rule_cooldown(rule));
 	}
-	window_add(&k->all, rule->limit, rule->window, mono, n, left);
-	if (rule->head > 0)
-		window_add(&k->head, rule->head, rule->head_window, mono, n, 0);
-	over = window_over_until(&k->all, rule->limit, rule->window);
+	key_add_to_windows(s, k, rule, n, left, mono, mode, stamp);
+	over = window_over_until(&k->all, seen->limit, rule->window);
 	if (over != INT64_MIN)
-		k->over_until = later(k->over_until, over);
-	k->idle_at = later(window_empty_at(&k->all, rule->window),
-			   window_empty_at(&k->head, rule->head_window));
+		key_trip_part(k)->over_until = later(key_trip_part(k)->over_until, over);
+	key_changed(s, k);
+}
+
+/* True if the key may be added; sweeps the shard for that at most once a second. */
+static bool
+counters_has_place(struct counters *c, struct shard *s, uint64_t owner, bool spare, int64_t mono,
+		   enum counters_mode mode)
+{
+	if (key_has_place(c, owner, spare))
+		return true;
+	if (mode == COUNTERS_PEEK || mono - s->swept_at < CLOCK_SECOND)
+		return false;
+	shard_sweep(c, s, mono);
+	return key_has_place(c, owner, spare);
+}
+
+/* The key to be counted, or one that it shares with others, added if need be; its shard locked. In
+ * a PEEK NULL stands for one that would be added. */
+static struct key *
+counters_find(struct counters *c, const struct counters_key *key, int64_t mono,
+	      enum counters_mode mode, struct shard **shard, uint64_t *hash)
+{
+	const uint64_t hashes[] = {key->hash, key->overflow, key->overflow_all, 0};
+	bool spare, last;
+	struct key *k;
+	int i;
+
+	for (i = 0;; i++) {
+		/* What is replayed may have been counted under an overflow key at once. */
+		spare = hashes[i] == key->overflow || hashes[i] == key->overflow_all;
+		last = hashes[i + 1] == 0 || hashes[i] == key->overflow_all;
+		*hash = hashes[i];
+		*shard = shard_lock(c, *hash);
+		k = key_find(c, *shard, *hash);
+		if (k != NULL)
+			return k;
+		if (last || counters_has_place(c, *shard, key->owner, spare, mono, mode))
+			break;
+		shard_unlock(*shard);
+	}
+	return mode == COUNTERS_PEEK ? NULL : key_add(c, *shard, *hash, key->owner, spare);
 }
 
 void
@@ -329,27 +298,20 @@ counters_arrive(struct counters *c, const struct counters_rule *rule, struct cou
 		uint32_t n, uint32_t left, int64_t mono, int64_t wall, enum counters_mode mode,
 		struct counters_seen *seen)
 {
-	struct shard *s = shard_lock(c, key.hash);
-	struct key *k = key_find(c, s, key.hash);
+	struct shard *s;
+	struct key *k;
 
 	mono = clamp_time(mono);
-	seen->hash = key.hash;
-	if (k == NULL && mode == COUNTERS_PEEK && counters_key_count(c) >= c->key_cap)
-		seen->hash = key.overflow;
-	else if (k == NULL && mode != COUNTERS_PEEK && !counters_has_place(c, s, mono))
-		seen->hash = key.overflow;
-	else if (k == NULL && mode != COUNTERS_PEEK)
-		k = key_add(c, s, key.hash);
-	if (seen->hash != key.hash) {
-		shard_unlock(s);
-		s = shard_lock(c, seen->hash);
-		k = key_find(c, s, seen->hash);
-		if (k == NULL && mode != COUNTERS_PEEK)
-			k = key_add(c, s, seen->hash);
-	}
-	key_look(k, rule, n, mono, wall, seen);
+	k = counters_find(c, &key, mono, mode, &s, &seen->hash);
 	if (mode != COUNTERS_PEEK)
-		key_count(s, k, rule, n, left, mono, mode, seen);
+		key_fit(k, rule, mono);
+	key_look(k, rule, n, mono, wall, seen);
+	/* A save must be newer than all that is replayed, also than one that was never written. */
+	if (mode == COUNTERS_REPLAY && key.stamp > s->stamp)
+		s->stamp = key.stamp;
+	seen->stamp = s->stamp;
+	if (mode != COUNTERS_PEEK)
+		key_count(c, s, k, rule, n, left, mono, mode, key.stamp, seen);
 	shard_unlock(s);
 }
 
@@ -359,55 +321,11 @@ counters_unleave(struct counters *c, uint64_t hash, uint32_t n)
 	struct shard *s = shard_lock(c, hash);
 	struct key *k = key_find(c, s, hash);
 
-	if (k != NULL)
+	if (k != NULL) {
 		window_unleave(&k->all, n);
-	shard_unlock(s);
-}
-
-struct counters_rule
-counters_rule_of(const struct config_burst *b)
-{
-	return (struct counters_rule){.limit = b->limit,
-				      .window = b->window,
-				      .head = b->head,
-				      .head_window = b->head_window,
-				      .cooldown = b->cooldown,
-				      .holds = b->action == CONFIG_BURST_HOLD};
-}
-
-void
-counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left)
-{
-	struct shard *s = shard_lock(c, hash);
-	struct key *k = key_find(c, s, hash);
-
-	/* The head's window keeps them: at worst somebody waits who need not. */
-	if (k != NULL && k->state == KEY_CALM)
-		window_take_back(&k->all, n, left);
-	shard_unlock(s);
-}
-
-const struct verdict_key *
-counters_find_trip(struct counters *c, const struct verdict_key *keys, size_t count, bool settling,
-		   int64_t *tripped_at)
-{
-	bool tripped = false;
-	size_t i;
-
-	for (i = 0; i < count && !tripped; i++) {
-		struct shard *s;
-		struct key *k;
-
-		if (settling && !keys[i].settles)
-			continue;
-		s = shard_lock(c, keys[i].hash);
-		k = key_find(c, s, keys[i].hash);
-		tripped = k != NULL && k->state == KEY_TRIPPED;
-		if (tripped)
-			*tripped_at = k->tripped_at;
-		shard_unlock(s);
+		key_changed(s, k);
 	}
-	return tripped ? &keys[i - 1] : NULL;
+	shard_unlock(s);
 }
 
 void
@@ -417,11 +335,59 @@ counters_forget(struct counters *c, uint64_t stream_hash)
 	struct key *k = key_find(c, s, stream_hash);
 
 	if (k != NULL) {
-		key_calm(k);
-		k->over_until = -TIME_MAX;
+		key_turn(c, s, k, KEY_CALM);
+		if (k->trip != NULL)
+			k->trip->over_until = KEYS_NEVER;
 		window_reset(&k->all, k->all.width);
-		window_reset(&k->head, k->head.width);
+		if (k->head != NULL)
+			window_reset(k->head, k->head->width);
+		key_changed(s, k);
 	}
+	shard_unlock(s);
+}
+
+const struct verdict_key *
+counters_find_trip(struct counters *c, const struct verdict_key *keys, size_t count, bool settling,
+		   int64_t *tripped_at)
+{
+	size_t i;
+
+	if (atomic_load_explicit(&c->tripped, memory_order_relaxed) == 0)
+		return NULL;
+	for (i = 0; i < count; i++) {
+		struct shard *s;
+		struct key *k;
+		bool found;
+
+		if (settling && !keys[i].settles)
+			continue;
+		s = shard_lock(c, keys[i].hash);
+		k = key_find(c, s, keys[i].hash);
+		found = key_state(k) == KEY_TRIPPED;
+		if (found)
+			*tripped_at = k->trip->tripped_at;
+		shard_unlock(s);
+		if (found)
+			return &keys[i];
+	}
+	return NULL;
+}
+
+void
+counters_restore(struct counters *c, const struct counters_rule *rule, uint64_t hash,
+		 int64_t tripped_at, int64_t mono_last)
+{
+	struct shard *s = shard_lock(c, hash);
+	struct key *k = key_find(c, s, hash);
+
+	if (k == NULL) {
+		k = key_add(c, s, hash, 0, false);
+		key_fit(k, rule, 0);
+	}
+	key_trip(c, s, k, tripped_at, 0, rule_cooldown(rule));
+	if (k->trip->over_until == KEYS_NEVER)
+		k->trip->over_until = clamp_time(mono_last);
+	key_changed(s, k);
 	shard_unlock(s);
 }
 
@@ -430,35 +396,27 @@ counters_restore_trip(struct counters *c, const struct policy *p, const char *en
 		      const char *rule, uint64_t stream_hash, int64_t tripped_at, int64_t mono_last)
 {
 	const struct policy_rule *found = policy_find_rule(p, environment, rule);
-	struct shard *s;
-	struct key *k;
 
-	if (found == NULL)
-		return; /* no such rule's batch, or it is gone: nothing will join it */
-	s = shard_lock(c, stream_hash);
-	k = key_find(c, s, stream_hash);
-	if (k == NULL)
-		k = key_add(c, s, stream_hash);
-	key_fit(k, &found->counted);
-	key_trip(s, k, tripped_at, 0);
-	k->over_until = later(k->over_until, clamp_time(mono_last));
-	shard_unlock(s);
+	/* Else it is no rule's batch, or the rule is gone: nothing will join it. */
+	if (found != NULL)
+		counters_restore(c, &found->counted, stream_hash, tripped_at, mono_last);
 }
 
 /* Collects the hashes of one shard's cooled keys into *list. */
 static size_t
-shard_cool(struct shard *s, int64_t mono, uint64_t **list)
+shard_cool(struct counters *c, struct shard *s, int64_t mono, uint64_t **list)
 {
-	struct key *k = LIST_FIRST(&s->tripped), *next;
+	struct key_trip *t = LIST_FIRST(&s->tripped), *next;
 	size_t count = 0;
 
-	for (; k != NULL; k = next) {
-		next = LIST_NEXT(k, tripped);
-		if (k->state == KEY_TRIPPED && !key_is_cool(k, k->cooldown, mono))
+	for (; t != NULL; t = next) {
+		next = LIST_NEXT(t, entry);
+		if (t->state == KEY_TRIPPED && !key_is_cool(t->key, t->cooldown, mono))
 			continue;
-		key_calm(k);
+		key_turn(c, s, t->key, KEY_CALM);
+		key_changed(s, t->key);
 		*list = mem_resize_array(*list, count + 1, sizeof(**list));
-		(*list)[count++] = k->hash;
+		(*list)[count++] = t->key->hash;
 	}
 	return count;
 }
@@ -467,17 +425,17 @@ void
 counters_cool(struct counters *c, int64_t mono, void (*cooled)(void *context, uint64_t stream_hash),
 	      void *context)
 {
-	unsigned sweep = c->next_sweep++ % SHARDS;
+	unsigned sweep = c->next_sweep++ % COUNTERS_SHARDS;
 	unsigned i;
 
 	mono = clamp_time(mono);
-	for (i = 0; i < SHARDS; i++) {
+	for (i = 0; i < COUNTERS_SHARDS; i++) {
 		struct shard *s = &c->shards[i];
 		uint64_t *list = NULL;
 		size_t count, j;
 
 		pthread_mutex_lock(&s->lock);
-		count = shard_cool(s, mono, &list);
+		count = shard_cool(c, s, mono, &list);
 		/* One shard a call: each is swept about once a minute. */
 		if (i == sweep)
 			shard_sweep(c, s, mono);

@@ -127,7 +127,8 @@ const struct verdict_key *counters_find_trip(struct counters *c, const struct ve
  */
 void counters_replay(struct counters *c, const struct policy *p, const struct message *m,
 		     int64_t mono_then);
-/* While the past is counted again: a decision made then. Without effect on what was saved later. */
+/* While the past is counted again, in the order of time with it: a decision made then. Without
+ * effect on what was saved later. */
 void counters_replay_forget(struct counters *c, uint64_t stream_hash, int64_t mono_then);
 void counters_restore_trip(struct counters *c, const struct policy *p, const char *environment,
 			   const char *rule, uint64_t stream_hash, int64_t tripped_at,
@@ -142,15 +143,17 @@ void counters_restore_trip(struct counters *c, const struct policy *p, const cha
  */
 enum { COUNTERS_SHARDS = 64 }; /* a hash belongs to the shard of its highest six bits */
 #define COUNTERS_REPLAY_MAX CLOCK_HOUR
-/* `len` 0 = nothing of this key counts any more. idle_at: monotonic; it may be forgotten then.
- * Returns the shard's new stamp. */
+/* `len` 0 = nothing of this key counts any more. idle_at: monotonic; it may be forgotten then. `row`
+ * is called under the shard's lock: it only copies. Returns the shard's new stamp. Keys that are
+ * tripped are saved whatever their window. */
 uint32_t counters_save(struct counters *c, unsigned shard, int64_t mono,
 		       void (*row)(void *context, uint64_t hash, int64_t idle_at, const char *data,
 				   size_t len),
 		       void *context);
 void counters_save_failed(struct counters *c, unsigned shard);
 /* Before the replay: a saved key, `shift` to be added to its monotonic times; false if it cannot be
- * read. And each shard's stamp as it was saved. */
+ * read. And each shard's stamp as it was saved. With a shift other than 0 the next save of the shard
+ * gives all its keys, so that all that is saved is of one clock. */
 bool counters_load(struct counters *c, uint64_t hash, const char *data, size_t len, int64_t shift);
 void counters_load_stamp(struct counters *c, unsigned shard, uint32_t stamp);
 
