@@ -95,3 +95,97 @@ clock_format_iso(int64_t wall, char out[CLOCK_ISO_BYTES])
 	n = strftime(out, CLOCK_ISO_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(out + n, CLOCK_ISO_BYTES - n, ".%03dZ", (int)(wall / 1000 % 1000));
 }
+
+/* Exactly `n` digits, moved past; -1 otherwise. */
+static int
+parse_digits(const char **text, int n)
+{
+	int value = 0;
+
+	for (; n > 0; n--, (*text)++) {
+		if (**text < '0' || **text > '9')
+			return -1;
+		value = value * 10 + (**text - '0');
+	}
+	return value;
+}
+
+static bool
+parse_char(const char **text, char upper, char lower)
+{
+	if (**text != upper && **text != lower)
+		return false;
+	(*text)++;
+	return true;
+}
+
+/* "-11-21T12:04" and the like: two digits behind `before`, from `least` to `most`. */
+static bool
+parse_part(const char **text, char before, int least, int most, int *out)
+{
+	if (before != '\0' && !parse_char(text, before, before))
+		return false;
+	*out = parse_digits(text, 2);
+	return *out >= least && *out <= most;
+}
+
+/* ".5", to microseconds: what is finer is cut off. */
+static bool
+parse_fraction(const char **text, int64_t *out)
+{
+	int64_t unit = CLOCK_SECOND / 10;
+
+	if (!parse_char(text, '.', '.'))
+		return true;
+	if (**text < '0' || **text > '9')
+		return false;
+	for (; **text >= '0' && **text <= '9'; (*text)++, unit /= 10)
+		*out += unit * (**text - '0');
+	return true;
+}
+
+static bool
+parse_offset(const char **text, int64_t *out)
+{
+	int hours, minutes;
+	char sign = **text;
+
+	if (parse_char(text, 'Z', 'z'))
+		return true;
+	if (!parse_char(text, '+', '-') || !parse_part(text, '\0', 0, 23, &hours) ||
+	    !parse_part(text, ':', 0, 59, &minutes))
+		return false;
+	*out = (hours * CLOCK_HOUR + minutes * CLOCK_MINUTE) * (sign == '-' ? -1 : 1);
+	return true;
+}
+
+bool
+clock_parse_iso(const char *text, int64_t *wall)
+{
+	struct tm tm = {0}, again;
+	int64_t fraction = 0, offset = 0;
+	int year = parse_digits(&text, 4);
+	time_t seconds;
+
+	tm.tm_year = year - 1900;
+	if (year < 1970 || !parse_part(&text, '-', 1, 12, &tm.tm_mon) ||
+	    !parse_part(&text, '-', 1, 31, &tm.tm_mday))
+		return false;
+	tm.tm_mon--;
+	/* A leap second is the second before it: nothing here counts them. */
+	if (*text != '\0' &&
+	    (!parse_char(&text, 'T', 't') || !parse_part(&text, '\0', 0, 23, &tm.tm_hour) ||
+	     !parse_part(&text, ':', 0, 59, &tm.tm_min) ||
+	     !parse_part(&text, ':', 0, 60, &tm.tm_sec) || !parse_fraction(&text, &fraction) ||
+	     !parse_offset(&text, &offset)))
+		return false;
+	if (tm.tm_sec == 60)
+		tm.tm_sec = 59;
+	again = tm;
+	seconds = timegm(&again);
+	/* timegm() makes a March of February 30. */
+	if (*text != '\0' || again.tm_mday != tm.tm_mday)
+		return false;
+	*wall = seconds * CLOCK_SECOND + fraction - offset;
+	return true;
+}

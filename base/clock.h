@@ -5,6 +5,7 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,5 +31,10 @@ enum { CLOCK_RFC5322_BYTES = 40, CLOCK_ISO_BYTES = 32 };
 void clock_format_rfc5322(int64_t wall, char out[CLOCK_RFC5322_BYTES]);
 /* "2026-11-21T12:04:11.123Z" (RFC 3339). */
 void clock_format_iso(int64_t wall, char out[CLOCK_ISO_BYTES]);
+/*
+ * Reads RFC 3339 (5.6) from the year 1970 on: "2026-11-21T12:04:11.5Z", an offset such as +01:00
+ * instead of Z, or a date alone, which is its beginning in UTC. False if it is no such time.
+ */
+bool clock_parse_iso(const char *text, int64_t *wall);
 
 #endif

@@ -482,38 +482,6 @@ test_text_rest(void **state)
 }
 
 static void
-test_clock_formats(void **state)
-{
-	static const struct {
-		int64_t wall;
-		const char *mail, *iso;
-	} rows[] = {
-	    {0, "Thu, 1 Jan 1970 00:00:00 +0000", "1970-01-01T00:00:00.000Z"},
-	    {INT64_C(1795262651123999), "Sat, 21 Nov 2026 12:04:11 +0000",
-	     "2026-11-21T12:04:11.123Z"},
-	    {INT64_C(1709164799000000), "Wed, 28 Feb 2024 23:59:59 +0000",
-	     "2024-02-28T23:59:59.000Z"},
-	    {INT64_C(1709164800000000), "Thu, 29 Feb 2024 00:00:00 +0000",
-	     "2024-02-29T00:00:00.000Z"},
-	};
-	char mail[CLOCK_RFC5322_BYTES], iso[CLOCK_ISO_BYTES];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < COUNT(rows); i++) {
-		clock_format_rfc5322(rows[i].wall, mail);
-		clock_format_iso(rows[i].wall, iso);
-		assert_string_equal(mail, rows[i].mail);
-		assert_string_equal(iso, rows[i].iso);
-	}
-	/* Beyond what a date can say: something that fits, and no crash. */
-	clock_format_rfc5322(INT64_MAX, mail);
-	clock_format_iso(INT64_MAX, iso);
-	clock_format_rfc5322(INT64_MIN, mail);
-	clock_format_iso(INT64_MIN, iso);
-}
-
-static void
 test_buf(void **state)
 {
 	struct buf b = {0};
@@ -658,9 +626,9 @@ main(void)
 	    cmocka_unit_test(test_rates),     cmocka_unit_test(test_units_for_people),
 	    cmocka_unit_test(test_globs),     cmocka_unit_test(test_hostile_glob),
 	    cmocka_unit_test(test_utf8),      cmocka_unit_test(test_graphic),
-	    cmocka_unit_test(test_text_rest), cmocka_unit_test(test_clock_formats),
-	    cmocka_unit_test(test_buf),       cmocka_unit_test(test_arena),
-	    cmocka_unit_test(test_log_safe),  cmocka_unit_test(test_metrics),
+	    cmocka_unit_test(test_text_rest), cmocka_unit_test(test_buf),
+	    cmocka_unit_test(test_arena),     cmocka_unit_test(test_log_safe),
+	    cmocka_unit_test(test_metrics),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
