@@ -239,6 +239,8 @@ key_count(struct counters *c, struct shard *s, struct key *k, const struct count
 
 	if (key_state(k) == KEY_TRIPPED && key_is_cool(k, k->trip->cooldown, mono))
 		key_turn(c, s, k, KEY_COOLED);
+	if (mode == COUNTERS_HELD)
+		left = 0;
 	if (mode == COUNTERS_COUNT) {
 		left = n;
 		if (seen->trips && rule->holds)
@@ -363,7 +365,8 @@ counters_find_trip(struct counters *c, const struct verdict_key *keys, size_t co
 			continue;
 		s = shard_lock(c, keys[i].hash);
 		k = key_find(c, s, keys[i].hash);
-		found = key_state(k) == KEY_TRIPPED;
+		/* What an audience let through is declared mail: it only holds the surplus. */
+		found = key_state(k) == KEY_TRIPPED && k->limit == 0;
 		if (found)
 			*tripped_at = k->trip->tripped_at;
 		shard_unlock(s);

@@ -36,6 +36,7 @@ struct counters_rule counters_rule_of(const struct config_burst *burst);
 
 enum counters_mode {
 	COUNTERS_COUNT,
+	COUNTERS_HELD,  /* the same, but other rules hold all of it: it makes nothing trip */
 	COUNTERS_PEEK,  /* what would be; nothing changes */
 	COUNTERS_REPLAY /* counted, but nothing trips */
 };

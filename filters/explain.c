@@ -46,7 +46,7 @@ explain_key(struct explanation *x, const struct rules_run *run, const struct rul
 				       .key = buf_text(&x->text),
 				       .applies = true,
 				       .note = use->note,
-				       .limit = counted->audience ? seen.limit : counted->limit,
+				       .limit = seen.limit,
 				       .window = counted->window,
 				       .before = seen.before,
 				       .after = seen.before + (uint32_t)n,

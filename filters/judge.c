@@ -50,10 +50,8 @@ key_stream(const struct judgement *j, struct judged_key *key)
 	s = rule_stream(&j->run, key->use, &key->members[0], j->message);
 	s->tripped_at = key->seen.trips ? key->seen.tripped_at : 0;
 	s->counted = key->seen.counted;
-	if (key->use->counted.audience)
-		s->limit = key->seen.limit;
-	else
-		s->trips_now = key->seen.trips && key->seen.trips_now;
+	s->limit = key->seen.limit;
+	s->trips_now = key->seen.trips_now;
 	key->stream = s;
 	return s;
 }
@@ -181,7 +179,7 @@ key_mode(const struct judgement *j, const struct judged_key *key)
 {
 	if (j->mode == GATE_PEEK)
 		return COUNTERS_PEEK;
-	return key->use->counted.holds && key_is_held(j, key) ? COUNTERS_REPLAY : COUNTERS_COUNT;
+	return key->use->counted.holds && key_is_held(j, key) ? COUNTERS_HELD : COUNTERS_COUNT;
 }
 
 static void
@@ -210,7 +208,7 @@ key_judge(const struct judgement *j, struct judged_key *key)
 	else if (key->use->rule->settles && counted->head > 0)
 		key_settle(j, key);
 	for (i = 0; i < key->count; i++)
-		key->members[i].left = mode != COUNTERS_REPLAY && (!holds || i < key->free);
+		key->members[i].left = mode != COUNTERS_HELD && (!holds || i < key->free);
 }
 
 static void

@@ -35,6 +35,7 @@ replay_find(const struct rule_use *use, const struct recipient *r, struct counte
 	if (find_key(v, key->hash, &named) || find_key(v, key->overflow, &named) ||
 	    find_key(v, key->overflow_all, &named)) {
 		key->hash = named.hash;
+		key->stamp = named.stamp;
 		return true;
 	}
 	return use->rule->kind == POLICY_BURST && use->counted.window <= COUNTERS_REPLAY_MAX;

@@ -153,6 +153,7 @@ rules_begin(struct rules_run *run, const struct policy_environment *e, const str
 	    enum rules_whom whom, struct arena *arena)
 {
 	struct content_view view;
+	bool has_contents;
 	size_t i, n = 0;
 
 	*run = (struct rules_run){.environment = e, .message = m};
@@ -161,10 +162,13 @@ rules_begin(struct rules_run *run, const struct policy_environment *e, const str
 	if (run->count == 0 || run->use_count == 0)
 		return false;
 	run_allocate(run);
+	has_contents = whom != RULES_PAST && e->rules[0].kind == POLICY_CONTENT;
 	for (i = 0; i < m->recipient_count; i++)
 		if (is_whom(&m->recipients[i], whom))
 			run->recipients[n++] = &m->recipients[i];
-	content_view_init(&view, m);
+	/* Of an environment without content rules not even the view is made. */
+	if (has_contents)
+		content_view_init(&view, m);
 	for (i = 0; i < run->use_count; i++) {
 		struct rule_use *use = &run->uses[i];
 
@@ -179,7 +183,8 @@ rules_begin(struct rules_run *run, const struct policy_environment *e, const str
 		if (use->applies)
 			use_fill(run, use);
 	}
-	content_view_free(&view);
+	if (has_contents)
+		content_view_free(&view);
 	return true;
 }
 
@@ -245,7 +250,6 @@ rule_stream(const struct rules_run *run, const struct rule_use *use,
 	rule_format_key(run, use, member, &key);
 	s->key = arena_strdup(&m->arena, buf_text(&key));
 	s->window = use->counted.window;
-	s->limit = use->counted.limit;
 	buf_free(&key);
 	return s;
 }

@@ -1,6 +1,6 @@
 /*
- * One production environment with given burst rules, and messages through its gate: for the tests
- * of bursts and of their counters.
+ * One production environment with given rules, and messages through its gate: for the tests of the
+ * rules and of their counters.
  */
 #ifndef TESTS_UNIT_BURST_FIXTURE_H
 #define TESTS_UNIT_BURST_FIXTURE_H
@@ -11,12 +11,14 @@
 
 #define BURSTS(...)                                                                                \
 	((struct config_burst[]){__VA_ARGS__}), COUNT_OF(((struct config_burst[]){__VA_ARGS__}))
+#define DAY (86400 * SECOND)
 #define SOURCE_SUBJECT (CONFIG_PER_SOURCE | CONFIG_PER_SUBJECT)
 
 struct world {
 	struct config config;
 	struct config_environment environments[2];
 	struct config_burst bursts[4];
+	struct config_content contents[3];
 	struct policy *policy;
 	struct counters *counters;
 	int64_t wall;
@@ -40,7 +42,8 @@ world_new(const struct config_burst *bursts, size_t count)
 							 .subject_prefix = TEXT(""),
 							 .rewrite_to = TEXT(""),
 							 .bursts = w->bursts,
-							 .burst_count = count};
+							 .burst_count = count,
+							 .campaign_window = 30 * DAY};
 	w->environments[1] = (struct config_environment){.name = TEXT("unknown"),
 							 .allow = nobody,
 							 .others = CONFIG_OTHERS_HOLD,
@@ -61,6 +64,26 @@ world_reload(struct world *w)
 	w->policy = fixture_policy(&w->config);
 }
 
+/* One content rule more: "content NAME", of subjects. */
+static inline struct config_content *
+world_add_content(struct world *w, const char *name, const char *match, uint32_t above)
+{
+	struct config_environment *e = &w->environments[0];
+	struct config_content *c = &w->contents[e->content_count++];
+
+	assert_true(e->content_count <= COUNT_OF(w->contents));
+	*c = (struct config_content){.name = TEXT(name),
+				     .part = CONFIG_PART_HEADER,
+				     .header = TEXT("Subject"),
+				     .match = TEXT(match),
+				     .above = above,
+				     .above_window = 600 * SECOND,
+				     .per = CONFIG_PER_SOURCE};
+	e->contents = w->contents;
+	world_reload(w);
+	return c;
+}
+
 static inline void
 world_free(struct world *w)
 {
@@ -69,11 +92,11 @@ world_free(struct world *w)
 	free(w);
 }
 
-/* A message to n different recipients, judged. */
+/* A message to n different recipients, not judged yet. */
 static inline struct message *
-world_send(struct world *w, const char *source, uint32_t n, int64_t mono, enum gate_mode mode)
+world_message(const char *source, const char *subject, uint32_t n)
 {
-	struct message *m = fixture_message("production", source, "hello");
+	struct message *m = fixture_message("production", source, subject);
 	char to[64];
 	uint32_t i;
 
@@ -81,6 +104,22 @@ world_send(struct world *w, const char *source, uint32_t n, int64_t mono, enum g
 		snprintf(to, sizeof(to), "r%u@customer.test", i);
 		fixture_add(m, to);
 	}
+	return m;
+}
+
+static inline struct message *
+world_judge(struct world *w, struct message *m, int64_t mono)
+{
+	gate_judge(w->policy, w->counters, m, mono, w->wall, GATE_COUNT);
+	return m;
+}
+
+/* A message to n different recipients, judged. */
+static inline struct message *
+world_send(struct world *w, const char *source, uint32_t n, int64_t mono, enum gate_mode mode)
+{
+	struct message *m = world_message(source, "hello", n);
+
 	gate_judge(w->policy, w->counters, m, mono, w->wall, mode);
 	return m;
 }
