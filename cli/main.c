@@ -21,6 +21,7 @@
 #include "cli/passwd.h"
 #include "cli/screen.h"
 #include "cli/show.h"
+#include "cli/simulate.h"
 #include "cli/status.h"
 
 #define DEFAULT_CONTROL "/run/mailfuse/control.sock"
@@ -107,6 +108,16 @@ static const struct option explain_options[] = {
     {0},
 };
 
+static const struct option simulate_options[] = {
+    {"config", 0, OPTION_TEXT, 0, "FILE",
+     "the configuration, else " SYSCONFDIR "/mailfuse/mailfuse.conf"},
+    {"trace", 0, OPTION_TEXT, 0, "FILE", "the trace; - reads it from stdin"},
+    {"history", 0, OPTION_TEXT, 0, "TIME", "the recorded traffic of so long (else 30d)"},
+    {"suggest", 0, OPTION_FLAG, 0, NULL, "limits that this traffic would bear"},
+    {"verdicts", 0, OPTION_FLAG, 0, NULL, "each recipient's verdict as it comes"},
+    {0},
+};
+
 static const struct option log_options[] = {
     {"last", 0, OPTION_NUMBER, 0, "N", "the newest N rows (else 20, at most 1000)"},
     {"follow", 'f', OPTION_FLAG, 0, NULL, "go on with what is added, until Ctrl-C"},
@@ -153,6 +164,12 @@ static const struct verb verbs[] = {
      "       --from A --to B.. [--message FILE]",
      "the verdict for a message, and nothing sent", explain_options, 0, SIZE_MAX, explain_run,
      "Words after the options are more recipients."},
+    {"simulate",
+     "[--config FILE] [--trace FILE | --history TIME] [--suggest]\n"
+     "       [--verdicts]",
+     "what a configuration would have done", simulate_options, 0, 0, simulate_run,
+     "Runs the configuration over a trace, or over the traffic that mailfused has recorded,\n"
+     "on a clock of its own. Nothing is sent. A trace is CSV; mailfuse(1) has its columns."},
     {"queue", "", "what waits to be sent, and why", NULL, 0, 0, queue_run, NULL},
     {"log", "[--last N] [--follow]", "who did what, when and why", log_options, 0, 0, audit_log_run,
      NULL},
@@ -166,7 +183,6 @@ static const struct verb verbs[] = {
      NULL},
     {"pause", "BATCH", "stop a release in rings", NULL, 0, SIZE_MAX, NULL, NULL},
     {"resume", "BATCH", "go on with it", NULL, 0, SIZE_MAX, NULL, NULL},
-    {"simulate", "--config FILE", "what a policy would have held", NULL, 0, SIZE_MAX, NULL, NULL},
     {"drill", "[--environment E]", "a synthetic blast: does the fuse trip?", NULL, 0, SIZE_MAX,
      NULL, NULL},
     {"audit", "verify", "check the audit log's chain", NULL, 0, SIZE_MAX, NULL, NULL},

@@ -43,15 +43,24 @@ struct simulation;
 
 struct simulation_options {
 	/* Each recipient's verdict as it comes, in the order of arrival; NULL = not wanted. `row`
-	 * is the trace's line, from 1; verdict: pass, wait, hold, drop, rewrite, reject. */
+	 * is the trace's row, from 1, the line of names not counted; verdict: pass, wait, hold,
+	 * drop, rewrite, reject. */
 	void (*verdict)(void *context, uint64_t row, const char *recipient, const char *verdict,
 			const char *rule);
 	void *context;
+	bool suggest; /* simulation_suggest() will be asked */
 };
 
 /* NULL and lines in `errors`. Keeps its own reference to the configuration. */
 struct simulation *simulation_new(struct config *config, const struct simulation_options *options,
 				  struct buf *errors);
+/*
+ * The same of a file. With `left_out`, for the recorded history: rules that cannot be judged from
+ * it, which knows neither recipients nor bodies, are left out, and their names added there
+ * (`burst "repeat" of production, ...`).
+ */
+struct simulation *simulation_open(const char *path, const struct simulation_options *options,
+				   struct buf *left_out, struct buf *errors);
 /* Rows in order of time. False and a line in `error` if the row cannot be understood. */
 bool simulation_feed(struct simulation *s, const struct trace_row *row, struct buf *error);
 /* Lets the clock run until nothing waits any more. */

@@ -16,7 +16,8 @@ relay       base mail net config filters store
 alert       base mail net config store
 control     base mail net config filters store
 daemon      base mail net config filters store relay alert control
-cli         base
+simulate    base mail config filters
+cli         base simulate
 '
 
 # header, a shell pattern, first match counts    the only rooms that may include it
