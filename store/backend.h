@@ -35,10 +35,13 @@ struct delivery_row {
 	bool counted;    /* the burst counters saw it */
 	unsigned notify; /* enum dsn_notify; 0 = not said */
 	enum store_notice_state notice;
+	const char *keys; /* its streams, see keys.h; never changed after it was added */
+	size_t keys_len;
 	const char *recipient, *final, *orcpt, *rule, *reason, *reply, *remote_mta, *told;
 	/* of its message, out only */
 	const char *environment_name, *source, *sender, *subject, *campaign;
 	bool report;
+	uint32_t audience;
 	int64_t accepted_at;
 	uint64_t bytes;
 };
@@ -57,7 +60,7 @@ struct delivery_query {
 	uint64_t message;      /* 0 = any, as all below */
 	uint32_t number;
 	int64_t environment, batch;
-	uint64_t stream;
+	uint64_t stream;    /* those that member_add() named with it */
 	const char *source; /* NULL = any */
 	uint64_t id_from, id_before;
 	int64_t changed_before, queued_before;
@@ -121,6 +124,12 @@ struct audit_row {
 	unsigned char hash[AUDIT_HASH_BYTES];
 };
 
+/* The history of traffic: one stream in one minute, added up. */
+struct traffic_row {
+	uint64_t stream; /* hash of all that names it */
+	struct store_traffic t;
+};
+
 struct backend {
 	const char *name;
 	/* The writer's connection: locks, creates, migrates. NULL and a reason. */
@@ -181,6 +190,12 @@ struct backend {
 	enum store_result (*delivery_list)(struct db *db, const struct delivery_query *q,
 					   delivery_row_fn *row, void *context);
 
+	/* The index of streams: a delivery that a trip of `stream` would pull in. */
+	enum store_result (*member_add)(struct db *db, uint64_t stream, uint64_t id,
+					uint32_t number);
+	enum store_result (*member_delete)(struct db *db, uint64_t stream, uint64_t id,
+					   uint32_t number);
+
 	/* Sets b->b.id. */
 	enum store_result (*batch_add)(struct db *db, struct batch_row *b);
 	/* By id: all that changes after it was opened. */
@@ -232,6 +247,40 @@ struct backend {
 	enum store_result (*audit_list)(struct db *db, int64_t after, uint32_t last, uint32_t limit,
 					bool (*row)(void *context, const struct audit_row *a),
 					void *context);
+
+	/* One shard's save replaces the one before. *boot: the number of that start of the
+	 * machine. */
+	enum store_result (*counter_save)(struct db *db, const struct store_counter_save *s,
+					  int64_t *boot);
+	/* Replaces the one with this hash; without data it goes. */
+	enum store_result (*counter_set)(struct db *db, int64_t boot,
+					 const struct store_counter *c);
+	/* Both clocks as of the last save in it; by number. */
+	enum store_result (*boot_list)(struct db *db,
+				       bool (*row)(void *context, int64_t boot,
+						   const struct store_counter_save *s),
+				       void *context);
+	/* Each shard's stamp, by shard. */
+	enum store_result (*shard_list)(struct db *db,
+					bool (*row)(void *context, unsigned shard, uint32_t stamp),
+					void *context);
+	/* Of one shard, by boot and hash. */
+	enum store_result (*counter_list)(struct db *db, unsigned shard,
+					  bool (*row)(void *context, int64_t boot,
+						      const struct store_counter *c),
+					  void *context);
+	/* Of one shard and boot those idle since before `mono`, at most `limit`. */
+	enum store_result (*counter_purge)(struct db *db, unsigned shard, int64_t boot,
+					   int64_t mono, uint32_t limit);
+
+	enum store_result (*traffic_add)(struct db *db, const struct traffic_row *row);
+	enum store_result (*traffic_list)(struct db *db, int64_t since, int64_t until,
+					  int64_t after, uint32_t limit,
+					  bool (*row)(void *context, int64_t number,
+						      const struct store_traffic *t),
+					  void *context);
+	/* At most `limit` of the oldest minutes' rows. */
+	enum store_result (*traffic_purge)(struct db *db, int64_t before, uint32_t limit);
 };
 
 extern const struct backend backend_sqlite, backend_memory;

@@ -14,7 +14,8 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "store/jobs.h"
-#include "store/work_batch.h"
+#include "store/keys.h"
+#include "store/recall.h"
 
 static void
 saw_id(struct work *w, uint64_t id)
@@ -89,7 +90,7 @@ is_counted(const struct verdict *v)
 struct adding {
 	const struct message *m;
 	struct work_environment environment; /* a copy: the table may move */
-	int64_t now;
+	int64_t now, due_now;
 	uint64_t bytes;
 	bool taken;
 };
@@ -104,6 +105,8 @@ hold_in(struct work *w, const struct adding *a, const struct verdict_stream *str
 	d->state = STORE_HELD;
 	d->due_at = 0;
 	d->batch = wb->row.b.id;
+	if (wb->opened && *wb->why == '\0')
+		wb->why = work_copy(w, d->reason);
 	return STORE_OK;
 }
 
@@ -113,11 +116,11 @@ set_state(struct work *w, const struct adding *a, const struct verdict *v, struc
 	switch (v->action) {
 	case VERDICT_PASS:
 		d->state = STORE_QUEUED;
-		d->due_at = a->taken ? 0 : a->now;
+		d->due_at = a->taken ? 0 : a->due_now;
 		return STORE_OK;
 	case VERDICT_WAIT:
 		d->state = STORE_WAITING;
-		d->due_at = a->now + v->settle;
+		d->due_at = a->due_now + v->settle;
 		return STORE_OK;
 	case VERDICT_HOLD:
 		return hold_in(w, a, v->stream, d);
@@ -129,22 +132,44 @@ set_state(struct work *w, const struct adding *a, const struct verdict *v, struc
 	panic("verdict %d", (int)v->action);
 }
 
-/* Judged before its stream tripped, stored after what tripped it: it waits no more. */
+/* The streams that counted it; what waits is of its stream at least. */
+static void
+set_keys(struct work *w, const struct verdict *v, struct delivery_row *d)
+{
+	struct verdict_key waits = {.settles = true};
+	const struct verdict_key *keys = v->keys;
+	size_t count = v->key_count;
+
+	if (count == 0 && v->action == VERDICT_WAIT && v->stream != NULL) {
+		waits.hash = v->stream->hash;
+		keys = &waits;
+		count = 1;
+	}
+	d->keys = keys_pack(&w->arena, keys, count, &d->keys_len);
+}
+
+/* Judged before a stream of it tripped, or before the panic button was pressed, and stored after
+ * it: it is held with the rest. What is taken comes back through STORE_RESULTS. */
 static enum store_result
 catch_up(struct work *w, const struct adding *a, struct delivery_row *d)
 {
+	const struct store_hold *hold;
 	struct work_batch *wb;
 
-	TRY(work_batch_overtaken(w, d->stream, a->now, &wb));
-	if (wb == NULL)
+	if (!recall_is_open(d))
 		return STORE_OK;
-	d->state = STORE_HELD;
-	d->due_at = 0;
-	d->batch = wb->row.b.id;
-	d->rule = wb->row.b.rule;
-	d->reason = "its stream tripped while it waited";
-	wb->row.b.leaked -= wb->row.b.leaked > 0;
-	return STORE_OK;
+	TRY(recall_find(w, d, &wb));
+	if (wb != NULL) {
+		recall_hold(d, wb);
+		return recall_count(w, d, d->batch);
+	}
+	TRY(work_hold_find(w, a->environment.name, a->m->source, &hold));
+	if (hold == NULL)
+		return STORE_OK;
+	d->rule = "panic";
+	d->reason = work_copy(w, hold->reason);
+	TRY(hold_in(w, a, work_hold_stream(w, hold), d));
+	return recall_count(w, d, d->batch);
 }
 
 static enum store_result
@@ -168,21 +193,12 @@ add_delivery(struct work *w, const struct adding *a, uint32_t number, const stru
 	    .reason = v->reason != NULL ? v->reason : "",
 	    .reply = "",
 	    .bytes = a->bytes,
+	    .accepted_at = a->now,
 	};
-	const struct store_hold *hold = NULL;
 
+	set_keys(w, v, &d);
 	TRY(set_state(w, a, v, &d));
-	if (d.state == STORE_WAITING && d.stream != 0)
-		TRY(catch_up(w, a, &d));
-	/* Judged before the panic button was pressed, stored after it. What is taken comes back
-	 * through STORE_RESULTS. */
-	if (d.state == STORE_WAITING || (d.state == STORE_QUEUED && !a->taken))
-		TRY(work_hold_find(w, a->environment.name, a->m->source, &hold));
-	if (hold != NULL) {
-		d.rule = "panic";
-		d.reason = work_copy(w, hold->reason);
-		TRY(hold_in(w, a, work_hold_stream(w, hold), &d));
-	}
+	TRY(catch_up(w, a, &d));
 	return work_add(w, &d);
 }
 
@@ -256,6 +272,7 @@ job_add(struct work *w, struct store_job *job)
 	struct adding a = {
 	    .m = m,
 	    .now = m->accepted_at,
+	    .due_now = job->u.add.due_now != 0 ? job->u.add.due_now : m->accepted_at,
 	    .bytes = m->header.len + m->body_bytes,
 	    .taken = job->u.add.taken,
 	};
@@ -280,5 +297,7 @@ job_add(struct work *w, struct store_job *job)
 		if (m->recipients[i].verdict.observed != NULL &&
 		    m->recipients[i].verdict.observed_stream != NULL)
 			TRY(observe(w, &a, i));
-	return tell(w, job);
+	TRY(tell(w, job));
+	recall_answer(w, &job->u.add.recalled, &job->u.add.recalled_count);
+	return STORE_OK;
 }

@@ -248,6 +248,7 @@ static enum store_result
 apply(struct work *w, struct store_job *job, const struct selection *s)
 {
 	const int64_t now = job->u.decide.now;
+	const int64_t due_now = job->u.decide.due_now != 0 ? job->u.decide.due_now : now;
 	const uint32_t rate = job->u.decide.rate_count;
 	struct delivery_row next;
 	size_t i;
@@ -258,11 +259,12 @@ apply(struct work *w, struct store_job *job, const struct selection *s)
 		next.changed_at = now;
 		next.due_at = 0;
 		if (next.state == STORE_QUEUED) {
-			next.due_at = now;
+			int64_t later = 0;
+
 			if (rate > 0)
-				next.due_at +=
-				    (int64_t)((__int128)i * job->u.decide.rate_window / rate);
-			next.queued_at = next.due_at;
+				later = (int64_t)((__int128)i * job->u.decide.rate_window / rate);
+			next.due_at = due_now + later;
+			next.queued_at = now + later;
 		}
 		TRY(work_move(w, &s->rows[i], &next));
 	}

@@ -277,5 +277,5 @@ job_purge(struct work *w, struct store_job *job)
 	/* Alerts are told; the longest of the three times keeps them for a look back. */
 	if (job->u.purge.discarded_before > 0)
 		TRY(w->b->event_purge(w->db, job->u.purge.discarded_before, job->u.purge.limit));
-	return STORE_OK;
+	return history_purge(w, job);
 }

@@ -54,6 +54,10 @@ job_start(struct store_job *job)
 		job->u.notices.notices = NULL;
 		job->u.notices.notice_count = 0;
 	}
+	if (job->op == STORE_ADD)
+		job->u.add.recalled = NULL;
+	if (job->op == STORE_RESULTS)
+		job->u.results.recalled = NULL;
 	job_reset(job);
 }
 
@@ -62,6 +66,16 @@ job_reset(struct store_job *job)
 {
 	job->error[0] = '\0';
 	switch (job->op) {
+	case STORE_ADD:
+		free(job->u.add.recalled);
+		job->u.add.recalled = NULL;
+		job->u.add.recalled_count = 0;
+		break;
+	case STORE_RESULTS:
+		free(job->u.results.recalled);
+		job->u.results.recalled = NULL;
+		job->u.results.recalled_count = 0;
+		break;
 	case STORE_CLAIM:
 		store_due_free(job->u.claim.due, job->u.claim.due_count);
 		job->u.claim.due = NULL;

@@ -13,7 +13,8 @@
 #include "base/text.h"
 #include "store/failures.h"
 #include "store/jobs.h"
-#include "store/work_batch.h"
+#include "store/keys.h"
+#include "store/recall.h"
 
 /* See "When a sender has to be told" in store.h. */
 static enum store_notice_state
@@ -53,6 +54,53 @@ hold_again(struct work *w, struct delivery_row *next, int64_t now)
 	return STORE_OK;
 }
 
+struct trip {
+	int64_t id;
+};
+
+static bool
+see_trip(void *context, const struct batch_row *row)
+{
+	((struct trip *)context)->id = row->b.id;
+	return false;
+}
+
+/* A loop found that a stream of it has tripped. What was released stays so. One trip is one batch,
+ * also if that was closed meanwhile; if it is not there yet, the trip will pull it in. */
+static enum store_result
+hold_tripped(struct work *w, const struct store_delivery_result *result, struct delivery_row *next)
+{
+	struct batch_query q = {.stream = result->stream, .tripped_at = result->tripped_at};
+	struct trip trip = {.id = 0};
+	struct work_batch *wb;
+
+	if (next->batch == 0 && q.stream != 0 && q.tripped_at != 0)
+		TRY(w->b->batch_list(w->db, &q, see_trip, &trip));
+	if (trip.id != 0) {
+		TRY(work_batch(w, trip.id, &wb));
+		recall_hold(next, wb);
+		return STORE_OK;
+	}
+	next->state = STORE_QUEUED;
+	next->due_at = clock_steady() + CLOCK_SECOND;
+	return STORE_OK;
+}
+
+/* Queued again: it is held instead where a stream of it tripped meanwhile, or under the panic
+ * button. */
+static enum store_result
+catch_up(struct work *w, struct delivery_row *next, int64_t now)
+{
+	struct work_batch *wb = NULL;
+
+	if (recall_is_open(next))
+		TRY(recall_find(w, next, &wb));
+	if (wb == NULL)
+		return hold_again(w, next, now);
+	recall_hold(next, wb);
+	return STORE_OK;
+}
+
 static enum store_result
 take_result(struct work *w, const struct store_delivery_result *result,
 	    const struct delivery_row *d, int64_t now)
@@ -62,10 +110,12 @@ take_result(struct work *w, const struct store_delivery_result *result,
 	next.changed_at = now;
 	next.state = result->state;
 	next.due_at = 0;
-	if (result->state == STORE_QUEUED) {
-		next.due_at = result->due_at > 0 ? result->due_at : now;
-		TRY(hold_again(w, &next, now));
-	}
+	if (result->state == STORE_HELD)
+		TRY(hold_tripped(w, result, &next));
+	if (result->state == STORE_QUEUED)
+		next.due_at = result->due_at > 0 ? result->due_at : clock_steady();
+	if (next.state == STORE_QUEUED)
+		TRY(catch_up(w, &next, now));
 	if (result->tried)
 		next.tries++;
 	if (result->reply != NULL && *result->reply != '\0') {
@@ -79,7 +129,8 @@ take_result(struct work *w, const struct store_delivery_result *result,
 static bool
 is_result(enum store_state state)
 {
-	return state == STORE_SENT || state == STORE_FAILED || state == STORE_QUEUED;
+	return state == STORE_SENT || state == STORE_FAILED || state == STORE_QUEUED ||
+	       state == STORE_HELD;
 }
 
 enum store_result
@@ -113,7 +164,9 @@ job_results(struct work *w, struct store_job *job)
 				     result->reply != NULL ? result->reply : "");
 		TRY(take_result(w, result, &rows[0], now));
 	}
-	return failures_tell(w, &failures, now);
+	TRY(failures_tell(w, &failures, now));
+	recall_answer(w, &job->u.results.recalled, &job->u.results.recalled_count);
+	return STORE_OK;
 }
 
 /* ---- claim ---- */
@@ -166,6 +219,16 @@ by_id(const void *a, const void *b)
 }
 
 static void
+hand_out_keys(const struct delivery_row *d, struct store_due_delivery *to)
+{
+	/* What somebody has released is of no stream any more. */
+	if (d->batch != 0 || d->keys_len == 0)
+		return;
+	to->keys = mem_alloc(d->keys_len / KEYS_BYTES_MIN * sizeof(*to->keys));
+	to->key_count = keys_unpack(d->keys, d->keys_len, to->keys);
+}
+
+static void
 hand_out(struct store_job *job, struct claim *c)
 {
 	struct store_due *due = NULL;
@@ -195,6 +258,7 @@ hand_out(struct store_job *job, struct claim *c)
 						.rewritten = strcmp(d->final, d->recipient) != 0,
 						.notify = d->notify,
 						.orcpt = mem_strdup(d->orcpt)};
+		hand_out_keys(d, &due->deliveries[due->count - 1]);
 	}
 }
 

@@ -31,6 +31,10 @@ enum store_result job_decide(struct work *w, struct store_job *job);
 enum store_result job_hold(struct work *w, struct store_job *job);
 enum store_result job_close(struct work *w, struct store_job *job);
 enum store_result job_purge(struct work *w, struct store_job *job);
+/* job_history.c */
+enum store_result job_counters(struct work *w, struct store_job *job);
+/* A step of STORE_PURGE: traffic, and counters that count nothing any more. */
+enum store_result history_purge(struct work *w, const struct store_job *job);
 /* job_alert.c */
 enum store_result job_fact(struct work *w, struct store_job *job);
 enum store_result job_alerts(struct work *w, struct store_job *job);

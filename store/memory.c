@@ -129,6 +129,11 @@ memory_new(void)
 	    .notices.size = sizeof(struct notice_row),
 	    .audit.size = sizeof(struct audit_row),
 	    .ids.size = sizeof(struct memory_ids),
+	    .members.size = sizeof(struct memory_member),
+	    .boots.size = sizeof(struct store_counter_save),
+	    .shards.size = sizeof(struct memory_shard),
+	    .counters.size = sizeof(struct memory_counter),
+	    .traffic.size = sizeof(struct memory_traffic),
 	};
 	struct memory *m = mem_alloc(sizeof(*m));
 	pthread_mutexattr_t attributes;
@@ -174,9 +179,10 @@ static void
 memory_close(struct db *db)
 {
 	struct memory *m = memory_of(db);
-	struct memory_table *all[] = {&m->meta,       &m->environments, &m->messages, &m->chunks,
-				      &m->deliveries, &m->batches,      &m->holds,    &m->events,
-				      &m->outbox,     &m->notices,      &m->audit,    &m->ids};
+	struct memory_table *all[] = {
+	    &m->meta,    &m->environments, &m->messages, &m->chunks,   &m->deliveries, &m->batches,
+	    &m->holds,   &m->events,       &m->outbox,   &m->notices,  &m->audit,      &m->ids,
+	    &m->members, &m->boots,        &m->shards,   &m->counters, &m->traffic};
 	bool last;
 	size_t i;
 
@@ -413,6 +419,8 @@ const struct backend backend_memory = {
     .delivery_set = memory_delivery_set,
     .delivery_delete = memory_delivery_delete,
     .delivery_list = memory_delivery_list,
+    .member_add = memory_member_add,
+    .member_delete = memory_member_delete,
     .batch_add = memory_batch_add,
     .batch_set = memory_batch_set,
     .batch_list = memory_batch_list,
@@ -433,4 +441,13 @@ const struct backend backend_memory = {
     .audit_last = memory_audit_last,
     .audit_add = memory_audit_add,
     .audit_list = memory_audit_list,
+    .counter_save = memory_counter_save,
+    .counter_set = memory_counter_set,
+    .boot_list = memory_boot_list,
+    .shard_list = memory_shard_list,
+    .counter_list = memory_counter_list,
+    .counter_purge = memory_counter_purge,
+    .traffic_add = memory_traffic_add,
+    .traffic_list = memory_traffic_list,
+    .traffic_purge = memory_traffic_purge,
 };

@@ -21,6 +21,7 @@ struct memory_undo;
 struct memory_message {
 	uint64_t id;
 	bool complete, eightbit, smtputf8, report;
+	uint32_t audience;
 	enum dsn_ret ret;
 	int64_t accepted_at, environment;
 	const char *source, *client, *helo, *protocol, *sender, *envid, *subject, *subject_key,
@@ -61,6 +62,26 @@ struct memory_ids {
 	int64_t batch, event, outbox; /* the last ones given */
 };
 
+struct memory_member {
+	uint64_t stream, id;
+	uint32_t number;
+};
+
+struct memory_shard {
+	unsigned shard;
+	uint32_t stamp;
+};
+
+struct memory_counter {
+	int64_t boot;
+	struct store_counter c;
+};
+
+struct memory_traffic {
+	int64_t number; /* as in SQLite: minute << 20 | a number */
+	struct store_traffic t;
+};
+
 struct memory {
 	pthread_mutex_t lock; /* recursive: held for a whole transaction */
 	int refs;             /* connections; under the lock */
@@ -68,7 +89,7 @@ struct memory {
 	struct memory_undo *undo;
 	size_t undo_count, undo_cap;
 	struct memory_table meta, environments, messages, chunks, deliveries, batches, holds,
-	    events, outbox, notices, audit, ids;
+	    events, outbox, notices, audit, ids, members, boots, shards, counters, traffic;
 };
 
 struct memory_db {
@@ -107,6 +128,34 @@ enum store_result memory_delivery_set(struct db *db, const struct delivery_row *
 enum store_result memory_delivery_delete(struct db *db, uint64_t id, uint32_t number);
 enum store_result memory_delivery_list(struct db *db, const struct delivery_query *q,
 				       delivery_row_fn *row, void *context);
+
+enum store_result memory_member_add(struct db *db, uint64_t stream, uint64_t id, uint32_t number);
+enum store_result memory_member_delete(struct db *db, uint64_t stream, uint64_t id,
+				       uint32_t number);
+
+/* memory_history.c */
+enum store_result memory_counter_save(struct db *db, const struct store_counter_save *s,
+				      int64_t *boot);
+enum store_result memory_counter_set(struct db *db, int64_t boot, const struct store_counter *c);
+enum store_result memory_boot_list(struct db *db,
+				   bool (*row)(void *context, int64_t boot,
+					       const struct store_counter_save *s),
+				   void *context);
+enum store_result memory_shard_list(struct db *db,
+				    bool (*row)(void *context, unsigned shard, uint32_t stamp),
+				    void *context);
+enum store_result memory_counter_list(struct db *db, unsigned shard,
+				      bool (*row)(void *context, int64_t boot,
+						  const struct store_counter *c),
+				      void *context);
+enum store_result memory_counter_purge(struct db *db, unsigned shard, int64_t boot, int64_t mono,
+				       uint32_t limit);
+enum store_result memory_traffic_add(struct db *db, const struct traffic_row *row);
+enum store_result
+memory_traffic_list(struct db *db, int64_t since, int64_t until, int64_t after, uint32_t limit,
+		    bool (*row)(void *context, int64_t number, const struct store_traffic *t),
+		    void *context);
+enum store_result memory_traffic_purge(struct db *db, int64_t before, uint32_t limit);
 
 /* memory_batch.c */
 enum store_result memory_batch_add(struct db *db, struct batch_row *b);

@@ -179,6 +179,7 @@ memory_message_add(struct db *db, const struct message *from, int64_t environmen
 	    .eightbit = from->eightbit,
 	    .smtputf8 = from->smtputf8,
 	    .report = from->report,
+	    .audience = from->audience,
 	    .ret = from->ret,
 	    .accepted_at = from->accepted_at,
 	    .environment = environment,
@@ -264,6 +265,7 @@ memory_message_load(struct db *db, uint64_t id, struct message *to, uint32_t *ch
 	to->eightbit = row->eightbit;
 	to->smtputf8 = row->smtputf8;
 	to->report = row->report;
+	to->audience = row->audience;
 	to->ret = row->ret;
 	to->envid = arena_strdup(&to->arena, row->envid);
 	to->subject = arena_strdup(&to->arena, row->subject);
@@ -299,6 +301,9 @@ memory_delivery_add(struct db *db, const struct delivery_row *d)
 	row.reply = memory_text(m, d->reply);
 	row.orcpt = memory_text(m, d->orcpt);
 	row.remote_mta = row.told = "";
+	row.keys = d->keys_len > 0
+		       ? memcpy(arena_alloc(&m->arena, d->keys_len), d->keys, d->keys_len)
+		       : NULL;
 	row.notice = STORE_NOTICE_NONE;
 	memory_insert(m, &m->deliveries, at, &row);
 	return STORE_OK;
@@ -348,6 +353,41 @@ memory_delivery_delete(struct db *db, uint64_t id, uint32_t number)
 }
 
 static bool
+has_member(const struct memory *m, uint64_t stream, uint64_t id, uint32_t number, size_t *at)
+{
+	for (*at = 0; *at < m->members.count; (*at)++) {
+		const struct memory_member *k = memory_row(&m->members, *at);
+
+		if (k->stream == stream && k->id == id && k->number == number)
+			return true;
+	}
+	return false;
+}
+
+enum store_result
+memory_member_add(struct db *db, uint64_t stream, uint64_t id, uint32_t number)
+{
+	struct memory *m = memory_of(db);
+	struct memory_member row = {stream, id, number};
+	size_t at;
+
+	if (!has_member(m, stream, id, number, &at))
+		memory_insert(m, &m->members, at, &row);
+	return STORE_OK;
+}
+
+enum store_result
+memory_member_delete(struct db *db, uint64_t stream, uint64_t id, uint32_t number)
+{
+	struct memory *m = memory_of(db);
+	size_t at;
+
+	if (has_member(m, stream, id, number, &at))
+		memory_remove(m, &m->members, at);
+	return STORE_OK;
+}
+
+static bool
 matches(const struct delivery_query *q, const struct delivery_row *d)
 {
 	if ((q->states != 0 && (q->states >> d->state & 1) == 0) ||
@@ -359,7 +399,7 @@ matches(const struct delivery_query *q, const struct delivery_row *d)
 	if ((q->message != 0 && d->id != q->message) ||
 	    (q->number != 0 && d->number != q->number) ||
 	    (q->environment != 0 && d->environment != q->environment) ||
-	    (q->batch != 0 && d->batch != q->batch) || (q->stream != 0 && d->stream != q->stream) ||
+	    (q->batch != 0 && d->batch != q->batch) ||
 	    (q->source != NULL && strcmp(d->source, q->source) != 0))
 		return false;
 	if (q->after.id != 0 &&
@@ -405,9 +445,11 @@ memory_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 		d.subject = message->subject;
 		d.campaign = message->campaign;
 		d.report = message->report;
+		d.audience = message->audience;
 		d.accepted_at = message->accepted_at;
 		d.bytes = message->bytes;
-		if (!matches(q, &d))
+		if (!matches(q, &d) ||
+		    (q->stream != 0 && !has_member(m, q->stream, d.id, d.number, &at)))
 			continue;
 		if ((n & (n - 1)) == 0) /* a power of two: full */
 			found = mem_resize_array(found, n > 0 ? n * 2 : 1, sizeof(d));

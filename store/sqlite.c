@@ -305,7 +305,9 @@ check_file(struct sqlite_db *db, struct buf *error)
 	    "SELECT max(id) FROM message",    "SELECT max(message) FROM delivery",
 	    "SELECT max(message) FROM chunk", "SELECT max(id) FROM batch",
 	    "SELECT max(id) FROM audit",      "SELECT max(id) FROM event",
-	    "SELECT max(id) FROM outbox",     "SELECT max(message) FROM envelope"};
+	    "SELECT max(id) FROM outbox",     "SELECT max(message) FROM envelope",
+	    "SELECT max(stream) FROM member", "SELECT max(hash) FROM counter",
+	    "SELECT max(id) FROM traffic",    "SELECT max(hash) FROM traffic_stream"};
 	int64_t pages = 0, ignored;
 	enum store_result r = STORE_OK;
 	struct stat st;
@@ -477,6 +479,8 @@ const struct backend backend_sqlite = {
     .delivery_set = sqlite_delivery_set,
     .delivery_delete = sqlite_delivery_delete,
     .delivery_list = sqlite_delivery_list,
+    .member_add = sqlite_member_add,
+    .member_delete = sqlite_member_delete,
     .batch_add = sqlite_batch_add,
     .batch_set = sqlite_batch_set,
     .batch_list = sqlite_batch_list,
@@ -497,6 +501,15 @@ const struct backend backend_sqlite = {
     .audit_last = sqlite_audit_last,
     .audit_add = sqlite_audit_add,
     .audit_list = sqlite_audit_list,
+    .counter_save = sqlite_counter_save,
+    .counter_set = sqlite_counter_set,
+    .boot_list = sqlite_boot_list,
+    .shard_list = sqlite_shard_list,
+    .counter_list = sqlite_counter_list,
+    .counter_purge = sqlite_counter_purge,
+    .traffic_add = sqlite_traffic_add,
+    .traffic_list = sqlite_traffic_list,
+    .traffic_purge = sqlite_traffic_purge,
 };
 
 const char *

@@ -94,6 +94,34 @@ enum store_result sqlite_delivery_delete(struct db *db, uint64_t id, uint32_t nu
 enum store_result sqlite_delivery_list(struct db *db, const struct delivery_query *q,
 				       delivery_row_fn *row, void *context);
 
+enum store_result sqlite_member_add(struct db *db, uint64_t stream, uint64_t id, uint32_t number);
+enum store_result sqlite_member_delete(struct db *db, uint64_t stream, uint64_t id,
+				       uint32_t number);
+
+/* sqlite_history.c */
+enum store_result sqlite_counter_save(struct db *db, const struct store_counter_save *s,
+				      int64_t *boot);
+enum store_result sqlite_counter_set(struct db *db, int64_t boot, const struct store_counter *c);
+enum store_result sqlite_boot_list(struct db *db,
+				   bool (*row)(void *context, int64_t boot,
+					       const struct store_counter_save *s),
+				   void *context);
+enum store_result sqlite_shard_list(struct db *db,
+				    bool (*row)(void *context, unsigned shard, uint32_t stamp),
+				    void *context);
+enum store_result sqlite_counter_list(struct db *db, unsigned shard,
+				      bool (*row)(void *context, int64_t boot,
+						  const struct store_counter *c),
+				      void *context);
+enum store_result sqlite_counter_purge(struct db *db, unsigned shard, int64_t boot, int64_t mono,
+				       uint32_t limit);
+enum store_result sqlite_traffic_add(struct db *db, const struct traffic_row *row);
+enum store_result
+sqlite_traffic_list(struct db *db, int64_t since, int64_t until, int64_t after, uint32_t limit,
+		    bool (*row)(void *context, int64_t number, const struct store_traffic *t),
+		    void *context);
+enum store_result sqlite_traffic_purge(struct db *db, int64_t before, uint32_t limit);
+
 /* sqlite_batch.c */
 enum store_result sqlite_environment(struct db *db, const char *name, bool make, int64_t *out);
 enum store_result sqlite_count_add(struct db *db, int64_t environment, enum store_state state,

@@ -18,14 +18,16 @@ sqlite_delivery_add(struct db *db, const struct delivery_row *d)
 	    db,
 	    "INSERT INTO delivery(message, number, state, environment, due_at, queued_at,"
 	    " changed_at, batch, stream, tries, counted, recipient, final, rule, reason, reply,"
-	    " notify, orcpt)"
+	    " notify, orcpt, keys)"
 	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-	    " ?18)",
+	    " ?18, ?19)",
 	    ARGS(INT(d->id), INT(d->number), INT(d->state), INT(d->environment),
 		 INT_OR_NULL(d->due_at), INT(d->queued_at), INT(d->changed_at),
 		 INT_OR_NULL(d->batch), INT_OR_NULL(d->stream), INT(d->tries), INT(d->counted),
 		 TEXT(d->recipient), TEXT(final), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply),
-		 INT(d->notify), TEXT(d->orcpt)));
+		 INT(d->notify), TEXT(d->orcpt),
+		 d->keys_len > 0 ? BLOB(d->keys, d->keys_len)
+				 : (struct sql_arg){.kind = SQL_NULL}));
 }
 
 enum store_result
@@ -48,6 +50,22 @@ sqlite_delivery_delete(struct db *db, uint64_t id, uint32_t number)
 {
 	return sql_run(db, "DELETE FROM delivery WHERE message = ?1 AND number = ?2",
 		       ARGS(INT(id), INT(number)));
+}
+
+/* ---- the index of streams ---- */
+
+enum store_result
+sqlite_member_add(struct db *db, uint64_t stream, uint64_t id, uint32_t number)
+{
+	return sql_run(db, "INSERT OR IGNORE INTO member VALUES(?1, ?2, ?3)",
+		       ARGS(INT(stream), INT(id), INT(number)));
+}
+
+enum store_result
+sqlite_member_delete(struct db *db, uint64_t stream, uint64_t id, uint32_t number)
+{
+	return sql_run(db, "DELETE FROM member WHERE stream = ?1 AND message = ?2 AND number = ?3",
+		       ARGS(INT(stream), INT(id), INT(number)));
 }
 
 /* ---- lists ---- */
@@ -107,10 +125,8 @@ add_set(struct built *b, int bit, const char *column, unsigned set)
 static const char *
 choose_index(const struct delivery_query *q)
 {
-	if (q->message != 0 || q->id_from != 0)
+	if (q->message != 0 || q->id_from != 0 || q->stream != 0)
 		return "";
-	if (q->stream != 0 && q->states == 1U << STORE_WAITING)
-		return " INDEXED BY delivery_waiting";
 	if (q->notices == 1U << STORE_NOTICE_PENDING)
 		return " INDEXED BY delivery_notice";
 	if (q->batch != 0)
@@ -125,7 +141,7 @@ choose_index(const struct delivery_query *q)
 static void
 build(struct built *b, const struct delivery_query *q)
 {
-	bool by_key = q->message != 0 || q->id_from != 0;
+	bool by_key = q->message != 0 || q->id_from != 0 || q->stream != 0;
 
 	buf_printf(&b->text,
 		   "SELECT d.message, d.number, d.state, d.environment, d.due_at, d.queued_at,"
@@ -133,10 +149,13 @@ build(struct built *b, const struct delivery_query *q)
 		   " coalesce(d.final, d.recipient), d.rule, d.reason, d.reply, e.name, m.source,"
 		   " m.sender, m.subject, m.accepted_at, m.bytes, m.campaign, d.notify, d.notice,"
 		   " d.orcpt, d.remote_mta, d.told,"
-		   " EXISTS(SELECT 1 FROM envelope v WHERE v.message = d.message AND v.report = 1)"
-		   " FROM delivery d%s"
+		   " v.report, v.audience, d.keys FROM %s%s"
 		   " CROSS JOIN message m ON m.id = d.message"
-		   " CROSS JOIN environment e ON e.id = d.environment WHERE m.complete = 1",
+		   " CROSS JOIN environment e ON e.id = d.environment"
+		   " LEFT JOIN envelope v ON v.message = d.message WHERE m.complete = 1",
+		   q->stream != 0 ? "member k CROSS JOIN delivery d"
+				    " ON d.message = k.message AND d.number = k.number"
+				  : "delivery d",
 		   choose_index(q));
 	term(b, 0, q->message != 0, "d.message =", INT(q->message));
 	term(b, 1, q->number != 0, "d.number =", INT(q->number));
@@ -146,7 +165,7 @@ build(struct built *b, const struct delivery_query *q)
 	term(b, 2, q->batch != 0, by_key ? "+d.batch =" : "d.batch =", INT(q->batch));
 	term(b, 3, q->environment != 0,
 	     by_key ? "+d.environment =" : "d.environment =", INT(q->environment));
-	term(b, 4, q->stream != 0, "d.stream =", INT(q->stream));
+	term(b, 4, q->stream != 0, "k.stream =", INT(q->stream));
 	term(b, 5, q->source != NULL, "m.source =", TEXT(q->source));
 	term(b, 6, q->due_before != 0, "d.due_at <=", INT(q->due_before));
 	term(b, 7, q->id_from != 0, "d.message >=", INT(q->id_from));
@@ -207,6 +226,9 @@ read_row(sqlite3_stmt *s, struct delivery_row *d)
 	    .remote_mta = sql_text(s, 26),
 	    .told = sql_text(s, 27),
 	    .report = sqlite3_column_int(s, 28) != 0,
+	    .audience = (uint32_t)sqlite3_column_int64(s, 29),
+	    .keys = sqlite3_column_blob(s, 30),
+	    .keys_len = (size_t)sqlite3_column_bytes(s, 30),
 	};
 }
 

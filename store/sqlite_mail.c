@@ -100,13 +100,14 @@ put_inline(struct db *db, const struct message *m, int64_t environment)
 static enum store_result
 put_envelope(struct db *db, const struct message *m)
 {
-	if (!m->smtputf8 && m->ret == DSN_RET_NONE && *m->envid == '\0' && !m->report)
+	if (!m->smtputf8 && m->ret == DSN_RET_NONE && *m->envid == '\0' && !m->report &&
+	    m->audience == 0)
 		return STORE_OK;
-	return sql_run(
-	    db,
-	    "INSERT INTO envelope(message, smtputf8, ret, envid, report)"
-	    " VALUES(?1, ?2, ?3, ?4, ?5)",
-	    ARGS(INT(m->id), INT(m->smtputf8), INT(m->ret), TEXT(m->envid), INT(m->report)));
+	return sql_run(db,
+		       "INSERT INTO envelope(message, smtputf8, ret, envid, report, audience)"
+		       " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+		       ARGS(INT(m->id), INT(m->smtputf8), INT(m->ret), TEXT(m->envid),
+			    INT(m->report), INT(m->audience)));
 }
 
 enum store_result
@@ -204,6 +205,7 @@ read_row(sqlite3_stmt *s, struct message *m)
 	m->ret = (enum dsn_ret)sqlite3_column_int(s, 16);
 	m->envid = arena_strdup(a, sql_text(s, 17));
 	m->report = sqlite3_column_int(s, 18) != 0;
+	m->audience = (uint32_t)sqlite3_column_int64(s, 19);
 }
 
 enum store_result
@@ -212,7 +214,8 @@ sqlite_message_load(struct db *db, uint64_t id, struct message *m, uint32_t *chu
 	static const char text[] =
 	    "SELECT accepted_at, name, source, client, helo, protocol, sender, eightbit, subject,"
 	    " subject_key, campaign, header_from, body_bytes, chunks, header, smtputf8, ret, envid,"
-	    " report FROM message JOIN environment ON environment.id = message.environment"
+	    " report, audience FROM message JOIN environment ON environment.id = "
+	    "message.environment"
 	    " LEFT JOIN envelope ON envelope.message = message.id"
 	    " WHERE message.id = ?1 AND complete = 1";
 	struct chunk *chunk;

@@ -7,8 +7,9 @@
  *   delivery_state    per environment and state, oldest first: lists, counts' ages, purge
  *   delivery_due      what is due; only queued and waiting rows that are not taken
  *   delivery_batch    a batch's deliveries by state; only rows that stand in a batch
- *   delivery_waiting  a stream's deliveries in their settle time
  *   delivery_notice   what senders still have to be told
+ * `member` is one by hand: a stream's deliveries that wait or are due (recall.c says what it
+ * costs). A partial index could not do that: a delivery has several streams.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -84,6 +85,35 @@ static const char *const steps[] = {
     "ALTER TABLE delivery ADD COLUMN told TEXT NOT NULL DEFAULT '';"
     "CREATE INDEX delivery_notice ON delivery(message, number) WHERE notice = 1;"
     "ALTER TABLE notice ADD COLUMN text TEXT NOT NULL DEFAULT '';",
+
+    /* delivery.keys: keys.c. delivery.stream stays as what a delivery waits for or was held by; of
+     * what waits from before it is the only key.
+     * counter.hash: with the highest bit turned over, so that the order of signed numbers is that
+     * of unsigned ones and a shard is one run of rows. Its times are of the boot that it was
+     * saved in.
+     * traffic.id: minute since 1970 << 20 | a number: in order of time, and a span of time is a
+     * span of ids. What names a stream stands once in traffic_stream, by its hash; `day`: when it
+     * was last seen, in days since 1970. */
+    "ALTER TABLE delivery ADD COLUMN keys BLOB;"
+    "ALTER TABLE envelope ADD COLUMN audience INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE member(stream INTEGER NOT NULL, message INTEGER NOT NULL,"
+    " number INTEGER NOT NULL, PRIMARY KEY(stream, message, number)) WITHOUT ROWID;"
+    "INSERT INTO member SELECT stream, message, number FROM delivery"
+    " WHERE state = 1 AND stream IS NOT NULL AND batch IS NULL;"
+    "DROP INDEX delivery_waiting;"
+    "CREATE TABLE boot(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, mono INTEGER NOT NULL,"
+    " wall INTEGER NOT NULL);"
+    "CREATE TABLE counter_shard(shard INTEGER PRIMARY KEY, stamp INTEGER NOT NULL);"
+    "CREATE TABLE counter(hash INTEGER PRIMARY KEY, boot INTEGER NOT NULL,"
+    " idle_at INTEGER NOT NULL, data BLOB NOT NULL);"
+    "CREATE TABLE traffic_stream(hash INTEGER PRIMARY KEY, day INTEGER NOT NULL,"
+    " environment TEXT NOT NULL, source TEXT NOT NULL, client TEXT NOT NULL, sender TEXT NOT NULL,"
+    " subject TEXT NOT NULL, campaign TEXT NOT NULL, audience INTEGER NOT NULL);"
+    "CREATE INDEX traffic_stream_day ON traffic_stream(day);"
+    "CREATE TABLE traffic(id INTEGER PRIMARY KEY, stream INTEGER NOT NULL,"
+    " messages INTEGER NOT NULL, recipients INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " passed INTEGER NOT NULL, waited INTEGER NOT NULL, held INTEGER NOT NULL,"
+    " dropped INTEGER NOT NULL);",
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };

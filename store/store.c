@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/recall.h"
 #include "store/writer.h"
 
 static const char *const state_names[STORE_STATE_COUNT] = {
@@ -113,7 +114,9 @@ recover(struct store *s)
 	enum store_result r = s->b->begin(s->work.db, true);
 
 	TRY(r);
-	r = s->b->recover(s->work.db, clock_wall());
+	r = recall_recover(&s->work);
+	if (r == STORE_OK)
+		r = s->b->recover(s->work.db, clock_steady());
 	if (r == STORE_OK)
 		r = name_store(s, &name, &highest);
 	if (r == STORE_OK)
@@ -222,6 +225,7 @@ store_due_free(struct store_due *due, size_t count)
 		for (k = 0; k < due[i].count; k++) {
 			free(due[i].deliveries[k].address);
 			free(due[i].deliveries[k].orcpt);
+			free(due[i].deliveries[k].keys);
 		}
 		free(due[i].deliveries);
 		free(due[i].environment);

@@ -27,8 +27,10 @@
  * Streams: a delivery belongs to every stream that counted it (verdict.keys), until it has ended.
  * When one trips, what waits or is queued of it, was accepted within its window and is not taken
  * joins the batch in the same transaction, and is no leak; the loops look at what they have taken
- * and hand it back (STORE_RESULTS). A delivery that is released is no longer of the stream whose
- * batch held it: no rule holds the same delivery twice.
+ * and hand it back (STORE_RESULTS). A delivery that a person has released is called back by no
+ * rule, that of its batch or another: only by the panic button. It stays in the batch that held it
+ * first, where `mailfuse message` shows by which rule it was held. Its keys stay in its row for the
+ * counters' replay, but are not handed out with it.
  *
  * State of a batch:
  *   held -> releasing -> released     held -> discarded -> held (restore)
@@ -161,7 +163,7 @@ struct store_due_delivery {
 	bool rewritten;  /* that is not the recipient as given: orcpt must not be passed on */
 	unsigned notify; /* enum dsn_notify; 0 = not said */
 	char *orcpt;     /* "" if none */
-	struct verdict_key *keys; /* its streams; NULL if none */
+	struct verdict_key *keys; /* its streams; NULL if none, or it was released */
 	size_t key_count;
 };
 
@@ -507,8 +509,9 @@ enum store_result store_view_holds(struct store_view *v,
 				   bool (*row)(void *context, const struct store_hold *h),
 				   void *context);
 /* For the counters after a start: deliveries accepted since, that were counted (not dropped, nor
- * rejected by `recipients`, `unknown`, `panic`), oldest first. Without those whose batch was
- * decided as a whole: that decision made the counters forget them. */
+ * rejected by `recipients`, `unknown`, `panic`), oldest first. Where their batch was decided as a
+ * whole its stream is not among their keys: that decision made the counters forget it. Without
+ * those of such a batch that have no keys: an older mailfuse stored them. */
 enum store_result store_view_recent(struct store_view *v, int64_t since,
 				    bool (*row)(void *context, const struct store_delivery *d),
 				    void *context);

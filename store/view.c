@@ -12,14 +12,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "store/keys.h"
+#include "store/view.h"
 #include "store/work_batch.h"
 #include "store/writer.h"
-
-struct store_view {
-	const struct backend *b;
-	struct db *db;
-	int depth; /* a callback may ask for more */
-};
 
 struct store_view *
 store_view_open(struct store *s, struct buf *error)
@@ -44,8 +40,7 @@ store_view_close(struct store_view *v)
 	free(v);
 }
 
-/* All that one call reads is of one moment. */
-static enum store_result
+enum store_result
 view_begin(struct store_view *v)
 {
 	enum store_result r = STORE_OK;
@@ -57,7 +52,7 @@ view_begin(struct store_view *v)
 	return r;
 }
 
-static enum store_result
+enum store_result
 view_end(struct store_view *v, enum store_result r)
 {
 	if (--v->depth == 0)
@@ -122,11 +117,10 @@ struct delivery_call {
 	void *context;
 };
 
-static bool
-give_delivery(void *context, const struct delivery_row *d)
+static struct store_delivery
+view_delivery(const struct delivery_row *d)
 {
-	const struct delivery_call *call = context;
-	struct store_delivery out = {
+	return (struct store_delivery){
 	    .id = d->id,
 	    .number = d->number,
 	    .state = d->state,
@@ -149,6 +143,13 @@ give_delivery(void *context, const struct delivery_row *d)
 	    .notice = d->notice,
 	    .told = d->told,
 	};
+}
+
+static bool
+give_delivery(void *context, const struct delivery_row *d)
+{
+	const struct delivery_call *call = context;
+	struct store_delivery out = view_delivery(d);
 
 	return call->row(call->context, &out);
 }
@@ -176,10 +177,12 @@ store_view_deliveries(struct store_view *v, const struct store_filter *f,
 }
 
 struct recent_call {
-	struct delivery_call call; /* first: give_delivery() reads it */
+	struct delivery_call call;
 	struct store_view *v;
 	int64_t batch;   /* looked up last */
 	uint64_t stream; /* whose counts its decision has ended; 0 = none */
+	struct verdict_key *keys;
+	size_t cap; /* bytes of packed keys that there is room for */
 };
 
 static bool
@@ -192,12 +195,31 @@ see_decided(void *context, const struct batch_row *b)
 	return false;
 }
 
-/* A decision on a whole batch made the counters forget its stream: a restart must not recall it. */
+/* The keys but for the one that the decision ended. */
+static size_t
+keep_keys(struct recent_call *r, const struct delivery_row *d)
+{
+	size_t i, n, kept = 0;
+
+	if (d->keys_len > r->cap) {
+		r->cap = d->keys_len;
+		r->keys = mem_resize_array(r->keys, r->cap / KEYS_BYTES_MIN, sizeof(*r->keys));
+	}
+	n = d->keys_len > 0 ? keys_unpack(d->keys, d->keys_len, r->keys) : 0;
+	for (i = 0; i < n; i++)
+		if (r->stream == 0 || r->keys[i].hash != r->stream)
+			r->keys[kept++] = r->keys[i];
+	return kept;
+}
+
+/* A decision on a whole batch made the counters forget its stream: a restart must not recall it.
+ * What was stored before there were keys is counted by that stream only. */
 static bool
 give_recent(void *context, const struct delivery_row *d)
 {
 	struct recent_call *r = context;
 	struct batch_query q = {.id = d->batch};
+	struct store_delivery out;
 
 	if (d->batch != r->batch) {
 		r->batch = d->batch;
@@ -205,20 +227,27 @@ give_recent(void *context, const struct delivery_row *d)
 		if (d->batch != 0 && r->v->b->batch_list(r->v->db, &q, see_decided, r) != STORE_OK)
 			return false;
 	}
-	if (r->stream != 0 && r->stream == d->stream)
+	if (r->stream != 0 && d->keys_len == 0 && r->stream == d->stream)
 		return true;
-	return give_delivery(&r->call, d);
+	out = view_delivery(d);
+	out.audience = d->audience;
+	out.key_count = keep_keys(r, d);
+	out.keys = out.key_count > 0 ? r->keys : NULL;
+	return r->call.row(r->call.context, &out);
 }
 
 enum store_result
 store_view_recent(struct store_view *v, int64_t since,
 		  bool (*row)(void *context, const struct store_delivery *d), void *context)
 {
-	struct recent_call r = {.call = {row, context}, .v = v};
+	struct recent_call call = {.call = {row, context}, .v = v};
 	struct delivery_query q = {.id_from = work_id_at(since), .counted = true};
+	enum store_result r;
 
 	TRY(view_begin(v));
-	return view_end(v, v->b->delivery_list(v->db, &q, give_recent, &r));
+	r = view_end(v, v->b->delivery_list(v->db, &q, give_recent, &call));
+	free(call.keys);
+	return r;
 }
 
 /* ---- sums over one batch ---- */

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "store/audit.h"
-#include "store/work_batch.h"
+#include "store/recall.h"
 
 /* Which state may follow which (drawn in store.h). */
 static const unsigned delivery_moves[STORE_STATE_COUNT] = {
@@ -29,6 +29,9 @@ work_drop_job(struct work *w)
 	SLIST_INIT(&w->batches);
 	arena_free(&w->arena);
 	w->new_message = 0;
+	free(w->recalled);
+	w->recalled = NULL;
+	w->recalled_count = w->recalled_cap = 0;
 }
 
 void
@@ -145,6 +148,7 @@ enum store_result
 work_add(struct work *w, const struct delivery_row *d)
 {
 	TRY(w->b->delivery_add(w->db, d));
+	TRY(recall_index(w, NULL, d));
 	count(w, d, d->state, 1);
 	count_metrics(w, STORE_STATE_COUNT, d->state);
 	if (d->batch != 0)
@@ -171,6 +175,7 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		if (d->batch != 0)
 			panic("delivery %s must not leave its batch",
 			      id_format_delivery(d->id, d->number, id));
+		TRY(recall_count(w, d, next->batch));
 		/* Entered while the row is not there yet: it looks whether other deliveries of the
 		 * message stand in the batch. */
 		TRY(work_batch_enter(w, next));
@@ -180,6 +185,7 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		if (d->batch != 0)
 			TRY(work_batch_change(w, d->batch, d->state, next->state));
 	}
+	TRY(recall_index(w, d, next));
 	if (d->state != next->state) {
 		count(w, d, d->state, -1);
 		count(w, d, next->state, 1);
@@ -257,6 +263,10 @@ take_row(void *context, const struct delivery_row *d)
 	to->sender = copy_like(l->w, d->sender, last ? last->sender : NULL);
 	to->subject = copy_like(l->w, d->subject, last ? last->subject : NULL);
 	to->campaign = NULL; /* for views only */
+	to->keys_len = d->batch == 0 ? d->keys_len : 0;
+	to->keys = NULL;
+	if (to->keys_len > 0)
+		to->keys = memcpy(arena_alloc(&l->w->arena, d->keys_len), d->keys, d->keys_len);
 	to->recipient = l->strings ? work_copy(l->w, d->recipient) : NULL;
 	to->final = l->strings ? work_copy(l->w, d->final) : NULL;
 	to->orcpt = l->strings ? work_copy(l->w, d->orcpt) : NULL;

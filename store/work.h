@@ -28,8 +28,9 @@ struct work_batch {
 	struct batch_row row;
 	uint64_t last_message; /* counted in already */
 	bool dirty;
-	bool opened; /* by this job: audit and alert are still to be written */
-	bool joined; /* deliveries came in: look whether it has grown tenfold */
+	const char *why; /* the reason of the delivery that opened it */
+	bool opened;     /* by this job: audit and alert are still to be written */
+	bool joined;     /* deliveries came in: look whether it has grown tenfold */
 };
 
 struct work {
@@ -45,6 +46,9 @@ struct work {
 	uint64_t highest_id, highest_id_written;
 	uint64_t new_message;  /* of the ADD in progress: no batch can have counted it */
 	int64_t held, dropped; /* for the metrics, at commit */
+	uint64_t *recalled;    /* of the job in progress, see recall_answer() */
+	size_t recalled_count, recalled_cap;
+	unsigned counter_shard; /* that STORE_PURGE looks at next */
 };
 
 void work_free(struct work *w);
@@ -79,6 +83,7 @@ enum store_result work_delete(struct work *w, const struct delivery_row *d);
 /*
  * The rows that match, copied into the job's arena; recipient, final and orcpt only with `strings`;
  * rule, reason, reply, remote_mta and told are NULL, which leaves them as they are in work_move().
+ * keys only of what stands in no batch: the others are never called back.
  */
 enum store_result work_list(struct work *w, const struct delivery_query *q, bool strings,
 			    struct delivery_row **rows, size_t *count);

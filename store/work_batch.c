@@ -6,7 +6,7 @@
  * A batch's counters: recipients = held + released + discarded; released = queued + sent + failed.
  * A delivery never leaves its batch. Purged deliveries stay counted where they ended.
  */
-#include "store/work_batch.h"
+#include "store/recall.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -200,27 +200,14 @@ work_batch_change(struct work *w, int64_t id, enum store_state from, enum store_
 
 /* ---- open or join ---- */
 
-/* What waits of the stream has not left: it is held too, and was no leak. */
-static enum store_result
-pull_in(struct work *w, struct work_batch *wb, const char *rule, int64_t now)
+/* An audience lets its declared number through: a leak is only what went beyond it, before it was
+ * declared that small. */
+static uint32_t
+leaked_at(const struct verdict_stream *stream, const char *rule)
 {
-	struct delivery_query q = {.states = 1U << STORE_WAITING, .stream = wb->row.b.stream_hash};
-	struct delivery_row *rows, next;
-	size_t n, i;
-
-	TRY(work_list(w, &q, false, &rows, &n));
-	for (i = 0; i < n; i++) {
-		next = rows[i];
-		next.state = STORE_HELD;
-		next.due_at = 0;
-		next.batch = wb->row.b.id;
-		next.rule = rule;
-		next.reason = "its stream tripped while it waited";
-		next.changed_at = now;
-		TRY(work_move(w, &rows[i], &next));
-	}
-	wb->row.b.leaked = wb->row.b.leaked > n ? wb->row.b.leaked - n : 0;
-	return STORE_OK;
+	if (strcmp(rule, "audience") != 0)
+		return stream->counted;
+	return stream->counted > stream->limit ? stream->counted - stream->limit : 0;
 }
 
 static enum store_result
@@ -244,12 +231,13 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 	    .subject = work_copy(w, stream->subject),
 	    .limit = stream->limit,
 	    .window = stream->window,
-	    .leaked = stream->counted,
+	    .leaked = leaked_at(stream, rule),
 	    .decided_by = "",
 	    .decided_reason = "",
 	};
 	TRY(w->b->batch_add(w->db, &wb->row));
 	wb->opened = wb->dirty = true;
+	wb->why = "";
 	SLIST_INSERT_HEAD(&w->batches, wb, next);
 	*out = wb;
 	return STORE_OK;
@@ -277,45 +265,48 @@ work_batch_join(struct work *w, const struct verdict_stream *stream, const char 
 		if (takes_in(&(*out)->row.b, stream))
 			return STORE_OK;
 	TRY(w->b->batch_list(w->db, &q, find_batch, &found));
-	if (found.count > 0) {
-		TRY(work_batch(w, found.ids[0], out));
-	} else {
-		TRY(work_batch_close(w, stream->hash, stream->tripped_at));
-		TRY(open_batch(w, stream, environment, rule, now, out));
-	}
-	if (!(*out)->row.b.collecting)
-		return STORE_OK;
-	return pull_in(w, *out, (*out)->row.b.rule, now);
-}
-
-enum store_result
-work_batch_overtaken(struct work *w, uint64_t stream, int64_t judged_at, struct work_batch **out)
-{
-	struct batch_query q = {.stream = stream, .collecting = true};
-	struct found found = {.count = 0};
-	struct work_batch *wb;
-	size_t i;
-
-	*out = NULL;
-	TRY(w->b->batch_list(w->db, &q, find_batch, &found));
-	for (i = 0; i < found.count && *out == NULL; i++) {
-		TRY(work_batch(w, found.ids[i], &wb));
-		/* Both times were read before the counters' lock was taken: a second of slack. */
-		if (wb->row.b.collecting && judged_at <= wb->row.b.tripped_at + CLOCK_SECOND)
-			*out = wb;
-	}
-	return STORE_OK;
+	if (found.count > 0)
+		return work_batch(w, found.ids[0], out);
+	TRY(work_batch_close(w, stream->hash, stream->tripped_at));
+	TRY(open_batch(w, stream, environment, rule, now, out));
+	return recall_pull(w, *out, now);
 }
 
 /* ---- the end of a job ---- */
 
-static const char *
-opened_text(struct work *w, const struct store_batch *b)
+static bool
+is_audience(const struct store_batch *b)
 {
+	return strcmp(b->rule, "audience") == 0;
+}
+
+/* Of an audience only the surplus is held: the declared ones came before it. */
+static uint64_t
+audience_seen(const struct store_batch *b)
+{
+	return b->limit + b->leaked + b->recipients;
+}
+
+static const char *
+opened_text(struct work *w, const struct work_batch *wb)
+{
+	const struct store_batch *b = &wb->row.b;
 	const char *environment = *b->environment != '\0' ? b->environment : "mailfuse";
 	const char *from = *b->source != '\0' ? b->source : b->key;
 	char window[UNITS_BYTES];
 
+	if (is_audience(b))
+		return arena_printf(
+		    &w->arena,
+		    "%s: declared %u, seen %" PRIu64 " and rising (%s from %s): %" PRIu64
+		    " recipients held as B%" PRId64,
+		    environment, b->limit, audience_seen(b), b->key, from, b->recipients, b->id);
+	if (strncmp(b->rule, "content ", 8) == 0)
+		return arena_printf(&w->arena,
+				    "%s: %" PRIu64
+				    " recipients from %s by rule %s%s%s: held as B%" PRId64,
+				    environment, b->recipients + b->leaked, from, b->rule,
+				    *wb->why != '\0' ? ": " : "", wb->why, b->id);
 	if (b->limit == 0)
 		return arena_printf(&w->arena,
 				    "%s: %" PRIu64 " recipients by rule %s (%s): held as B%" PRId64,
@@ -324,6 +315,22 @@ opened_text(struct work *w, const struct store_batch *b)
 	    &w->arena, "%s: %" PRIu64 " recipients in %s from %s (limit %u): held as B%" PRId64,
 	    environment, b->recipients + b->leaked, units_format_duration(b->window, window), from,
 	    b->limit, b->id);
+}
+
+static const char *
+grown_text(struct work *w, const struct store_batch *b)
+{
+	const char *environment = *b->environment != '\0' ? b->environment : "mailfuse";
+
+	if (is_audience(b))
+		return arena_printf(&w->arena,
+				    "%s: declared %u, seen %" PRIu64 " and rising (%s): B%" PRId64
+				    " has grown to %" PRIu64 " recipients",
+				    environment, b->limit, audience_seen(b), b->key, b->id,
+				    b->recipients);
+	return arena_printf(&w->arena,
+			    "%s: B%" PRId64 " has grown to %" PRIu64 " recipients, and collects on",
+			    environment, b->id, b->recipients);
 }
 
 static enum store_result
@@ -340,7 +347,7 @@ announce(struct work *w, struct work_batch *wb, int64_t now)
 
 	if (wb->opened) {
 		e.event = "batch.opened";
-		e.text = opened_text(w, b);
+		e.text = opened_text(w, wb);
 		TRY(work_audit(w, now, "gate", e.event, object, b->rule,
 			       arena_printf(&w->arena,
 					    "recipients=%" PRIu64 " leaked=%" PRIu64 " key=%s",
@@ -357,10 +364,7 @@ announce(struct work *w, struct work_batch *wb, int64_t now)
 				      b->held);
 	} else if (b->recipients >= 10 * (wb->row.alerted > 0 ? wb->row.alerted : 1)) {
 		e.event = "batch.grown";
-		e.text = arena_printf(
-		    &w->arena,
-		    "%s: B%" PRId64 " has grown to %" PRIu64 " recipients, and collects on",
-		    *b->environment != '\0' ? b->environment : "mailfuse", b->id, b->recipients);
+		e.text = grown_text(w, b);
 	} else {
 		return STORE_OK;
 	}

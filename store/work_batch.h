@@ -10,16 +10,12 @@
 
 enum store_result work_batch(struct work *w, int64_t id, struct work_batch **out);
 /*
- * The batch of this stream under this trip, opened if need be. What waits of the stream is pulled
- * in while it collects. `rule` and `environment` are the delivery's that asks.
+ * The batch of this stream under this trip, opened if need be; then what has not left of the stream
+ * joins it. `rule` and `environment` are the delivery's that asks.
  */
 enum store_result work_batch_join(struct work *w, const struct verdict_stream *stream,
 				  const char *environment, const char *rule, int64_t now,
 				  struct work_batch **out);
-/* The collecting batch of a stream that tripped after mail of it was judged and before it is
- * stored; NULL in *out if there is none. */
-enum store_result work_batch_overtaken(struct work *w, uint64_t stream, int64_t judged_at,
-				       struct work_batch **out);
 /* A collecting batch of that stream stops doing so; another trip than `but` only, unless it is 0.
  */
 enum store_result work_batch_close(struct work *w, uint64_t stream, int64_t but);

@@ -24,11 +24,12 @@ enum { GROUP_MAX = 256, CHECK_SECONDS = 1, CHECK_BYTES = 1 << 20 };
 typedef enum store_result job_fn(struct work *w, struct store_job *job);
 
 static job_fn *const job_table[] = {
-    [STORE_BEGIN] = job_begin,   [STORE_CHUNK] = job_chunk,     [STORE_ABANDON] = job_abandon,
-    [STORE_ADD] = job_add,       [STORE_RESULTS] = job_results, [STORE_CLAIM] = job_claim,
-    [STORE_EXPIRE] = job_expire, [STORE_DECIDE] = job_decide,   [STORE_HOLD] = job_hold,
-    [STORE_CLOSE] = job_close,   [STORE_FACT] = job_fact,       [STORE_ALERTS] = job_alerts,
-    [STORE_PURGE] = job_purge,   [STORE_NOTICES] = job_notices, [STORE_TOLD] = job_told,
+    [STORE_BEGIN] = job_begin,       [STORE_CHUNK] = job_chunk,     [STORE_ABANDON] = job_abandon,
+    [STORE_ADD] = job_add,           [STORE_RESULTS] = job_results, [STORE_CLAIM] = job_claim,
+    [STORE_EXPIRE] = job_expire,     [STORE_DECIDE] = job_decide,   [STORE_HOLD] = job_hold,
+    [STORE_CLOSE] = job_close,       [STORE_FACT] = job_fact,       [STORE_ALERTS] = job_alerts,
+    [STORE_PURGE] = job_purge,       [STORE_NOTICES] = job_notices, [STORE_TOLD] = job_told,
+    [STORE_COUNTERS] = job_counters,
 };
 
 /* ---- the queue ---- */
@@ -312,6 +313,9 @@ run_group(struct store *s, struct store_job **jobs, size_t n)
 	size_t i;
 
 	if (r == STORE_OK) {
+		for (i = 0; i < n; i++)
+			if (jobs[i]->op == STORE_ADD && jobs[i]->result == STORE_OK)
+				traffic_count(&s->traffic, jobs[i]->u.add.message);
 		if (wrote(jobs, n))
 			note_success(s);
 	} else if (n == 1 || r == STORE_BUSY) {
@@ -338,6 +342,31 @@ probe(struct store *s)
 		w->b->rollback(w->db);
 }
 
+/* Its own transaction: that it fails must not fail mail. */
+static void
+write_traffic(struct store *s, bool all)
+{
+	struct work *w = &s->work;
+	int64_t wall = clock_wall(), mono = clock_mono();
+	enum store_result r;
+
+	if (!traffic_is_due(&s->traffic, wall, mono, all))
+		return;
+	r = w->b->begin(w->db, true);
+	if (r == STORE_OK)
+		r = traffic_write(&s->traffic, w->b, w->db);
+	if (r == STORE_OK)
+		r = w->b->commit(w->db);
+	if (r == STORE_OK) {
+		traffic_written(&s->traffic, wall);
+		return;
+	}
+	log_warn("- store.traffic_failed error=%s", log_safe(w->db->error));
+	w->b->rollback(w->db);
+	work_forget(w);
+	traffic_failed(&s->traffic, mono);
+}
+
 static void *
 writer_run(void *arg)
 {
@@ -352,6 +381,7 @@ writer_run(void *arg)
 			writer_check_room(s);
 			probe(s);
 			s->b->maintain(s->work.db);
+			write_traffic(s, false);
 		}
 		if (n == 0)
 			continue;
@@ -360,6 +390,8 @@ writer_run(void *arg)
 			answer(jobs[i]);
 		s->b->maintain(s->work.db);
 	}
+	write_traffic(s, true);
+	traffic_free(&s->traffic);
 	return NULL;
 }
 

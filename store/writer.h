@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "store/backend.h"
+#include "store/traffic.h"
 #include "store/work.h"
 
 struct queue {
@@ -31,10 +32,11 @@ struct store {
 	struct db *reader;
 	struct queue writer_queue, reader_queue;
 	_Atomic uint64_t size_limit, min_free_space;
-	atomic_int room;    /* enum room: by size and free space */
-	atomic_int trouble; /* enum room: of the last write, until one succeeds */
-	int64_t checked_at; /* monotonic; the writer's */
-	size_t unchecked;   /* bytes of new mail since the size was looked at; the writer's */
+	atomic_int room;        /* enum room: by size and free space */
+	atomic_int trouble;     /* enum room: of the last write, until one succeeds */
+	struct traffic traffic; /* the writer's */
+	int64_t checked_at;     /* monotonic; the writer's */
+	size_t unchecked;       /* bytes of new mail since the size was looked at; the writer's */
 };
 
 /* Main thread. Both end what is queued before writer_stop() returns. */

@@ -188,6 +188,7 @@ add_message(struct fixture *f, struct message *m)
 
 	if (run_job(f, &job) != STORE_OK)
 		fail_msg("STORE_ADD: %d %s", job.result, job.error);
+	free(job.u.add.recalled);
 	message_free(m);
 	return id;
 }

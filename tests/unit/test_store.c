@@ -434,7 +434,7 @@ results_move_deliveries(void **state)
 	/* said twice, or of nothing: ignored, never an error for its neighbours */
 	assert_int_equal(report(f, id, 1, STORE_FAILED, 0), STORE_OK);
 	assert_int_equal(report(f, id, 9, STORE_SENT, 0), STORE_OK);
-	assert_int_equal(report(f, id, 3, STORE_HELD, 0), STORE_REFUSED);
+	assert_int_equal(report(f, id, 3, STORE_DISCARDED, 0), STORE_REFUSED);
 	assert_int_equal(count_deliveries(f, 0, STORE_SENT), 1);
 	assert_int_equal(count_deliveries(f, 0, STORE_FAILED), 1);
 	assert_int_equal(claim(f, "staging", TEST_NOW + 98), 0);

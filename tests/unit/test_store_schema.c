@@ -99,7 +99,8 @@ static void
 released_steps_are_never_edited(void **state)
 {
 	static const uint64_t hashes[] = {UINT64_C(0x688079456bda8b34),
-					  UINT64_C(0x97aab9773b920172)};
+					  UINT64_C(0x97aab9773b920172),
+					  UINT64_C(0x4301e8cd4eed99cc)};
 	size_t i;
 
 	(void)state;
@@ -178,11 +179,42 @@ schema_1_is_brought_over(void **state)
 	assert_int_equal(take_alerts(f, "delivery.failed"), 1);
 	fixture_reopen(f);
 	check_counts(f);
-	assert_int_equal(ask(f->path, "PRAGMA user_version"), 2);
+	assert_int_equal(ask(f->path, "PRAGMA user_version"), 3);
 	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
 				      " WHERE integrity_check = 'ok'"),
 			 1);
 	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+}
+
+/* What waited in a mailfuse of schema 2 is called back by a trip now as it was then. */
+static void
+schema_2_is_brought_over(void **state)
+{
+	struct verdict_stream stream = test_stream;
+	struct fixture *f = *state;
+	struct batch_numbers b;
+
+	make_version_1(f);
+	run_sql(f->path, sqlite_schema_step(2));
+	run_sql(f->path, "PRAGMA user_version = 2");
+	/* stream 4660 is test_stream; one of another stream waits too */
+	run_sql(f->path, "UPDATE delivery SET state = 1, stream = 4660 WHERE number = 1;"
+			 "UPDATE delivery SET state = 1, stream = 4711, due_at = 1795262400000000"
+			 " WHERE number = 2;"
+			 "UPDATE delivery SET due_at = 1795262400000000 WHERE state = 1;"
+			 "UPDATE tally SET n = 3 WHERE state = 0;"
+			 "DELETE FROM tally; INSERT INTO tally VALUES(1, 1, 3), (1, 5, 1)");
+	fixture_reopen(f);
+	check_counts(f);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM member"), 3);
+	stream.tripped_at = TEST_NOW + CLOCK_SECOND;
+	add_held(f, &stream, 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.recipients, 3);
+	assert_int_equal(b.leaked, test_stream.counted - 2);
+	assert_int_equal(claim(f, "staging", TEST_NOW + CLOCK_HOUR), 1);
+	check_counts(f);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM member"), 0);
 }
 
 /* Half a step is no step. */
@@ -302,8 +334,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(released_steps_are_never_edited), ON_DISK(schema_1_is_brought_over),
-	    ON_DISK(a_step_that_fails_changes_nothing),        ON_DISK(a_header_costs_no_body),
+	    cmocka_unit_test(released_steps_are_never_edited),
+	    ON_DISK(schema_1_is_brought_over),
+	    ON_DISK(schema_2_is_brought_over),
+	    ON_DISK(a_step_that_fails_changes_nothing),
+	    ON_DISK(a_header_costs_no_body),
 	    ON_DISK(looking_for_notices_costs_what_is_found),
 	};
 

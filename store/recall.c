@@ -1,0 +1,247 @@
+/*
+ * The index of members (stream -> deliveries) and what it is for. Writer's thread; memory is the
+ * job's arena.
+ *
+ * A delivery has a row in the index for each of its keys only while it is open: waiting, or queued
+ * with a due time. Mail that is taken at once, nearly all of it, has none and costs nothing here.
+ * What waits costs an insert and, when it is claimed, a removal for each key: as its keys stand in
+ * its own row, both go straight to their place and nothing is searched. A trip costs what it pulls
+ * in. So also when an upstream is down and a million deliveries are due: the trip of one stream
+ * reads none of the others.
+ *
+ * What somebody has released stands in its batch and is never open again: no rule holds the same
+ * delivery twice, nor a decision of another rule's. Its keys stay in its row, for the counters'
+ * replay. The audience rule holds a surplus only: what its stream has let through is declared mail,
+ * and is never called back.
+ */
+#include "store/recall.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/keys.h"
+
+static bool
+recalls(const struct store_batch *b)
+{
+	return b->tripped_at != 0 && strcmp(b->rule, "audience") != 0;
+}
+
+const struct verdict_key *
+recall_keys(struct work *w, const struct delivery_row *d, size_t *count)
+{
+	struct verdict_key *keys;
+
+	*count = 0;
+	if (d->keys_len > 0) {
+		keys = arena_alloc(&w->arena, d->keys_len / KEYS_BYTES_MIN * sizeof(*keys));
+		*count = keys_unpack(d->keys, d->keys_len, keys);
+		return keys;
+	}
+	if (d->state != STORE_WAITING || d->stream == 0)
+		return NULL;
+	/* Stored before there were keys: of the stream that it waits for. */
+	keys = arena_zalloc(&w->arena, sizeof(*keys));
+	keys->hash = d->stream;
+	keys->settles = true;
+	*count = 1;
+	return keys;
+}
+
+bool
+recall_is_open(const struct delivery_row *d)
+{
+	return d->batch == 0 && d->due_at != 0 &&
+	       (d->state == STORE_WAITING || d->state == STORE_QUEUED);
+}
+
+enum store_result
+recall_index(struct work *w, const struct delivery_row *d, const struct delivery_row *next)
+{
+	bool was = d != NULL && recall_is_open(d), is = next != NULL && recall_is_open(next);
+	const struct verdict_key *keys;
+	size_t i, n;
+
+	if (was == is)
+		return STORE_OK;
+	keys = recall_keys(w, was ? d : next, &n);
+	for (i = 0; i < n; i++)
+		TRY(is ? w->b->member_add(w->db, keys[i].hash, next->id, next->number)
+		       : w->b->member_delete(w->db, keys[i].hash, d->id, d->number));
+	return STORE_OK;
+}
+
+/* ---- leaks ---- */
+
+static bool
+is_within(const struct store_batch *b, int64_t accepted_at)
+{
+	return b->window == 0 || accepted_at >= b->tripped_at - b->window;
+}
+
+/* Whether a delivery was counted before that trip. Times of a message are read before the counters'
+ * lock is taken: a second of slack. */
+static bool
+is_before(const struct store_batch *b, int64_t accepted_at)
+{
+	return accepted_at <= b->tripped_at + CLOCK_SECOND && is_within(b, accepted_at);
+}
+
+struct trips {
+	int64_t accepted_at, own;
+	int64_t ids[8]; /* within one window; a trip is followed by a cooldown */
+	size_t count;
+};
+
+static bool
+keep_trip(void *context, const struct batch_row *row)
+{
+	struct trips *t = context;
+
+	if (row->b.id == t->own || is_before(&row->b, t->accepted_at))
+		t->ids[t->count++] = row->b.id;
+	return (row->b.tripped_at + CLOCK_SECOND >= t->accepted_at || row->b.id > t->own) &&
+	       t->count < sizeof(t->ids) / sizeof(t->ids[0]);
+}
+
+static enum store_result
+unleak(struct work *w, uint64_t stream, int64_t accepted_at, int64_t own)
+{
+	struct batch_query q = {.stream = stream};
+	struct trips t = {.accepted_at = accepted_at, .own = own};
+	struct work_batch *wb;
+	size_t i;
+
+	TRY(w->b->batch_list(w->db, &q, keep_trip, &t));
+	for (i = 0; i < t.count; i++) {
+		TRY(work_batch(w, t.ids[i], &wb));
+		wb->row.b.leaked -= wb->row.b.leaked > 0;
+		wb->dirty = true;
+	}
+	return STORE_OK;
+}
+
+static void
+remember(struct work *w, uint64_t stream)
+{
+	if (w->recalled_count == w->recalled_cap) {
+		w->recalled_cap = w->recalled_cap > 0 ? w->recalled_cap * 2 : 64;
+		w->recalled = mem_resize_array(w->recalled, w->recalled_cap, sizeof(*w->recalled));
+	}
+	w->recalled[w->recalled_count++] = stream;
+}
+
+enum store_result
+recall_count(struct work *w, const struct delivery_row *d, int64_t batch)
+{
+	const struct verdict_key *keys;
+	size_t i, n;
+
+	keys = recall_keys(w, d, &n);
+	for (i = 0; i < n; i++) {
+		TRY(unleak(w, keys[i].hash, d->accepted_at, batch));
+		remember(w, keys[i].hash);
+	}
+	return STORE_OK;
+}
+
+void
+recall_answer(struct work *w, uint64_t **recalled, size_t *count)
+{
+	*recalled = w->recalled;
+	*count = w->recalled_count;
+	w->recalled = NULL;
+	w->recalled_count = w->recalled_cap = 0;
+}
+
+/* ---- a trip ---- */
+
+void
+recall_hold(struct delivery_row *next, const struct work_batch *wb)
+{
+	next->state = STORE_HELD;
+	next->due_at = 0;
+	next->batch = wb->row.b.id;
+	next->rule = wb->row.b.rule;
+	next->reason = "its stream tripped before it had left";
+}
+
+enum store_result
+recall_pull(struct work *w, struct work_batch *wb, int64_t now)
+{
+	struct delivery_query q = {.stream = wb->row.b.stream_hash};
+	struct delivery_row *rows, next;
+	size_t n, i;
+
+	if (!recalls(&wb->row.b))
+		return STORE_OK;
+	TRY(work_list(w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++) {
+		/* What waits was accepted just now, whatever the wall clock says. */
+		if (rows[i].state != STORE_WAITING && !is_within(&wb->row.b, rows[i].accepted_at))
+			continue;
+		next = rows[i];
+		recall_hold(&next, wb);
+		next.changed_at = now;
+		TRY(work_move(w, &rows[i], &next));
+	}
+	return STORE_OK;
+}
+
+struct find {
+	int64_t accepted_at, id;
+	bool is_new;
+};
+
+static bool
+see_tripped(void *context, const struct batch_row *row)
+{
+	struct find *find = context;
+
+	if (recalls(&row->b) && find->accepted_at <= row->b.tripped_at + CLOCK_SECOND &&
+	    (find->is_new || is_within(&row->b, find->accepted_at)))
+		find->id = row->b.id;
+	return find->id == 0;
+}
+
+enum store_result
+recall_find(struct work *w, const struct delivery_row *d, struct work_batch **out)
+{
+	struct find find = {.accepted_at = d->accepted_at, .is_new = w->new_message == d->id};
+	const struct verdict_key *keys;
+	size_t i, n;
+
+	*out = NULL;
+	keys = recall_keys(w, d, &n);
+	for (i = 0; i < n && find.id == 0; i++) {
+		struct batch_query q = {.stream = keys[i].hash, .collecting = true};
+
+		TRY(w->b->batch_list(w->db, &q, see_tripped, &find));
+		if (find.id == 0)
+			continue;
+		TRY(work_batch(w, find.id, out));
+		if ((*out)->row.b.collecting)
+			return STORE_OK;
+		*out = NULL; /* closed by this very job */
+		find.id = 0;
+	}
+	return STORE_OK;
+}
+
+enum store_result
+recall_recover(struct work *w)
+{
+	struct delivery_query q = {.states = 1U << STORE_QUEUED, .due = DUE_TAKEN};
+	struct delivery_row *rows, next;
+	size_t i, n;
+	enum store_result r = work_list(w, &q, false, &rows, &n);
+
+	for (i = 0; i < n && r == STORE_OK; i++) {
+		next = rows[i];
+		next.due_at = 1; /* whenever: it is set */
+		r = recall_index(w, &rows[i], &next);
+	}
+	work_drop_job(w);
+	return r;
+}
