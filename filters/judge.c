@@ -51,7 +51,8 @@ key_stream(const struct judgement *j, struct judged_key *key)
 	s->tripped_at = key->seen.trips ? key->seen.tripped_at : 0;
 	s->counted = key->seen.counted;
 	s->limit = key->seen.limit;
-	s->trips_now = key->seen.trips_now;
+	/* What an audience let through is declared mail, and is not called back. */
+	s->trips_now = key->seen.trips_now && !key->use->counted.audience;
 	key->stream = s;
 	return s;
 }

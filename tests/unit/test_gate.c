@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "filters/policy.h"
 
 #define NAMED(text) .name = TEXT(text), .rewrite_to = TEXT("qa+%u=%d@example.com")
 
@@ -261,11 +262,14 @@ edit(void **state)
 	policy_unref(p);
 }
 
+/* ---- explain */
+
 struct explained {
-	int rows;
-	char rule[32], key[128];
-	uint32_t limit, before, after;
-	bool trips;
+	size_t rows;
+	struct {
+		char rule[32], key[128], note[64];
+		struct gate_rule_row row; /* without its texts */
+	} list[8];
 };
 
 static void
@@ -273,20 +277,11 @@ explain_row(void *context, const struct gate_rule_row *row)
 {
 	struct explained *e = context;
 
-	if (strcmp(row->rule, "audience") == 0) {
-		assert_false(row->applies);
-		assert_string_equal(row->note, "no audience is declared");
-		return;
-	}
-	assert_true(row->applies);
-	assert_int_equal(row->window, 600 * SECOND);
-	e->rows++;
-	snprintf(e->rule, sizeof(e->rule), "%s", row->rule);
-	snprintf(e->key, sizeof(e->key), "%s", row->key);
-	e->limit = row->limit;
-	e->before = row->before;
-	e->after = row->after;
-	e->trips = row->trips;
+	assert_true(e->rows < COUNT_OF(e->list));
+	snprintf(e->list[e->rows].rule, sizeof(e->list[0].rule), "%s", row->rule);
+	snprintf(e->list[e->rows].key, sizeof(e->list[0].key), "%s", row->key);
+	snprintf(e->list[e->rows].note, sizeof(e->list[0].note), "%s", row->note);
+	e->list[e->rows++].row = *row;
 }
 
 static void
@@ -296,7 +291,7 @@ explains(void **state)
 	struct config config = fixture_config(environments(), 5);
 	struct policy *p = fixture_policy(&config);
 	struct counters *c = counters_new();
-	struct explained e = {0};
+	struct explained e;
 	struct message *m;
 	int i;
 
@@ -306,17 +301,189 @@ explains(void **state)
 	for (i = 0; i < 3; i++) {
 		m = judge(p, c, "production", two, GATE_PEEK);
 		assert_int_equal(m->recipients[0].verdict.action, VERDICT_HOLD);
+		e.rows = 0;
 		gate_explain_rules(p, c, m, 0, explain_row, &e);
 		message_free(m);
+		assert_int_equal(e.rows, 2);
 	}
-	assert_int_equal(e.rows, 3);
-	assert_string_equal(e.rule, "burst volume");
-	assert_string_equal(e.key, "source=10.2.0.7 subject=\"your order \\\"#\\\"\\x0a\"");
-	assert_int_equal(e.limit, 3);
-	assert_int_equal(e.before, 2);
-	assert_int_equal(e.after, 4);
-	assert_true(e.trips);
+	assert_string_equal(e.list[0].rule, "audience");
+	assert_false(e.list[0].row.applies);
+	assert_string_equal(e.list[0].note, "no audience is declared");
+	assert_string_equal(e.list[1].rule, "burst volume");
+	assert_string_equal(e.list[1].key, "source=10.2.0.7 subject=\"your order \\\"#\\\"\\x0a\"");
+	assert_true(e.list[1].row.applies);
+	assert_int_equal(e.list[1].row.limit, 3);
+	assert_int_equal(e.list[1].row.window, 600 * SECOND);
+	assert_int_equal(e.list[1].row.before, 2);
+	assert_int_equal(e.list[1].row.after, 4);
+	assert_true(e.list[1].row.trips);
 	counters_free(c);
+	policy_unref(p);
+}
+
+struct explain_case {
+	const char *rule, *key, *note;
+	bool applies, holds;
+	uint32_t limit, before, after, head;
+};
+
+/* Every rule has a row, in the order in which they judge; per recipient one for each. */
+static void
+explains_every_rule(void **state)
+{
+	static const struct explain_case wanted[] = {
+	    {"content marker", "source=10.2.0.7", "Subject matches", true, true, 0, 0, 2, 0},
+	    {"content other", "", "it does not match", false, false, 4, 0, 0, 0},
+	    {"audience", "environment=production campaign=may", "", true, true, 50, 0, 2, 0},
+	    {"burst volume", "source=10.2.0.7 declared", "a declared audience is counted apart",
+	     true, true, 60, 0, 2, 0},
+	    {"burst person", "recipient=a@example.com", "", true, true, 3, 0, 1, 2},
+	    {"burst person", "recipient=b@example.com", "", true, true, 3, 0, 1, 2},
+	};
+	static struct config_content contents[] = {{.name = TEXT("marker"),
+						    .header = TEXT("Subject"),
+						    .match = TEXT("order"),
+						    .per = CONFIG_PER_SOURCE},
+						   {.name = TEXT("other"),
+						    .header = TEXT("Subject"),
+						    .match = TEXT("lorem"),
+						    .above = 4,
+						    .above_window = 600 * SECOND,
+						    .action = CONFIG_BURST_ALERT}};
+	static struct config_burst bursts[] = {{.name = TEXT("volume"),
+						.limit = 3,
+						.window = 600 * SECOND,
+						.head = 2,
+						.head_window = SECOND,
+						.settle = SECOND,
+						.per = CONFIG_PER_SOURCE,
+						.declared = 60,
+						.declared_window = 600 * SECOND},
+					       {.name = TEXT("person"),
+						.limit = 3,
+						.window = 600 * SECOND,
+						.head = 2,
+						.head_window = SECOND,
+						.settle = SECOND,
+						.per = CONFIG_PER_RECIPIENT}};
+	struct config config = fixture_config(environments(), 5);
+	struct counters *c = counters_new();
+	struct explained e = {0};
+	struct message *m;
+	struct policy *p;
+	size_t i;
+
+	(void)state;
+	config.environments[0].contents = contents;
+	config.environments[0].content_count = COUNT_OF(contents);
+	config.environments[0].bursts = bursts;
+	config.environments[0].burst_count = COUNT_OF(bursts);
+	p = fixture_policy(&config);
+	m = fixture_message("production", "10.2.0.7", "your order");
+	m->campaign = "may";
+	m->audience = 50;
+	fixture_add(m, "a@example.com");
+	fixture_add(m, "b@example.com");
+	gate_judge(p, c, m, 0, 1, GATE_PEEK);
+	gate_explain_rules(p, c, m, 0, explain_row, &e);
+	assert_int_equal(e.rows, COUNT_OF(wanted));
+	for (i = 0; i < e.rows; i++) {
+		const struct gate_rule_row *row = &e.list[i].row;
+		/* Keys of one rule come in no order that means anything. */
+		const struct explain_case *w = i >= 4 && strstr(e.list[i].key, "=b@") != NULL
+						   ? &wanted[5]
+					       : i >= 4 ? &wanted[4]
+							: &wanted[i];
+
+		assert_string_equal(e.list[i].rule, w->rule);
+		assert_string_equal(e.list[i].key, w->key);
+		assert_string_equal(e.list[i].note, w->note);
+		assert_int_equal(row->applies, w->applies);
+		assert_int_equal(row->holds, w->holds);
+		assert_int_equal(row->limit, w->limit);
+		assert_int_equal(row->window, strcmp(w->rule, "audience") == 0 ? 30 * 86400 * SECOND
+									       : 600 * SECOND);
+		assert_int_equal(row->before, w->before);
+		assert_int_equal(row->after, w->after);
+		assert_int_equal(row->head, w->head);
+		assert_int_equal(row->settle, w->head > 0 ? SECOND : 0);
+	}
+	assert_string_not_equal(e.list[4].key, e.list[5].key);
+
+	/* Of mail that goes nowhere they say so. */
+	m->recipients[0].verdict = m->recipients[1].verdict =
+	    (struct verdict){.action = VERDICT_DROP, .rule = "recipients"};
+	e.rows = 0;
+	gate_explain_rules(p, c, m, 0, explain_row, &e);
+	assert_int_equal(e.rows, 5);
+	for (i = 0; i < e.rows; i++)
+		assert_string_equal(e.list[i].note, "none of its recipients would leave");
+	message_free(m);
+	counters_free(c);
+	policy_unref(p);
+}
+
+/* ---- what policy_new() refuses, and what it knows */
+
+static void
+bad_rules(void **state)
+{
+	struct config_content contents[] = {
+	    {.name = TEXT("marker"), .header = TEXT("Subject"), .match = TEXT("/(/")},
+	    {.name = TEXT("twin"), .header = TEXT("Subject"), .match = TEXT("a")},
+	    {.name = TEXT("twin"), .header = TEXT("Subject"), .match = TEXT("b")}};
+	struct config_burst bursts[] = {{.name = TEXT("twin"), .limit = 3, .window = SECOND},
+					{.name = TEXT("volume"), .limit = 3, .window = SECOND},
+					{.name = TEXT("volume"), .limit = 4, .window = SECOND}};
+	struct config config = fixture_config(environments(), 5);
+	struct buf errors = {0};
+	const char *text;
+
+	(void)state;
+	config.environments[0].contents = contents;
+	config.environments[0].content_count = COUNT_OF(contents);
+	config.environments[0].bursts = bursts;
+	config.environments[0].burst_count = COUNT_OF(bursts);
+	assert_null(policy_new(&config, &errors));
+	text = buf_text(&errors);
+	assert_non_null(strstr(text, "environment \"production\": content \"marker\": match: "));
+	assert_non_null(strstr(text, "environment \"production\": content \"twin\" is there twice; "
+				     "rename one of them\n"));
+	assert_non_null(strstr(text, "environment \"production\": burst \"volume\" is there twice; "
+				     "rename one of them\n"));
+	assert_null(strstr(text, "burst \"twin\""));
+	buf_free(&errors);
+}
+
+static void
+finds_rules(void **state)
+{
+	static struct config_content contents[] = {
+	    {.name = TEXT("marker"), .header = TEXT("Subject"), .match = TEXT("a")},
+	    {.name = TEXT("empty"),
+	     .part = CONFIG_PART_BODY,
+	     .match = TEXT("/^$/"),
+	     .header = TEXT("")}};
+	struct config config = fixture_config(environments(), 5);
+	struct policy *p;
+
+	(void)state;
+	config.environments[0].contents = config.environments[1].contents = contents;
+	config.environments[0].content_count = 2;
+	config.environments[1].content_count = 1;
+	p = fixture_policy(&config);
+	assert_int_equal(policy_find_rule(p, "production", "content empty")->kind, POLICY_CONTENT);
+	assert_int_equal(policy_find_rule(p, "production", "audience")->kind, POLICY_AUDIENCE);
+	assert_int_equal(policy_find_rule(p, "production", "burst volume")->kind, POLICY_BURST);
+	assert_null(policy_find_rule(p, "production", "burst empty"));
+	assert_null(policy_find_rule(p, "production", "recipients"));
+	assert_null(policy_find_rule(p, "capture", "burst volume"));
+	assert_null(policy_find_rule(p, "gone", "audience"));
+	/* Only where a rule looks into it. */
+	assert_true(gate_wants_body(p, "production"));
+	assert_false(gate_wants_body(p, "staging"));
+	assert_false(gate_wants_body(p, "unknown"));
+	assert_false(gate_wants_body(p, "gone"));
 	policy_unref(p);
 }
 
@@ -350,10 +517,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(chain), cmocka_unit_test(unasked),
-	    cmocka_unit_test(holds), cmocka_unit_test(panic_does_not_count),
-	    cmocka_unit_test(edit),  cmocka_unit_test(explains),
-	    cmocka_unit_test(reach),
+	    cmocka_unit_test(chain),     cmocka_unit_test(unasked),
+	    cmocka_unit_test(holds),     cmocka_unit_test(panic_does_not_count),
+	    cmocka_unit_test(edit),      cmocka_unit_test(explains),
+	    cmocka_unit_test(reach),     cmocka_unit_test(explains_every_rule),
+	    cmocka_unit_test(bad_rules), cmocka_unit_test(finds_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

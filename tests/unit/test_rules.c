@@ -264,6 +264,7 @@ audience_batch(void **state)
 	assert_int_equal(m->recipients[1].verdict.stream->counted, 3);
 	assert_int_equal(m->recipients[1].verdict.stream->tripped_at, w->wall);
 	/* Of those within the audience nothing is called back. */
+	assert_false(m->recipients[0].verdict.stream->trips_now);
 	assert_int_equal(m->recipients[0].verdict.key_count, 2);
 	assert_int_equal(m->recipients[0].verdict.keys[0].hash,
 			 m->recipients[0].verdict.stream->hash);
