@@ -31,6 +31,7 @@
 #include "control/queue.h"
 #include "control/request.h"
 #include "control/status.h"
+#include "control/traffic.h"
 
 enum {
 	BODY_SMALL = 1 << 20,  /* some 30,000 delivery ids */
@@ -72,6 +73,7 @@ static const struct route routes[] = {
     {EVHTTP_REQ_POST, "/v1/explain", BODY_LARGE, explain_post},
     {EVHTTP_REQ_GET, "/v1/queue", 0, queue_get},
     {EVHTTP_REQ_GET, "/v1/log", 0, audit_log_list},
+    {EVHTTP_REQ_GET, "/v1/traffic", 0, traffic_list},
 };
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
 

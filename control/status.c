@@ -14,6 +14,7 @@
 #include "control/json.h"
 #include "control/request.h"
 #include "control/warnings.h"
+#include "filters/counters.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0.1.0"
@@ -77,24 +78,51 @@ add_upstream(void *context, const struct control_upstream *u)
 	json_append(rows->list, o);
 }
 
+static void
+put_per(json_t *o, unsigned set)
+{
+	const char *const *words = options_find("burst", "per")->words;
+	json_t *list = put_array(o, "per");
+
+	for (unsigned i = 0; words[i] != NULL; i++)
+		if (set & (1u << i))
+			json_append(list, json_string(words[i]));
+}
+
 static json_t *
 json_from_burst(const struct config_burst *b)
 {
-	static const char *const per[] = {"environment", "source",    "sender",
-					  "subject",     "recipient", "campaign"};
 	char text[UNITS_BYTES];
-	json_t *o = json_make_object(), *list;
+	json_t *o = json_make_object();
 
 	json_put_text(o, "name", b->name);
 	json_put_text(o, "limit", units_format_rate(b->limit, b->window, text));
-	list = put_array(o, "per");
-	for (unsigned i = 0; i < sizeof(per) / sizeof(per[0]); i++)
-		if (b->per & (1u << i))
-			json_append(list, json_string(per[i]));
+	put_per(o, b->per);
 	json_put_text(o, "head",
 		      b->head > 0 ? units_format_rate(b->head, b->head_window, text) : NULL);
 	json_put_text(o, "settle", b->head > 0 ? units_format_duration(b->settle, text) : NULL);
-	json_put_text(o, "action", b->action == CONFIG_BURST_ALERT ? "alert" : "hold");
+	json_put_text(o, "declared",
+		      b->declared > 0 ? units_format_rate(b->declared, b->declared_window, text)
+				      : NULL);
+	put_word(o, "burst", "action", (int)b->action);
+	return o;
+}
+
+static json_t *
+json_from_content(const struct config_content *c)
+{
+	static const char *const parts[] = {NULL, "text", "html", "body"};
+	char text[UNITS_BYTES];
+	json_t *o = json_make_object();
+
+	json_put_text(o, "name", c->name);
+	json_put_text(o, "header", c->part == CONFIG_PART_HEADER ? c->header : NULL);
+	json_put_text(o, "part", parts[c->part]);
+	json_put_text(o, "match", c->match);
+	json_put_text(o, "above",
+		      c->above > 0 ? units_format_rate(c->above, c->above_window, text) : NULL);
+	put_per(o, c->per);
+	put_word(o, "content", "action", (int)c->action);
 	return o;
 }
 
@@ -102,7 +130,7 @@ static json_t *
 json_from_environment(const struct config_environment *env)
 {
 	static const char *const others[] = {"drop", "rewrite", "reject", "hold"};
-	json_t *o = json_make_object(), *bursts;
+	json_t *o = json_make_object(), *bursts, *contents;
 
 	json_put_text(o, "name", env->name);
 	json_put_bool(o, "production", env->production);
@@ -112,6 +140,9 @@ json_from_environment(const struct config_environment *env)
 	bursts = put_array(o, "bursts");
 	for (size_t i = 0; i < env->burst_count; i++)
 		json_append(bursts, json_from_burst(&env->bursts[i]));
+	contents = put_array(o, "contents");
+	for (size_t i = 0; i < env->content_count; i++)
+		json_append(contents, json_from_content(&env->contents[i]));
 	return o;
 }
 
@@ -212,6 +243,10 @@ put_running(json_t *answer, const struct control_deps *deps, const struct config
 	json_put_bool(o, "room", room);
 	json_put_text(o, "why", room ? "" : why);
 	json_put(answer, "store", o);
+	o = json_make_object();
+	json_put_count(o, "keys", counters_key_count(deps->counters));
+	json_put_count(o, "keys_most", config->counter_keys);
+	json_put(answer, "counters", o);
 	json_put(answer, "last_drill", json_null());
 	o = json_make_object();
 	for (int i = 0; i < METRIC_COUNT; i++) {

@@ -72,17 +72,27 @@ warn_policy(json_t *list, const struct config *config)
 /* ---- what does not stop a blast, or tells nobody */
 
 static void
+warn_observer(json_t *list, const char *kind, const char *name,
+	      const struct config_environment *env)
+{
+	warn(list,
+	     "%s \"%s\" of environment %s only observes (action = alert): it tells of a blast and "
+	     "does not stop it.",
+	     kind, name, env->name);
+}
+
+static void
 warn_observers(json_t *list, const struct config *config)
 {
 	for (size_t i = 0; i < config->environment_count; i++) {
 		const struct config_environment *env = &config->environments[i];
 
+		for (size_t k = 0; k < env->content_count; k++)
+			if (env->contents[k].action == CONFIG_BURST_ALERT)
+				warn_observer(list, "content", env->contents[k].name, env);
 		for (size_t k = 0; k < env->burst_count; k++)
 			if (env->bursts[k].action == CONFIG_BURST_ALERT)
-				warn(list,
-				     "burst \"%s\" of environment %s only observes (action = "
-				     "alert): it tells of a blast and does not stop it.",
-				     env->bursts[k].name, env->name);
+				warn_observer(list, "burst", env->bursts[k].name, env);
 	}
 	if (config->alert_count == 0)
 		warn(list, "no alert channel is configured: nobody is told when a batch opens.");
@@ -194,6 +204,22 @@ warn_alerts(json_t *list, const struct control_deps *deps)
 		     failed == 1 ? "alert was" : "alerts were");
 }
 
+/* Beyond it keys share one, and trip sooner than their limit says. */
+static void
+warn_counters(json_t *list, const json_t *status)
+{
+	const json_t *counters = json_object_get(status, "counters");
+	json_int_t keys = json_integer_value(json_object_get(counters, "keys"));
+	json_int_t most = json_integer_value(json_object_get(counters, "keys_most"));
+
+	if (keys >= most / 10 * 9)
+		warn(list,
+		     "the limits count %lld keys of at most %lld: new ones share a key soon, and "
+		     "what is under its limit is held. Raise counter_keys, or find who sends so "
+		     "many different subjects.",
+		     (long long)keys, (long long)most);
+}
+
 static void
 warn_row(void *list, const char *text)
 {
@@ -214,6 +240,7 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 	if (deps->warnings != NULL)
 		deps->warnings(deps->context, warn_row, all);
 	warn_alerts(all, deps);
+	warn_counters(all, status);
 	warn_unknown(all, status);
 	warn_stranded(all, status, config);
 	warn_observers(all, config);

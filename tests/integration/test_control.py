@@ -111,7 +111,8 @@ def test_explain_gives_the_verdicts_and_sends_nothing(gate, sink):
     assert rows == {"ok@example.com": ("ok@example.com", "pass"),
                     "anna@customer.test": ("qa@example.com", "rewrite")}
     assert "[S] Hello" in answer["header"]
-    assert answer["rules"][0]["before"] == 0 and answer["rules"][0]["after"] == 2
+    burst = next(r for r in answer["rules"] if r["rule"] == "burst volume")
+    assert burst["applies"] and burst["before"] == 0 and burst["after"] == 2
     # Asked a hundred times, nothing was counted, stored or sent.
     for _ in range(20):
         running.api("POST", "/v1/explain", {"client": STAGING_CLIENT, "from": "a@b.example",

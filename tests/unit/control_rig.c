@@ -38,7 +38,14 @@ static const char config_text[] =
     "  allow = {\"*\"}\n}\n"
     "environment \"production\" {\n  production = true\n  upstream = \"smart\"\n"
     "  match { network = {\"10.1.0.0/16\"} }\n"
-    "  burst \"watch\" { limit = \"5/1m\" per = {source} action = alert }\n}\n";
+    "  burst \"watch\" { limit = \"5/1m\" per = {source} action = alert }\n}\n"
+    "environment \"blasts\" {\n  production = true\n  upstream = \"smart\"\n"
+    "  match { network = {\"10.4.0.0/16\"} }\n"
+    "  burst \"volume\" { limit = \"9/10m\" per = {source, subject} head = \"2/10s\" settle = 7s "
+    "declared = \"50/1d\" }\n"
+    "  content \"test marker\" { header = \"Subject\" match = '/\\btest\\b/i' above = \"3/5m\" "
+    "action = alert }\n"
+    "  content \"placeholder\" { part = body match = \"{{\" }\n}\n";
 
 /* ---- the gate around the API */
 

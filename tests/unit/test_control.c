@@ -39,6 +39,22 @@ test_reads(void **state)
 	     "no alert channel is configured", NULL},
 	    {"status warns of allow all", "GET", "/v1/status", NULL, 200,
 	     "environment box is not production and may write to everybody", NULL},
+	    {"status warns of observing content", "GET", "/v1/status", NULL, 200,
+	     "content \\\"test marker\\\" of environment blasts only observes", NULL},
+	    {"status has heads and declared audiences", "GET", "/v1/status", NULL, 200,
+	     "{\"name\":\"volume\",\"limit\":\"9/10m\",\"per\":[\"source\",\"subject\"],\"head\":"
+	     "\"2/10s\",\"settle\":\"7 s\",\"declared\":\"50/1d\",\"action\":\"hold\"}",
+	     NULL},
+	    {"status has content rules", "GET", "/v1/status", NULL, 200,
+	     "{\"name\":\"test "
+	     "marker\",\"header\":\"Subject\",\"part\":null,\"match\":\"/\\\\btest\\\\b/"
+	     "i\",\"above\":\"3/5m\",\"per\":[\"source\"],\"action\":\"alert\"},{\"name\":"
+	     "\"placeholder\",\"header\":null,\"part\":\"body\",\"match\":\"{{\",\"above\":null,"
+	     "\"per\":["
+	     "\"source\"],\"action\":\"hold\"}",
+	     NULL},
+	    {"status counts the keys of limits", "GET", "/v1/status", NULL, 200,
+	     "\"counters\":{\"keys\":0,\"keys_most\":1000000}", "The limits count"},
 	    {"status has every metric", "GET", "/v1/status", NULL, 200, "\"reloads\":0", NULL},
 	    {"batches, newest first", "GET", "/v1/batches?limit=1", NULL, 200, "\"next\":\"B4\"",
 	     "\"B3\""},
@@ -388,7 +404,79 @@ test_explain(void **state)
 	     200, "\"verdict\":\"hold\",\"rule\":\"burst small\"", NULL},
 	    {"and nothing was counted", "POST", "/v1/explain",
 	     "{\"client\":\"10.2.0.7\",\"from\":\"\",\"to\":[\"qa@example.com\"]}", 200,
-	     "\"limit\":5,\"window\":600,\"before\":0,\"after\":1,\"trips\":false", NULL},
+	     "\"limit\":5,\"window\":600,\"before\":0,\"after\":1,", NULL},
+	    {"beyond the head it waits", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\",\"2@x.example\","
+	     "\"3@x.example\"]}",
+	     200,
+	     "\"address\":\"3@x.example\",\"final\":\"3@x.example\",\"verdict\":\"wait\",\"rule\":"
+	     "\"burst volume\",",
+	     NULL},
+	    {"so long", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\",\"2@x.example\","
+	     "\"3@x.example\"]}",
+	     200, ",\"settle\":7,\"observed\":null}]", NULL},
+	    {"every field of a rule", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"],\"message\":"
+	     "\"Subject: "
+	     "Hi\\n\\nx\\n\"}",
+	     200,
+	     "{\"rule\":\"burst volume\",\"key\":\"source=10.4.0.7 "
+	     "subject=\\\"hi\\\"\",\"applies\":true,\"note\":\"\",\"limit\":9,\"window\":600,"
+	     "\"before\":0,\"after\":1,\"head\":2,\"head_window\":10,\"head_before\":0,\"settle\":"
+	     "7,"
+	     "\"holds\":true,\"trips\":false}]",
+	     NULL},
+	    {"a rule that does not count it, and why", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"]}", 200,
+	     "{\"rule\":\"audience\",\"key\":\"\",\"applies\":false,\"note\":\"no audience is "
+	     "declared\"",
+	     NULL},
+	    {"a marker is only observed", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\",\"2@x.example\","
+	     "\"3@x.example\",\"4@x.example\"],\"message\":\"Subject: A "
+	     "=?utf-8?q?T=65st?=\\n\\n\"}",
+	     200, "\"observed\":\"content test marker\"", "\"verdict\":\"hold\""},
+	    {"the body is looked at", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"],\"message\":"
+	     "\"Subject: "
+	     "Hi\\nContent-Transfer-Encoding: base64\\n\\nRGVhciB7e25hbWV9fSwK\\n\"}",
+	     200, "\"verdict\":\"hold\",\"rule\":\"content placeholder\"", NULL},
+	    {"a message of any bytes", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"],"
+	     "\"message_base64\":\"U3ViamVjdDogSGkNCg0K/3t7AAo=\"}",
+	     200, "\"verdict\":\"hold\",\"rule\":\"content placeholder\"", NULL},
+	    {"no base64", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"],"
+	     "\"message_base64\":\"U3ViamVjdDogSGk\"}",
+	     400, "message_base64", NULL},
+	    {"two messages", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"],\"message\":\"\","
+	     "\"message_base64\":\"\"}",
+	     400, "one of them", NULL},
+	    {"a declared campaign", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\",\"2@x.example\","
+	     "\"3@x.example\"],\"message\":\"Subject: Hi\\nX-Mailfuse-Campaign: "
+	     "may\\nX-Mailfuse-Audience: 2\\n\\n\"}",
+	     200, "\"refused\":null,\"campaign\":\"may\",\"audience\":2", "X-Mailfuse-Campaign"},
+	    {"its surplus is held", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\",\"2@x.example\","
+	     "\"3@x.example\"],\"message\":\"Subject: Hi\\nX-Mailfuse-Campaign: "
+	     "may\\nX-Mailfuse-Audience: 2\\n\\n\"}",
+	     200,
+	     "\"address\":\"3@x.example\",\"final\":\"3@x.example\",\"verdict\":\"hold\",\"rule\":"
+	     "\"audience\"",
+	     "\"wait\""},
+	    {"a bad declaration is refused", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"],\"message\":"
+	     "\"Subject: "
+	     "Hi\\nX-Mailfuse-Campaign: may\\nX-Mailfuse-Audience: many\\n\\n\"}",
+	     200, "\"refused\":\"550 5.6.0 X-Mailfuse-Audience", "\"pass\""},
+	    {"and nothing of it leaves", "POST", "/v1/explain",
+	     "{\"client\":\"10.4.0.7\",\"from\":\"\",\"to\":[\"1@x.example\"],\"message\":"
+	     "\"Subject: "
+	     "Hi\\nX-Mailfuse-Audience: 3\\n\\n\"}",
+	     200, "\"rules\":[],\"header\":\"\"", NULL},
 	    {"unknown source", "POST", "/v1/explain",
 	     "{\"client\":\"192.0.2.1\",\"from\":\"\",\"to\":[\"qa@example.com\"]}", 200,
 	     "\"environment\":\"unknown\"", "\"pass\""},
