@@ -35,14 +35,55 @@ character_add(struct buf *out, unsigned long c)
 	return true;
 }
 
+/* Those that mail has: the rest is shown as it is written. */
+static const struct {
+	const char *name, *text;
+} entities[] = {{"amp;", "&"},
+		{"lt;", "<"},
+		{"gt;", ">"},
+		{"quot;", "\""},
+		{"apos;", "'"},
+		{"nbsp;", " "},
+		{"zwnj;", "\xe2\x80\x8c"},
+		{"zwj;", "\xe2\x80\x8d"},
+		{"shy;", "\xc2\xad"},
+		{"ensp;", "\xe2\x80\x82"},
+		{"emsp;", "\xe2\x80\x83"},
+		{"thinsp;", "\xe2\x80\x89"},
+		{"copy;", "\xc2\xa9"},
+		{"reg;", "\xc2\xae"},
+		{"trade;", "\xe2\x84\xa2"},
+		{"euro;", "\xe2\x82\xac"},
+		{"pound;", "\xc2\xa3"},
+		{"hellip;", "\xe2\x80\xa6"},
+		{"ndash;", "\xe2\x80\x93"},
+		{"mdash;", "\xe2\x80\x94"},
+		{"lsquo;", "\xe2\x80\x98"},
+		{"rsquo;", "\xe2\x80\x99"},
+		{"ldquo;", "\xe2\x80\x9c"},
+		{"rdquo;", "\xe2\x80\x9d"},
+		{"bdquo;", "\xe2\x80\x9e"},
+		{"laquo;", "\xc2\xab"},
+		{"raquo;", "\xc2\xbb"},
+		{"bull;", "\xe2\x80\xa2"},
+		{"middot;", "\xc2\xb7"},
+		{"eacute;", "\xc3\xa9"},
+		{"egrave;", "\xc3\xa8"},
+		{"agrave;", "\xc3\xa0"},
+		{"ccedil;", "\xc3\xa7"},
+		{"auml;", "\xc3\xa4"},
+		{"ouml;", "\xc3\xb6"},
+		{"uuml;", "\xc3\xbc"},
+		{"Auml;", "\xc3\x84"},
+		{"Ouml;", "\xc3\x96"},
+		{"Uuml;", "\xc3\x9c"},
+		{"szlig;", "\xc3\x9f"},
+		{"ntilde;", "\xc3\xb1"}};
+
 /* The entity behind the '&'; returns how many bytes it takes, 0 if it is none. */
 static size_t
 entity_add(struct buf *out, const char *p)
 {
-	static const struct {
-		const char *name, *text;
-	} entities[] = {{"amp;", "&"},   {"lt;", "<"},   {"gt;", ">"},
-			{"quot;", "\""}, {"apos;", "'"}, {"nbsp;", " "}};
 	bool hex = p[0] == '#' && (p[1] == 'x' || p[1] == 'X');
 	const char *digits = p + (hex ? 2 : 1);
 	size_t i, len;

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/text.h"
 #include "mail/header.h"
 #include "mail/message.h"
 #include "mail/mime.h"
@@ -50,6 +51,7 @@ check_fields(const struct header *h, struct arena *arena)
 	FUZZ_CHECK(header_count(h, "X-Mailfuse-Source") == 1);
 	FUZZ_CHECK(header_count(h, "X-Mailfuse-Environment") == 1);
 	FUZZ_CHECK(header_count(h, "X-Mailfuse-Campaign") == 0);
+	FUZZ_CHECK(header_count(h, "X-Mailfuse-Audience") == 0);
 	FUZZ_CHECK(header_count(h, "Subject") >= 1 && header_find(h, "Date") != NULL);
 	FUZZ_CHECK(strcmp(h->fields[0].name, "Received") == 0);
 }
@@ -95,6 +97,19 @@ check_ours(const struct message *m, const struct header *h, size_t received_befo
 	FUZZ_CHECK(message_was_here(m));
 }
 
+/* What is not refused can be counted by: an audience has a campaign, and its id is clean. */
+static void
+check_declarations(const struct message *m)
+{
+	if (m->declaration_error != NULL) {
+		FUZZ_CHECK(text_is_ascii(m->declaration_error, strlen(m->declaration_error)));
+		return;
+	}
+	FUZZ_CHECK(m->audience == 0 || *m->campaign != '\0');
+	FUZZ_CHECK(strlen(m->campaign) <= MESSAGE_CAMPAIGN_MAX);
+	FUZZ_CHECK(text_is_clean(m->campaign, strlen(m->campaign)));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -120,6 +135,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	m->smtputf8 = true;
 	received = message_count_received(m);
 	message_read_header(m);
+	check_declarations(m);
 	message_apply(m);
 	check_bytes(&m->header);
 	header_parse(&h, m->header.data, m->header.len, &arena);

@@ -1,6 +1,6 @@
 /*
  * mime.h over any bytes: decoded text is clean UTF-8, what is encoded decodes to the same, no
- * address survives a map that changes all of them.
+ * address survives a map that changes all of them; the parts of a message are clean and bounded.
  */
 #include <string.h>
 
@@ -31,6 +31,41 @@ check_clean(const char *text)
 	FUZZ_CHECK(text_is_utf8(text, strlen(text)));
 	for (p = text; *p != '\0'; p++)
 		FUZZ_CHECK((unsigned char)*p >= ' ' && *p != 127);
+}
+
+/* Text of several lines: valid UTF-8 without NUL and controls, not much longer than it was. */
+static void
+check_lines(const struct buf *b, size_t size)
+{
+	size_t i;
+
+	FUZZ_CHECK(text_is_utf8(buf_text(b), b->len));
+	FUZZ_CHECK(b->len <= 3 * size + 8);
+	for (i = 0; i < b->len; i++)
+		FUZZ_CHECK((unsigned char)b->data[i] >= ' ' || b->data[i] == '\n' ||
+			   b->data[i] == '\t');
+}
+
+/* The bytes as a message, split at its empty line, or anywhere if it has none. */
+static void
+check_parts(const char *data, size_t size)
+{
+	size_t at = size / 2;
+	struct mime_parts parts;
+	struct buf seen = {0};
+	const char *body = memmem(data, size, "\r\n\r\n", 4);
+
+	if (body != NULL)
+		at = (size_t)(body - data) + 2;
+	body = size - at >= 2 && memcmp(data + at, "\r\n", 2) == 0 ? data + at + 2 : data + at;
+	mime_read_parts(data, at, body, size - (size_t)(body - data), &parts);
+	mime_parts_seen(&parts, false, &seen);
+	check_lines(&parts.plain, size);
+	check_lines(&parts.html, size);
+	check_lines(&seen, size);
+	FUZZ_CHECK(seen.len > 0 || (!parts.other && !parts.unread));
+	buf_free(&seen);
+	mime_parts_free(&parts);
 }
 
 int
@@ -64,6 +99,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(readable.len <= 200);
 	FUZZ_CHECK(text_is_utf8(buf_text(&readable), readable.len));
 	buf_free(&readable);
+	check_parts((const char *)data, size);
 	arena_free(&arena);
 	return 0;
 }

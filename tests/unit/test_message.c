@@ -553,6 +553,107 @@ test_read(void **state)
 	}
 }
 
+#define CAMPAIGN "X-Mailfuse-Campaign: "
+#define AUDIENCE "X-Mailfuse-Audience: "
+#define NO_NUMBER                                                                                  \
+	"X-Mailfuse-Audience is no whole number; send the number of recipients in digits only, "   \
+	"such as 300"
+#define C10 "cccccccccc"
+#define C100 C10 C10 C10 C10 C10 C10 C10 C10 C10 C10
+
+static const struct {
+	const char *name, *header, *campaign;
+	uint32_t audience;
+	const char *error; /* NULL: none, and then the values count */
+} declaration_rows[] = {
+    {"nothing", "", "", 0, NULL},
+    {"a campaign", CAMPAIGN "spring\r\n", "spring", 0, NULL},
+    {"both", CAMPAIGN "spring\r\n" AUDIENCE "300\r\n", "spring", 300, NULL},
+    {"the other way round", AUDIENCE "1\r\nTo: x\r\n" CAMPAIGN "spring 2026\r\n", "spring 2026", 1,
+     NULL},
+    {"any case, blanks around", "x-mailfuse-campaign :\t a \r\nX-MAILFUSE-AUDIENCE:  7 \r\n", "a",
+     7, NULL},
+    {"folded", CAMPAIGN "\r\n spring\r\n" AUDIENCE "\r\n 300\r\n", "spring", 300, NULL},
+    {"the largest", CAMPAIGN "a\r\n" AUDIENCE "4294967295\r\n", "a", UINT32_MAX, NULL},
+    {"zeros before it", CAMPAIGN "a\r\n" AUDIENCE "0000000000000000000000300\r\n", "a", 300, NULL},
+    {"the same twice", CAMPAIGN "a\r\n" CAMPAIGN " a\r\n" AUDIENCE "3\r\n" AUDIENCE "03\r\n", "a",
+     3, NULL},
+    {"encoded", CAMPAIGN "=?utf-8?q?fr=C3=BChling?=\r\n", "fr\xc3\xbchling", 0, NULL},
+    {"as long as may be", CAMPAIGN C100 C100 "\r\n", C100 C100, 0, NULL},
+    {"behind garbage", "garbage\r\n" CAMPAIGN "a\r\n" AUDIENCE "x\r\n", "", 0, NULL},
+    {"names that only begin so", "X-Mailfuse-Campaigns: a\r\nX-Mailfuse-Audience-Id: x\r\n", "", 0,
+     NULL},
+
+    {"an audience alone", AUDIENCE "300\r\n", "", 0,
+     "X-Mailfuse-Audience needs X-Mailfuse-Campaign; send both or neither"},
+    {"a campaign that is too long", CAMPAIGN C100 C100 "c\r\n", "", 0,
+     "X-Mailfuse-Campaign is longer than 200 bytes; send a shorter id"},
+    {"an empty campaign", CAMPAIGN "\r\n", "", 0,
+     "X-Mailfuse-Campaign is empty; send the campaign's id or leave the field out"},
+    {"a campaign of blanks", CAMPAIGN "=?utf-8?q?_?=\r\n", "", 0,
+     "X-Mailfuse-Campaign is empty; send the campaign's id or leave the field out"},
+    {"a control character in the campaign", CAMPAIGN "a\x1b[2J\r\n", "", 0,
+     "X-Mailfuse-Campaign has a control character in it; send an id of visible characters"},
+    {"an override of the direction of writing",
+     CAMPAIGN "a\xe2\x80\xae"
+	      "b\r\n",
+     "", 0, "X-Mailfuse-Campaign has a control character in it; send an id of visible characters"},
+    {"two campaigns", CAMPAIGN "a\r\n" AUDIENCE "3\r\n" CAMPAIGN "A\r\n", "", 0,
+     "X-Mailfuse-Campaign is there twice with different ids; send it once"},
+    {"a second campaign that is empty", CAMPAIGN "a\r\n" CAMPAIGN "\r\n", "", 0,
+     "X-Mailfuse-Campaign is empty; send the campaign's id or leave the field out"},
+    {"an empty audience", CAMPAIGN "a\r\n" AUDIENCE " \r\n", "", 0,
+     "X-Mailfuse-Audience is empty; send the number of recipients or leave the field out"},
+    {"two audiences", CAMPAIGN "a\r\n" AUDIENCE "3\r\n" AUDIENCE "4\r\n", "", 0,
+     "X-Mailfuse-Audience is there twice with different numbers; send it once"},
+    {"0", CAMPAIGN "a\r\n" AUDIENCE "0\r\n", "", 0,
+     "X-Mailfuse-Audience is 0; send the number of recipients, from 1 to 4294967295"},
+    {"one too many", CAMPAIGN "a\r\n" AUDIENCE "4294967296\r\n", "", 0,
+     "X-Mailfuse-Audience is too large; send the number of recipients, from 1 to 4294967295"},
+    {"2^64 and 300", CAMPAIGN "a\r\n" AUDIENCE "18446744073709551916\r\n", "", 0,
+     "X-Mailfuse-Audience is too large; send the number of recipients, from 1 to 4294967295"},
+    {"a word", CAMPAIGN "a\r\n" AUDIENCE "all\r\n", "", 0, NO_NUMBER},
+    {"a comment", CAMPAIGN "a\r\n" AUDIENCE "300 (estimated)\r\n", "", 0, NO_NUMBER},
+    {"a blank inside", CAMPAIGN "a\r\n" AUDIENCE "3 00\r\n", "", 0, NO_NUMBER},
+    {"a comma", CAMPAIGN "a\r\n" AUDIENCE "1,000\r\n", "", 0, NO_NUMBER},
+    {"a sign", CAMPAIGN "a\r\n" AUDIENCE "+300\r\n", "", 0, NO_NUMBER},
+    {"less than nothing", CAMPAIGN "a\r\n" AUDIENCE "-1\r\n", "", 0, NO_NUMBER},
+    {"a fraction", CAMPAIGN "a\r\n" AUDIENCE "3.0\r\n", "", 0, NO_NUMBER},
+    {"hexadecimal", CAMPAIGN "a\r\n" AUDIENCE "0x10\r\n", "", 0, NO_NUMBER},
+    {"digits of another script", CAMPAIGN "a\r\n" AUDIENCE "\xd9\xa3\r\n", "", 0, NO_NUMBER},
+    {"encoded digits", CAMPAIGN "a\r\n" AUDIENCE "=?utf-8?q?300?=\r\n", "", 0, NO_NUMBER},
+};
+
+/* And whatever they say, nothing of them is in what leaves. */
+static void
+test_declarations(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(declaration_rows); i++) {
+		struct message *m = message_make("", false, declaration_rows[i].header);
+
+		print_message("  %s\n", declaration_rows[i].name);
+		message_read_header(m);
+		if (declaration_rows[i].error != NULL) {
+			assert_non_null(m->declaration_error);
+			assert_string_equal(m->declaration_error, declaration_rows[i].error);
+		} else {
+			assert_null(m->declaration_error);
+			assert_string_equal(m->campaign, declaration_rows[i].campaign);
+			assert_int_equal(m->audience, declaration_rows[i].audience);
+		}
+		if (strstr(declaration_rows[i].header, "garbage") == NULL) {
+			message_apply(m);
+			assert_null(strcasestr(m->header.data, "\nX-Mailfuse-Campaign:"));
+			assert_null(strcasestr(m->header.data, "\nX-Mailfuse-Audience:"));
+			assert_null(strcasestr(m->header.data, "spring"));
+		}
+		message_free(m);
+	}
+}
+
 static void
 test_recipients(void **state)
 {
@@ -586,7 +687,7 @@ main(void)
 	    cmocka_unit_test(test_received),       cmocka_unit_test(test_hostile_source),
 	    cmocka_unit_test(test_was_here),       cmocka_unit_test(test_comes_back),
 	    cmocka_unit_test(test_needs_smtputf8), cmocka_unit_test(test_read),
-	    cmocka_unit_test(test_recipients),
+	    cmocka_unit_test(test_declarations),   cmocka_unit_test(test_recipients),
 	};
 
 	mime_init();

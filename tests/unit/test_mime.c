@@ -410,7 +410,10 @@ static const struct row html_rows[] = {
     {"a comment", "a<!-- <b> -->b", "ab"},
     {"entities", "&lt;&gt;&quot;&#65;&#x20AC;&nbsp;&amp;lt;", "<>\"A\xe2\x82\xac &lt;"},
     {"no entities", "& &x; &#0; &#xD800; &#99999999999;", "& &x; &#0; &#xD800; &#99999999999;"},
+    {"entities by name", "&zwnj;&auml;&Auml;&rsquo;&AUML;",
+     "\xe2\x80\x8c\xc3\xa4\xc3\x84\xe2\x80\x99&AUML;"},
     {"not ended", "a<b", "a"},
+    {"no tags", "1 < 2 <3 <%= x %> <", "1 < 2 <3 <%= x %> <"},
     {"an ampersand at the end", "a&", "a&"},
 };
 
