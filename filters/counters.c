@@ -318,6 +318,20 @@ counters_arrive(struct counters *c, const struct counters_rule *rule, struct cou
 }
 
 void
+counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left)
+{
+	struct shard *s = shard_lock(c, hash);
+	struct key *k = key_find(c, s, hash);
+
+	/* The head's window keeps them: at worst somebody waits who need not. */
+	if (k != NULL && key_state(k) == KEY_CALM) {
+		window_take_back(&k->all, n, left);
+		key_changed(s, k);
+	}
+	shard_unlock(s);
+}
+
+void
 counters_unleave(struct counters *c, uint64_t hash, uint32_t n)
 {
 	struct shard *s = shard_lock(c, hash);

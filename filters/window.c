@@ -209,6 +209,27 @@ window_unleave(struct window *w, uint32_t n)
 }
 
 void
+window_take_back(struct window *w, uint32_t n, uint32_t left)
+{
+	while (w->used > 0 && n > 0) {
+		struct window_cell *last = &cells_of(w)[w->used - 1];
+		uint32_t some = last->count < n ? last->count : n;
+		uint32_t gone = last->left < left ? last->left : left;
+
+		last->count -= some;
+		last->left -= gone;
+		if (w->cap > 0) {
+			w->in.block->count -= some;
+			w->in.block->left -= gone;
+		}
+		n -= some;
+		left -= gone;
+		if (last->count == 0)
+			w->used--;
+	}
+}
+
+void
 window_read(const struct window *w, int64_t length, int64_t mono, uint64_t *count, uint64_t *left)
 {
 	const struct window_cell *cells = window_cells(w);

@@ -58,6 +58,11 @@ void window_add(struct window *w, uint32_t limit, int64_t length, int64_t mono, 
 		uint32_t left);
 /* Takes `n` of the newest arrivals out of `left`: they were held after all. */
 void window_unleave(struct window *w, uint32_t n);
+/*
+ * Takes out `n` of the newest arrivals, `left` of which had left: they never happened. Not for an
+ * exact window that is over its limit: it has forgotten the oldest, and a count is never too low.
+ */
+void window_take_back(struct window *w, uint32_t n, uint32_t left);
 /* Counts within `length` before `mono`; changes nothing. O(cells that are too old). */
 void window_read(const struct window *w, int64_t length, int64_t mono, uint64_t *count,
 		 uint64_t *left);

@@ -30,7 +30,9 @@ struct verdict_stream {
 	uint32_t counted;   /* deliveries of the stream in the window before this message */
 	uint32_t limit;     /* 0 where the rule has none */
 	int64_t window;     /* microseconds */
-	bool trips_now; /* this message made it trip: mail of it that has not left is called back */
+	/* This message made it trip: mail of it that has not left is called back. Never of an
+	 * audience, which lets through what is declared, and holds the surplus only. */
+	bool trips_now;
 };
 
 /* One counter that counted a recipient; kept with the delivery until it has ended. */
