@@ -95,7 +95,7 @@ record_fill(struct record *r, const struct key *k, int64_t mono)
 static bool
 key_is_worth_saving(const struct key *k, int64_t mono)
 {
-	if (key_state(k) == KEY_TRIPPED)
+	if (key_state(k) != KEY_CALM)
 		return true;
 	return (k->long_all || k->long_head) && key_gone_at(k) > mono;
 }

@@ -160,7 +160,7 @@ void
 key_changed(struct shard *s, struct key *k)
 {
 	if (k->saving != KEY_CHANGED &&
-	    (k->stored || k->long_all || k->long_head || key_state(k) == KEY_TRIPPED))
+	    (k->stored || k->long_all || k->long_head || key_state(k) != KEY_CALM))
 		key_set_saving(s, k, KEY_CHANGED);
 }
 

@@ -1,0 +1,231 @@
+/*
+ * The table of burst counters: audiences, trips that are looked for, whose keys there are at the
+ * cap, and what becomes of the others.
+ */
+#include "tests/unit/counters_fixture.h"
+
+#define WINDOW (10 * CLOCK_MINUTE)
+
+static const struct counters_rule small = {
+    .limit = 3, .window = WINDOW, .cooldown = CLOCK_HOUR, .holds = true};
+
+/* Row by row one campaign's messages: what they declare, to how many, and what that does. */
+static void
+audience(void **state)
+{
+	static const struct {
+		uint32_t declared, n;
+		uint32_t before, limit;
+		bool trips, trips_now;
+		uint32_t left; /* of all so far */
+	} rows[] = {
+	    {300, 250, 0, 300, false, false, 250},
+	    {300, 50, 250, 300, false, false, 300},
+	    {300, 1, 300, 300, true, true, 300},
+	    {400, 50, 301, 300, true, false, 300}, /* the smallest counts */
+	    {200, 1, 351, 200, true, false, 300},
+	    /* another campaign */
+	    {10, 7, 0, 10, false, false, 7},
+	    {10, 7, 7, 10, true, true, 10}, /* three of them are not too many */
+	    {10, 7, 14, 10, true, false, 10},
+	    /* one that grows smaller under what was sent */
+	    {100, 60, 0, 100, false, false, 60},
+	    {50, 1, 60, 50, true, true, 60},
+	    /* one that is too large at once */
+	    {5, 8, 0, 5, true, true, 5},
+	};
+	struct counters_rule rule = {.window = 30 * CLOCK_DAY, .holds = true, .audience = true};
+	struct counters *c = counters_new();
+	uint64_t campaign = 0;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(rows); i++) {
+		struct saved saved = {0};
+		struct counters_seen seen;
+		struct counters *copy;
+
+		campaign += rows[i].before == 0;
+		rule.limit = rows[i].declared;
+		seen = arrive(c, &rule, hash_of(campaign), rows[i].n, (int64_t)i * CLOCK_HOUR);
+		if (seen.before != rows[i].before || seen.limit != rows[i].limit ||
+		    seen.trips != rows[i].trips || seen.trips_now != rows[i].trips_now)
+			fail_msg("row %zu: before %u limit %u trips %d now %d", i, seen.before,
+				 seen.limit, seen.trips, seen.trips_now);
+		/* What is loaded is not tripped, so that it shows what has left. */
+		saved_all(&saved, c, (int64_t)i * CLOCK_HOUR);
+		copy = saved_load(&saved);
+		seen = peek(copy, &rule, hash_of(campaign), (int64_t)i * CLOCK_HOUR);
+		if (seen.counted != rows[i].left || seen.limit != rows[i].limit)
+			fail_msg("row %zu: left %u limit %u", i, seen.counted, seen.limit);
+		counters_free(copy);
+		saved_free(&saved);
+	}
+	/* A decision: counted afresh, against what was declared. */
+	counters_forget(c, hash_of(1));
+	rule.limit = 1000;
+	assert_int_equal(arrive(c, &rule, hash_of(1), 200, CLOCK_DAY).trips, false);
+	assert_int_equal(arrive(c, &rule, hash_of(1), 1, CLOCK_DAY).trips, true);
+	counters_free(c);
+}
+
+static void
+find_trip(void **state)
+{
+	struct counters *c = counters_new();
+	const struct verdict_key keys[] = {
+	    {.hash = hash_of(1)}, {.hash = hash_of(2)}, {.hash = hash_of(3), .settles = true}};
+	struct counters_seen seen;
+	int64_t at = 0;
+
+	(void)state;
+	assert_null(counters_find_trip(c, keys, 3, false, &at));
+	arrive(c, &small, hash_of(1), 3, 0);
+	assert_null(counters_find_trip(c, keys, 3, false, &at));
+	seen = arrive(c, &small, hash_of(3), 4, 7);
+	assert_true(seen.trips_now);
+	assert_ptr_equal(counters_find_trip(c, keys, 3, false, &at), &keys[2]);
+	assert_int_equal(at, seen.tripped_at);
+	assert_ptr_equal(counters_find_trip(c, keys, 3, true, &at), &keys[2]);
+	assert_null(counters_find_trip(c, keys, 2, false, &at));
+	seen = arrive(c, &small, hash_of(2), 4, 8);
+	assert_ptr_equal(counters_find_trip(c, keys, 3, false, &at), &keys[1]);
+	assert_int_equal(at, seen.tripped_at);
+	assert_ptr_equal(counters_find_trip(c, keys, 3, true, &at), &keys[2]);
+	counters_forget(c, hash_of(3));
+	assert_null(counters_find_trip(c, keys, 3, true, &at));
+	counters_forget(c, hash_of(2));
+	assert_null(counters_find_trip(c, keys, 3, false, &at));
+	counters_free(c);
+}
+
+/* ---- the cap */
+
+enum { CAP = 400, SHARE = CAP / COUNTERS_SOURCE_PART };
+
+static struct counters_key
+key_of(uint64_t number, unsigned source)
+{
+	return (struct counters_key){.hash = hash_of(number),
+				     .overflow = hash_of(1000000000U + source),
+				     .overflow_all = hash_of(2000000000U),
+				     .owner = hash_of(3000000000U + source)};
+}
+
+static struct counters_seen
+arrive_of(struct counters *c, uint64_t number, unsigned source, int64_t mono,
+	  enum counters_mode mode)
+{
+	struct counters_seen seen;
+
+	counters_arrive(c, &small, key_of(number, source), 1, 0, mono, 0, mode, &seen);
+	return seen;
+}
+
+static void
+cooled_ignore(void *context, uint64_t hash)
+{
+	(void)context;
+	(void)hash;
+}
+
+/* One source's flood of new keys: others' keep their counts and find place, its own share one
+ * counter that trips at the same limit. */
+static void
+flood(void **state)
+{
+	struct counters *c = counters_new();
+	struct counters_seen seen;
+	uint64_t i;
+
+	(void)state;
+	counters_set_cap(c, CAP);
+	assert_int_equal(arrive_of(c, 9000, 2, 0, COUNTERS_COUNT).before, 0);
+	for (i = 0; i < SHARE; i++) {
+		seen = arrive_of(c, i, 1, 0, COUNTERS_COUNT);
+		assert_true(seen.hash == hash_of(i) && !seen.trips);
+	}
+	for (; i < 1000; i++) {
+		struct counters_seen before = arrive_of(c, i, 1, 0, COUNTERS_PEEK);
+
+		seen = arrive_of(c, i, 1, 0, COUNTERS_COUNT);
+		assert_true(seen.hash == key_of(i, 1).overflow);
+		assert_int_equal(seen.trips, i - SHARE >= small.limit);
+		assert_true(before.hash == seen.hash && before.trips == seen.trips);
+		assert_int_equal(seen.trips_now, i - SHARE == small.limit);
+	}
+	assert_int_equal(counters_key_count(c), 1 + SHARE + 1);
+	/* What it had a place for goes on apart. */
+	assert_int_equal(arrive_of(c, 5, 1, 0, COUNTERS_COUNT).before, 1);
+	assert_int_equal(arrive_of(c, 9000, 2, 0, COUNTERS_COUNT).before, 1);
+	assert_true(arrive_of(c, 9001, 2, 0, COUNTERS_COUNT).hash == hash_of(9001));
+	/* What is idle makes place again. */
+	for (i = 0; i < COUNTERS_SHARDS; i++)
+		counters_cool(c, 2 * CLOCK_DAY, cooled_ignore, NULL);
+	assert_int_equal(counters_key_count(c), 0);
+	assert_true(arrive_of(c, 700, 1, 2 * CLOCK_DAY, COUNTERS_COUNT).hash == hash_of(700));
+	counters_free(c);
+}
+
+/* Many sources fill the table; beyond the cap each has an overflow key, beyond those there is one.
+ * Nothing that is counted goes lost. */
+static void
+full(void **state)
+{
+	struct counters *c = counters_new();
+	struct counters_seen seen;
+	uint64_t i;
+
+	(void)state;
+	counters_set_cap(c, CAP);
+	for (i = 0; i < CAP; i++)
+		assert_true(arrive_of(c, i, (unsigned)i, 0, COUNTERS_COUNT).hash == hash_of(i));
+	for (; i < CAP + 64; i++) {
+		seen = arrive_of(c, i, (unsigned)i, 0, COUNTERS_COUNT);
+		assert_true(seen.hash == key_of(i, (unsigned)i).overflow && seen.before == 0);
+	}
+	for (; i < CAP + 64 + 10; i++) {
+		seen = arrive_of(c, i, (unsigned)i, 0, COUNTERS_COUNT);
+		assert_true(seen.hash == key_of(i, 0).overflow_all);
+		assert_int_equal(seen.trips, i - CAP - 64 >= small.limit);
+	}
+	assert_int_equal(counters_key_count(c), CAP + 64 + 1);
+	/* A reload that allows for more. */
+	counters_set_cap(c, 2 * CAP);
+	assert_true(arrive_of(c, i, 1, 0, COUNTERS_COUNT).hash == hash_of(i));
+	/* And one that allows for less: what is there stays. */
+	counters_set_cap(c, 1);
+	assert_int_equal(arrive_of(c, i, 1, 0, COUNTERS_COUNT).before, 1);
+	counters_free(c);
+}
+
+/* A million keys of eight sources, then a flood. */
+static void
+million(void **state)
+{
+	struct counters *c = counters_new();
+	uint64_t i;
+
+	(void)state;
+	for (i = 0; i < COUNTERS_KEYS_MAX; i++)
+		if (arrive_of(c, i, (unsigned)(i % 8), 0, COUNTERS_COUNT).hash != hash_of(i))
+			fail_msg("key %llu has no place", (unsigned long long)i);
+	for (; i < COUNTERS_KEYS_MAX + 100000; i++)
+		if (arrive_of(c, i, 9, 0, COUNTERS_COUNT).hash != key_of(i, 9).overflow)
+			fail_msg("key %llu has a place", (unsigned long long)i);
+	assert_int_equal(counters_key_count(c), COUNTERS_KEYS_MAX + 1);
+	for (i = 0; i < COUNTERS_KEYS_MAX; i += 997)
+		assert_int_equal(arrive_of(c, i, (unsigned)(i % 8), 0, COUNTERS_COUNT).before, 1);
+	counters_free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(audience), cmocka_unit_test(find_trip), cmocka_unit_test(flood),
+	    cmocka_unit_test(full),     cmocka_unit_test(million),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
