@@ -1,7 +1,8 @@
 /*
  * What has to be done now and then, on the main loop: retention (once a minute, in steps, so that
- * mail passes between them), batches whose stream has cooled (once a second), and a look at how
- * long the certificates last (once a day). Freed after the store has closed.
+ * mail passes between them), batches whose stream has cooled and a part of the counters to be saved
+ * (once a second), and a look at how long the certificates last (once a day). Freed after the store
+ * has closed.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ enum { PURGE_STEP = 2000 };
 struct chores {
 	struct daemon *daemon;
 	struct loop_timer *timer;
+	struct saves *saves;
 	struct loop_post purged;
 	struct store_job purge;
 	bool purging;
@@ -53,11 +55,17 @@ chores_purge_done(struct store_job *job)
 	loop_post(c->daemon->loop, &c->purged);
 }
 
+static int64_t
+later_of(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 static void
 chores_purge(struct chores *c)
 {
 	const struct config *config = policy_config(c->daemon->policy);
-	int64_t now = clock_wall();
+	int64_t now = clock_wall(), span = daemon_replay_span(config);
 
 	if (c->purging || c->daemon->stopping)
 		return;
@@ -67,8 +75,9 @@ chores_purge(struct chores *c)
 	    .done = chores_purge_done,
 	    .context = c,
 	    .u.purge = {.dropped_before = now - config->keep_dropped,
-			.discarded_before = now - config->keep_discarded,
-			.sent_before = now - config->keep_sent,
+			.discarded_before = now - later_of(config->keep_discarded, span),
+			.sent_before = now - later_of(config->keep_sent, span),
+			.traffic_before = now - config->keep_traffic,
 			.limit = PURGE_STEP},
 	};
 	writer_submit(c->daemon->store, &c->purge);
@@ -97,6 +106,7 @@ chores_tick(void *context)
 	int64_t now = clock_mono();
 
 	counters_cool(c->daemon->counters, now, chores_cooled, c);
+	saves_tick(c->saves);
 	if (now >= c->next_purge) {
 		c->next_purge = now + CLOCK_MINUTE;
 		chores_purge(c);
@@ -117,6 +127,7 @@ chores_new(struct daemon *d)
 	c->daemon = d;
 	c->next_certificates = clock_mono() + CLOCK_DAY; /* who loads them looks too */
 	c->purged.run = chores_purged;
+	c->saves = saves_new(d);
 	c->timer = loop_timer_new(d->loop, chores_tick, c);
 	loop_timer_set(c->timer, CLOCK_SECOND);
 	return c;
@@ -128,5 +139,6 @@ chores_free(struct chores *c)
 	if (c == NULL)
 		return;
 	loop_timer_free(c->timer);
+	saves_free(c->saves);
 	free(c);
 }

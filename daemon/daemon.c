@@ -107,6 +107,7 @@ daemon_start(struct daemon *d, struct buf *error)
 		free(sockets);
 		return false;
 	}
+	counters_set_cap(d->counters, c->counter_keys);
 	d->relay = relay_new(d->loop, d->policy, d->keys, sockets, d->store, d->counters);
 	free(sockets);
 	deps.store = d->store;

@@ -54,6 +54,14 @@ void warnings_list(void *context, void (*row)(void *arg, const char *text), void
 /* recover.c: after a start, what the counters must know: holds, streams that are tripped, the
  * recent past. */
 bool daemon_recover(struct daemon *d, struct buf *error);
+/* For how long deliveries must be kept, whatever keep_sent says, so that counters come back
+ * exactly. */
+int64_t daemon_replay_span(const struct config *c);
+
+/* saves.c: burst counters with long windows into the store; one shard a call. */
+struct saves *saves_new(struct daemon *d);
+void saves_tick(struct saves *s);
+void saves_free(struct saves *s);
 
 /* chores.c: what has to be done now and then: retention, batches that have cooled. */
 struct chores *chores_new(struct daemon *d);

@@ -117,6 +117,7 @@ daemon_reload(struct daemon *d)
 	d->policy = next;
 	config = policy_config(next);
 	store_set_limits(d->store, config->quarantine_limit, config->min_free_space);
+	counters_set_cap(d->counters, config->counter_keys);
 	keyring_unref(d->keys);
 	d->keys = keys;
 	relay_set_policy(d->relay, next, keys);
