@@ -161,7 +161,7 @@ catch_up(struct work *w, const struct adding *a, struct delivery_row *d)
 	TRY(recall_find(w, d, &wb));
 	if (wb != NULL) {
 		recall_hold(d, wb);
-		return recall_count(w, d, d->batch);
+		return recall_count(w, d);
 	}
 	TRY(work_hold_find(w, a->environment.name, a->m->source, &hold));
 	if (hold == NULL)
@@ -169,7 +169,7 @@ catch_up(struct work *w, const struct adding *a, struct delivery_row *d)
 	d->rule = "panic";
 	d->reason = work_copy(w, hold->reason);
 	TRY(hold_in(w, a, work_hold_stream(w, hold), d));
-	return recall_count(w, d, d->batch);
+	return recall_count(w, d);
 }
 
 static enum store_result

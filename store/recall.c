@@ -88,34 +88,44 @@ is_before(const struct store_batch *b, int64_t accepted_at)
 	return accepted_at <= b->tripped_at + CLOCK_SECOND && is_within(b, accepted_at);
 }
 
+struct trip {
+	int64_t batch, tripped_at;
+};
+
 struct trips {
-	int64_t accepted_at, own;
-	int64_t ids[8]; /* within one window; a trip is followed by a cooldown */
+	int64_t accepted_at;
+	struct trip rows[8]; /* within one window; a trip is followed by a cooldown */
 	size_t count;
 };
 
+/* Newest first. A decision that ended a batch made the counters begin anew: what was counted before
+ * it is in no later trip's leak. */
 static bool
 keep_trip(void *context, const struct batch_row *row)
 {
+	const struct store_batch *b = &row->b;
 	struct trips *t = context;
 
-	if (row->b.id == t->own || is_before(&row->b, t->accepted_at))
-		t->ids[t->count++] = row->b.id;
-	return (row->b.tripped_at + CLOCK_SECOND >= t->accepted_at || row->b.id > t->own) &&
-	       t->count < sizeof(t->ids) / sizeof(t->ids[0]);
+	if (!b->collecting && b->decided_at > t->accepted_at)
+		while (t->count > 0 && t->rows[0].tripped_at >= b->decided_at)
+			memmove(t->rows, t->rows + 1, --t->count * sizeof(*t->rows));
+	if (is_before(b, t->accepted_at))
+		t->rows[t->count++] = (struct trip){b->id, b->tripped_at};
+	return b->tripped_at + CLOCK_SECOND >= t->accepted_at &&
+	       t->count < sizeof(t->rows) / sizeof(t->rows[0]);
 }
 
 static enum store_result
-unleak(struct work *w, uint64_t stream, int64_t accepted_at, int64_t own)
+unleak(struct work *w, uint64_t stream, int64_t accepted_at)
 {
 	struct batch_query q = {.stream = stream};
-	struct trips t = {.accepted_at = accepted_at, .own = own};
+	struct trips t = {.accepted_at = accepted_at};
 	struct work_batch *wb;
 	size_t i;
 
 	TRY(w->b->batch_list(w->db, &q, keep_trip, &t));
 	for (i = 0; i < t.count; i++) {
-		TRY(work_batch(w, t.ids[i], &wb));
+		TRY(work_batch(w, t.rows[i].batch, &wb));
 		wb->row.b.leaked -= wb->row.b.leaked > 0;
 		wb->dirty = true;
 	}
@@ -133,14 +143,14 @@ remember(struct work *w, uint64_t stream)
 }
 
 enum store_result
-recall_count(struct work *w, const struct delivery_row *d, int64_t batch)
+recall_count(struct work *w, const struct delivery_row *d)
 {
 	const struct verdict_key *keys;
 	size_t i, n;
 
 	keys = recall_keys(w, d, &n);
 	for (i = 0; i < n; i++) {
-		TRY(unleak(w, keys[i].hash, d->accepted_at, batch));
+		TRY(unleak(w, keys[i].hash, d->accepted_at));
 		remember(w, keys[i].hash);
 	}
 	return STORE_OK;

@@ -16,8 +16,8 @@ bool recall_is_open(const struct delivery_row *d);
 /* The index of members follows a change of a delivery; NULL = not there. */
 enum store_result recall_index(struct work *w, const struct delivery_row *d,
 			       const struct delivery_row *next);
-/* It was judged to leave and is held in `batch` after all: no leak of any of its streams. */
-enum store_result recall_count(struct work *w, const struct delivery_row *d, int64_t batch);
+/* It was judged to leave and is held after all: no leak of any of its streams. */
+enum store_result recall_count(struct work *w, const struct delivery_row *d);
 /* All that is open of the batch's stream joins it. Once, when it opens: what becomes open later
  * looks for it with recall_find(). */
 enum store_result recall_pull(struct work *w, struct work_batch *wb, int64_t now);

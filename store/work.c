@@ -175,7 +175,7 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		if (d->batch != 0)
 			panic("delivery %s must not leave its batch",
 			      id_format_delivery(d->id, d->number, id));
-		TRY(recall_count(w, d, next->batch));
+		TRY(recall_count(w, d));
 		/* Entered while the row is not there yet: it looks whether other deliveries of the
 		 * message stand in the batch. */
 		TRY(work_batch_enter(w, next));

@@ -1,0 +1,632 @@
+/*
+ * The store's contract, run over both twins: what a trip calls back, wherever it is, and that the
+ * batch's leak is what really left. Every test opens a fresh store of each kind.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/id.h"
+#include "base/mem.h"
+#include "store/keys.h"
+#include "tests/unit/store_help.h"
+
+enum { STREAM_A = 0x1234, STREAM_B = 0x777 };
+
+static const struct verdict_key key_a = {STREAM_A, 5, true}, key_b = {STREAM_B, 6, false};
+static const struct verdict_key both_keys[] = {{STREAM_A, 5, true}, {STREAM_B, 6, false}};
+
+/* One recipient that passes, or waits where settle is set, counted by those keys. */
+static struct message *
+counted(const struct verdict_key *keys, size_t count, int64_t accepted_at, int64_t settle)
+{
+	struct message *m =
+	    make_message("staging", "hello", 1, settle > 0 ? VERDICT_WAIT : VERDICT_PASS,
+			 settle > 0 ? "burst volume" : NULL, settle > 0 ? &test_stream : NULL);
+
+	m->accepted_at = accepted_at;
+	m->recipients[0].verdict.settle = settle;
+	m->recipients[0].verdict.keys = keys;
+	m->recipients[0].verdict.key_count = count;
+	return m;
+}
+
+static uint64_t
+add_counted(struct fixture *f, const struct verdict_key *keys, size_t count, int64_t accepted_at,
+	    int64_t settle)
+{
+	return add_message(f, counted(keys, count, accepted_at, settle));
+}
+
+static uint64_t
+add_taken(struct fixture *f, const struct verdict_key *keys, size_t count, int64_t accepted_at)
+{
+	struct message *m = counted(keys, count, accepted_at, 0);
+	struct store_job job = {.op = STORE_ADD, .u.add = {.message = m, .taken = true}};
+	uint64_t id = m->id;
+
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.add.recalled_count, 0);
+	message_free(m);
+	return id;
+}
+
+struct seen {
+	enum store_state state;
+	int64_t batch, due_at;
+	char rule[40], reason[80];
+};
+
+static bool
+see(void *context, const struct store_delivery *d)
+{
+	struct seen *s = context;
+
+	s->state = d->state;
+	s->batch = d->batch;
+	s->due_at = d->due_at;
+	snprintf(s->rule, sizeof(s->rule), "%s", d->rule);
+	snprintf(s->reason, sizeof(s->reason), "%s", d->reason);
+	return false;
+}
+
+static struct seen
+look(struct fixture *f, uint64_t id)
+{
+	struct store_filter filter = {.message = id, .state = -1};
+	struct seen s = {.batch = -1};
+
+	assert_int_equal(store_view_deliveries(f->v, &filter, see, &s), STORE_OK);
+	assert_int_not_equal(s.batch, -1);
+	return s;
+}
+
+/* How often a stream was called back. */
+static size_t
+times(const uint64_t *recalled, size_t count, uint64_t stream)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < count; i++)
+		n += recalled[i] == stream;
+	return n;
+}
+
+static struct verdict_stream
+stream_of(uint64_t hash, int64_t tripped_at, uint32_t counted_before)
+{
+	struct verdict_stream s = test_stream;
+
+	s.hash = hash;
+	s.tripped_at = tripped_at;
+	s.counted = counted_before;
+	s.trips_now = true;
+	return s;
+}
+
+/* One held recipient makes it trip. *job: its answer, to be freed. */
+static void
+trip(struct fixture *f, const struct verdict_stream *stream, const char *rule,
+     struct store_job *job)
+{
+	struct message *m = make_message("staging", "hello", 1, VERDICT_HOLD, rule, stream);
+
+	m->accepted_at = stream->tripped_at;
+	*job = (struct store_job){.op = STORE_ADD, .u.add.message = m};
+	assert_int_equal(run_job(f, job), STORE_OK);
+	message_free(m);
+}
+
+static void
+trip_quietly(struct fixture *f, const struct verdict_stream *stream)
+{
+	struct store_job job;
+
+	trip(f, stream, "burst volume", &job);
+	free(job.u.add.recalled);
+}
+
+static enum store_result
+give_back(struct fixture *f, uint64_t id, const struct verdict_stream *stream,
+	  struct store_job *job)
+{
+	struct store_delivery_result result = {.id = id,
+					       .number = 1,
+					       .state = STORE_HELD,
+					       .stream = stream->hash,
+					       .tripped_at = stream->tripped_at};
+
+	*job =
+	    (struct store_job){.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
+	run_job(f, job);
+	job->u.results.results = NULL;
+	return job->result;
+}
+
+/* ---- a trip ---- */
+
+static void
+a_trip_calls_back_what_has_not_left(void **state)
+{
+	static const struct {
+		const char *name;
+		bool of_stream;
+		int64_t age; /* before the trip */
+		int64_t settle;
+		bool claimed, retried, taken;
+		bool joins;
+	} rows[] = {
+	    {"waits", true, CLOCK_SECOND, 10 * CLOCK_SECOND, false, false, false, true},
+	    {"is due", true, CLOCK_SECOND, 0, false, false, false, true},
+	    {"another stream's", false, CLOCK_SECOND, 10 * CLOCK_SECOND, false, false, false,
+	     false},
+	    {"taken", true, CLOCK_SECOND, 0, false, false, true, false},
+	    {"claimed", true, CLOCK_SECOND, 0, true, false, false, false},
+	    {"settled and claimed", true, 20 * CLOCK_SECOND, 10 * CLOCK_SECOND, true, false, false,
+	     false},
+	    {"retried later", true, CLOCK_SECOND, 0, true, true, false, true},
+	    {"at the window's edge", true, 10 * CLOCK_MINUTE, 0, false, false, false, true},
+	    {"before the window", true, 10 * CLOCK_MINUTE + 1, 0, false, false, false, false},
+	};
+	enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 50);
+	struct fixture *f = *state;
+	struct store_job job;
+	struct batch_numbers b;
+	uint64_t ids[ROWS];
+	size_t i, joined = 0;
+
+	for (i = 0; i < ROWS; i++) {
+		const struct verdict_key *key = rows[i].of_stream ? &key_a : &key_b;
+		int64_t at = TEST_NOW - rows[i].age;
+
+		ids[i] = rows[i].taken ? add_taken(f, key, 1, at)
+				       : add_counted(f, key, 1, at, rows[i].settle);
+		if (rows[i].claimed) {
+			/* what lies there meanwhile is not due before it */
+			struct store_job take = {.op = STORE_CLAIM};
+			const char *environment = "staging";
+			size_t k;
+
+			take.u.claim.environments = &environment;
+			take.u.claim.environment_count = 1;
+			take.u.claim.now = TEST_NOW;
+			take.u.claim.limit = 100;
+			assert_int_equal(run_job(f, &take), STORE_OK);
+			for (k = 0; k < take.u.claim.due_count; k++)
+				if (take.u.claim.due[k].id != ids[i])
+					report(f, take.u.claim.due[k].id, 1, STORE_QUEUED,
+					       TEST_NOW);
+			store_due_free(take.u.claim.due, take.u.claim.due_count);
+		}
+		if (rows[i].retried)
+			report(f, ids[i], 1, STORE_QUEUED, TEST_NOW + CLOCK_HOUR);
+		joined += rows[i].joins;
+	}
+	trip(f, &s, "burst volume", &job);
+	for (i = 0; i < ROWS; i++) {
+		struct seen d = look(f, ids[i]);
+
+		if ((d.state == STORE_HELD) != rows[i].joins || (d.batch == 1) != rows[i].joins)
+			fail_msg("%s: state %d in B%d", rows[i].name, (int)d.state, (int)d.batch);
+		if (rows[i].joins)
+			assert_string_equal(d.rule, "burst volume");
+	}
+	assert_int_equal(job.u.add.recalled_count, joined);
+	assert_int_equal(times(job.u.add.recalled, joined, STREAM_A), joined);
+	free(job.u.add.recalled);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 50 - joined);
+	assert_int_equal(b.held, joined + 1);
+	check_counts(f);
+}
+
+static void
+all_keys_are_called_back(void **state)
+{
+	struct verdict_stream a = stream_of(STREAM_A, TEST_NOW, 3);
+	struct verdict_stream b = stream_of(STREAM_B, TEST_NOW + 5, 7);
+	struct fixture *f = *state;
+	struct batch_numbers numbers;
+	struct store_job job;
+	uint64_t id = add_taken(f, both_keys, 2, TEST_NOW - 1);
+
+	trip_quietly(f, &a); /* a loop has it: a leak of A */
+	get_batch(f, 1, &numbers);
+	assert_int_equal(numbers.leaked, 3);
+	trip_quietly(f, &b);
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 7);
+	/* but then B's rule gets it: a leak of neither */
+	assert_int_equal(give_back(f, id, &b, &job), STORE_OK);
+	assert_int_equal(job.u.results.recalled_count, 2);
+	assert_int_equal(times(job.u.results.recalled, 2, STREAM_A), 1);
+	assert_int_equal(times(job.u.results.recalled, 2, STREAM_B), 1);
+	free(job.u.results.recalled);
+	assert_int_equal(look(f, id).batch, 2);
+	get_batch(f, 1, &numbers);
+	assert_int_equal(numbers.leaked, 2);
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 6);
+	check_counts(f);
+}
+
+/* ---- late ---- */
+
+static void
+what_comes_late_joins(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 50);
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	struct store_job job;
+	uint64_t taken, due, waits, again, long_after;
+
+	again = add_taken(f, &key_a, 1, TEST_NOW - 5);
+	trip_quietly(f, &s);
+	/* judged before the trip, stored after it */
+	taken = add_taken(f, &key_a, 1, TEST_NOW - 1);
+	assert_int_equal(look(f, taken).state, STORE_QUEUED);
+	job = (struct store_job){.op = STORE_ADD};
+	job.u.add.message = counted(both_keys, 2, TEST_NOW - 1, 0);
+	due = job.u.add.message->id;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.add.recalled_count, 2);
+	free(job.u.add.recalled);
+	message_free(job.u.add.message);
+	waits = add_counted(f, &key_a, 1, TEST_NOW - 1, CLOCK_SECOND);
+	assert_int_equal(look(f, due).batch, 1);
+	assert_int_equal(look(f, waits).batch, 1);
+	/* calmed down, and the batch is closed a moment later */
+	long_after = add_counted(f, &key_a, 1, TEST_NOW + CLOCK_HOUR, 0);
+	assert_int_equal(look(f, long_after).state, STORE_QUEUED);
+	/* the upstream says: later */
+	assert_int_equal(report(f, again, 1, STORE_QUEUED, TEST_NOW + CLOCK_HOUR), STORE_OK);
+	assert_int_equal(look(f, again).batch, 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 50 - 3);
+	/* a loop found out */
+	assert_int_equal(give_back(f, taken, &s, &job), STORE_OK);
+	assert_int_equal(job.u.results.recalled_count, 1);
+	free(job.u.results.recalled);
+	assert_int_equal(look(f, taken).batch, 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 50 - 4);
+	assert_int_equal(b.held, 5);
+	check_counts(f);
+}
+
+/* The loop is faster than the message that made it trip. */
+static void
+a_batch_that_is_not_there_yet(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 50);
+	struct fixture *f = *state;
+	struct store_job job;
+	struct batch_numbers b;
+	struct seen d;
+	int64_t now = clock_steady();
+	uint64_t id = add_taken(f, &key_a, 1, TEST_NOW - 1);
+
+	assert_int_equal(give_back(f, id, &s, &job), STORE_OK);
+	assert_int_equal(job.u.results.recalled_count, 0);
+	d = look(f, id);
+	assert_int_equal(d.state, STORE_QUEUED);
+	assert_in_range(d.due_at, now + CLOCK_SECOND, clock_steady() + CLOCK_SECOND);
+	trip_quietly(f, &s);
+	assert_int_equal(look(f, id).batch, 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 49);
+	check_counts(f);
+}
+
+/* Decided while a loop had it: of the same trip, so of the same batch. */
+static void
+a_batch_that_was_decided_takes_it(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 50);
+	struct fixture *f = *state;
+	struct store_job job;
+	struct batch_numbers b;
+	uint64_t id = add_taken(f, &key_a, 1, TEST_NOW - 1);
+
+	trip_quietly(f, &s);
+	decide(f, STORE_DISCARD, 1);
+	assert_int_equal(give_back(f, id, &s, &job), STORE_OK);
+	free(job.u.results.recalled);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.state, STORE_BATCH_HELD);
+	assert_int_equal(b.held, 1);
+	assert_int_equal(b.leaked, 49);
+	assert_int_equal(take_alerts(f, "batch.grown"), 1);
+	check_counts(f);
+}
+
+/* ---- released ---- */
+
+static size_t
+claim_keys(struct fixture *f, uint64_t id, struct verdict_key *out)
+{
+	struct store_job job = {.op = STORE_CLAIM};
+	const char *environment = "staging";
+	size_t i, n = 99;
+
+	job.u.claim.environments = &environment;
+	job.u.claim.environment_count = 1;
+	job.u.claim.now = TEST_NOW + CLOCK_DAY;
+	job.u.claim.limit = 100;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	for (i = 0; i < job.u.claim.due_count; i++) {
+		const struct store_due_delivery *d = &job.u.claim.due[i].deliveries[0];
+
+		if (job.u.claim.due[i].id != id)
+			continue;
+		n = d->key_count;
+		if (n > 0)
+			memcpy(out, d->keys, n * sizeof(*out));
+	}
+	store_due_free(job.u.claim.due, job.u.claim.due_count);
+	return n;
+}
+
+static void
+claims_hand_out_keys(void **state)
+{
+	struct fixture *f = *state;
+	struct verdict_key keys[2];
+	uint64_t id = add_counted(f, both_keys, 2, TEST_NOW, 0);
+
+	assert_int_equal(claim_keys(f, id, keys), 2);
+	assert_int_equal(keys[0].hash, STREAM_A);
+	assert_int_equal(keys[0].stamp, 5);
+	assert_true(keys[0].settles);
+	assert_int_equal(keys[1].hash, STREAM_B);
+	assert_int_equal(keys[1].stamp, 6);
+	assert_false(keys[1].settles);
+	id = add_passing(f, "staging", 1);
+	assert_int_equal(claim_keys(f, id, keys), 0);
+}
+
+static void
+released_mail_is_called_back_by_no_rule(void **state)
+{
+	struct verdict_stream a = stream_of(STREAM_A, TEST_NOW, 1);
+	struct verdict_stream b = stream_of(STREAM_B, TEST_NOW + 2 * CLOCK_MINUTE, 4);
+	struct fixture *f = *state;
+	struct verdict_key keys[2];
+	struct batch_numbers numbers;
+	struct store_job job;
+	struct seen d;
+	uint64_t id = add_counted(f, both_keys, 2, TEST_NOW - 1, 0);
+
+	trip_quietly(f, &a);
+	decide_job(&job, STORE_RELEASE, 1);
+	job.u.decide.due_now = TEST_NOW + CLOCK_HOUR; /* another clock than `now` */
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(look(f, id).due_at, TEST_NOW + CLOCK_HOUR);
+	/* due, then taken: another rule trips */
+	trip_quietly(f, &b);
+	assert_int_equal(look(f, id).state, STORE_QUEUED);
+	assert_int_equal(claim_keys(f, id, keys), 0);
+	assert_int_equal(give_back(f, id, &b, &job), STORE_OK);
+	assert_int_equal(job.u.results.recalled_count, 0);
+	d = look(f, id);
+	assert_int_equal(d.state, STORE_QUEUED);
+	assert_int_equal(d.batch, 1);
+	assert_string_equal(d.rule, "burst volume"); /* by what it was held */
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 4);
+	/* the panic button is no rule */
+	assert_int_equal(press(f, true, 0, "", TEST_NOW), STORE_OK);
+	assert_int_equal(look(f, id).state, STORE_HELD);
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 4);
+	check_counts(f);
+}
+
+static void
+the_panic_button_stops_leaks_too(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 2);
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	uint64_t id = add_taken(f, &key_a, 1, TEST_NOW - 1);
+
+	trip_quietly(f, &s);
+	assert_int_equal(press(f, true, 0, "", TEST_NOW), STORE_OK);
+	/* its stream has tripped: that batch tells more than the hold's */
+	assert_int_equal(report(f, id, 1, STORE_QUEUED, TEST_NOW), STORE_OK);
+	assert_int_equal(look(f, id).batch, 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 1);
+	check_counts(f);
+}
+
+/* ---- other rules ---- */
+
+static void
+read_alert(struct fixture *f, const char *event, char *text, size_t size)
+{
+	static char everything[] = "*";
+	static char *globs[] = {everything, NULL};
+	static const struct store_channel channel = {"ops", globs};
+	struct store_job job = {.op = STORE_ALERTS};
+	size_t i;
+
+	job.u.alerts.step = STORE_ALERT_FAN_OUT;
+	job.u.alerts.channels = &channel;
+	job.u.alerts.channel_count = 1;
+	job.u.alerts.now = clock_wall();
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	job.u.alerts.step = STORE_ALERT_TAKE;
+	job.u.alerts.limit = 1000;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	text[0] = '\0';
+	for (i = 0; i < job.u.alerts.alert_count; i++)
+		if (strcmp(job.u.alerts.alerts[i].event, event) == 0)
+			snprintf(text, size, "%s", job.u.alerts.alerts[i].text);
+	store_alerts_free(job.u.alerts.alerts, job.u.alerts.alert_count);
+}
+
+static void
+an_audience_holds_its_surplus_only(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 300);
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	struct store_job job;
+	char text[400];
+	uint64_t id = add_counted(f, &key_a, 1, TEST_NOW - 1, 0), late;
+
+	s.limit = 300;
+	s.key = "campaign=spring-sale";
+	s.window = 30 * CLOCK_DAY;
+	trip(f, &s, "audience", &job);
+	assert_int_equal(job.u.add.recalled_count, 0);
+	late = add_counted(f, &key_a, 1, TEST_NOW - 1, CLOCK_SECOND);
+	assert_int_equal(look(f, id).state, STORE_QUEUED);
+	assert_int_equal(look(f, late).state, STORE_WAITING);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 0); /* the declared 300 are none */
+	read_alert(f, "batch.opened", text, sizeof(text));
+	assert_non_null(strstr(text, "declared 300, seen 301 and rising"));
+	assert_non_null(strstr(text, "campaign=spring-sale"));
+	assert_non_null(strstr(text, "held as B1"));
+	add_message(f, make_message("staging", "a", 20, VERDICT_HOLD, "audience", &s));
+	read_alert(f, "batch.grown", text, sizeof(text));
+	assert_non_null(strstr(text, "declared 300, seen 321 and rising"));
+	check_counts(f);
+}
+
+static void
+content_says_why(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 0);
+	struct fixture *f = *state;
+	struct message *m =
+	    make_message("production", "[TEST] x", 2, VERDICT_HOLD, "content markers", &s);
+	char text[400];
+
+	s.limit = 0;
+	m->recipients[0].verdict.reason = m->recipients[1].verdict.reason =
+	    "Subject matches \\[TEST\\]";
+	add_message(f, m);
+	read_alert(f, "batch.opened", text, sizeof(text));
+	assert_string_equal(text, "production: 2 recipients from 10.2.0.7 by rule content markers: "
+				  "Subject matches \\[TEST\\]: held as B1");
+}
+
+/* ---- times ---- */
+
+static void
+what_waits_is_due_by_the_steady_clock(void **state)
+{
+	struct fixture *f = *state;
+	struct message *m = counted(&key_a, 1, TEST_NOW, 5 * CLOCK_SECOND);
+	struct store_job job = {.op = STORE_ADD, .u.add.message = m};
+
+	job.u.add.due_now = TEST_NOW - CLOCK_HOUR; /* the wall clock has jumped */
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(look(f, m->id).due_at, TEST_NOW - CLOCK_HOUR + 5 * CLOCK_SECOND);
+	message_free(m);
+}
+
+/* What waits was accepted a moment ago, whatever the wall clock has done since. */
+static void
+a_jump_of_the_clock_lets_nothing_out(void **state)
+{
+	static const int64_t jumps[] = {-CLOCK_HOUR, CLOCK_HOUR};
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		struct verdict_stream s = stream_of(STREAM_A, TEST_NOW + jumps[i], 50);
+		uint64_t id = add_counted(f, &key_a, 1, TEST_NOW, 5 * CLOCK_SECOND);
+
+		trip_quietly(f, &s);
+		assert_int_equal(look(f, id).state, STORE_HELD);
+		decide(f, STORE_DISCARD, (int64_t)i + 1);
+	}
+	check_counts(f);
+}
+
+/* ---- restarts ---- */
+
+static void
+what_was_taken_is_called_back_after_a_restart(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 50);
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	uint64_t taken = add_taken(f, both_keys, 2, TEST_NOW - 1);
+	uint64_t waits = add_counted(f, &key_a, 1, TEST_NOW - 1, CLOCK_MINUTE);
+
+	fixture_reopen(f);
+	fixture_reopen(f); /* indexed twice is indexed once */
+	trip_quietly(f, &s);
+	assert_int_equal(look(f, taken).batch, 1);
+	assert_int_equal(look(f, waits).batch, 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 48);
+	check_counts(f);
+}
+
+/* ---- the form of keys ---- */
+
+static void
+keys_read_back(void **state)
+{
+	static const struct verdict_key all[] = {{1, 0, false},
+						 {UINT64_MAX, UINT32_MAX, true},
+						 {UINT64_C(0x8000000000000000), 63, true},
+						 {UINT64_C(0x0102030405060708), 64, false},
+						 {2, UINT32_MAX / 2, false}};
+	enum { COUNT = sizeof(all) / sizeof(all[0]) };
+	struct arena arena = {0};
+	struct verdict_key out[16];
+	size_t i, len, cut;
+	const char *data = keys_pack(&arena, all, COUNT, &len);
+
+	(void)state;
+	assert_int_equal(keys_unpack(data, len, out), COUNT);
+	for (i = 0; i < COUNT; i++) {
+		assert_true(out[i].hash == all[i].hash);
+		assert_int_equal(out[i].stamp, all[i].stamp);
+		assert_int_equal(out[i].settles, all[i].settles);
+	}
+	/* cut short: whole keys only, and never more than there is room for */
+	for (cut = 0; cut < len; cut++)
+		assert_true(keys_unpack(data, cut, out) < COUNT);
+	assert_null(keys_pack(&arena, NULL, 0, &len));
+	assert_int_equal(len, 0);
+	arena_free(&arena);
+}
+
+#define ON_DISK(test)                                                                              \
+	{                                                                                          \
+#test, test, setup, teardown, (void *)&backend_sqlite                              \
+	}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    BOTH(a_trip_calls_back_what_has_not_left),
+	    BOTH(all_keys_are_called_back),
+	    BOTH(what_comes_late_joins),
+	    BOTH(a_batch_that_is_not_there_yet),
+	    BOTH(a_batch_that_was_decided_takes_it),
+	    BOTH(claims_hand_out_keys),
+	    BOTH(released_mail_is_called_back_by_no_rule),
+	    BOTH(the_panic_button_stops_leaks_too),
+	    BOTH(an_audience_holds_its_surplus_only),
+	    BOTH(content_says_why),
+	    BOTH(what_waits_is_due_by_the_steady_clock),
+	    BOTH(a_jump_of_the_clock_lets_nothing_out),
+	    ON_DISK(what_was_taken_is_called_back_after_a_restart),
+	    cmocka_unit_test(keys_read_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
