@@ -18,6 +18,8 @@
 /* One call looks at so many rows at most, however few of them are of the environment: the main loop
  * has more to do. */
 enum { ROWS_MOST = 10000 };
+/* Without `until`: the end of the year 9999, the last that a time can name. */
+#define NEVER INT64_C(253402300800000000)
 
 struct page {
 	json_t *items;
@@ -108,7 +110,7 @@ traffic_list(struct request *r)
 {
 	static const char *const known[] = {"since", "until",       "after",
 					    "limit", "environment", NULL};
-	int64_t now = clock_wall(), since = now - 30 * CLOCK_DAY, until = INT64_MAX;
+	int64_t now = clock_wall(), since = now - 30 * CLOCK_DAY, until = NEVER;
 	struct page page = {.environment = request_query(r, "environment")};
 	enum store_result result;
 
