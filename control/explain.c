@@ -168,6 +168,7 @@ message_split(struct message *m, const struct buf *text)
 static void
 message_write_minimal(struct message *m)
 {
+	m->body_unknown = true;
 	buf_printf(&m->header, "From: <%s>\r\n", m->sender.text);
 	for (size_t i = 0; i < m->recipient_count; i++)
 		buf_printf(&m->header, "%s<%s>%s", i == 0 ? "To: " : " ",

@@ -98,13 +98,6 @@ body_start(const struct message *m, struct buf *copy, size_t *len)
 	return copy->data;
 }
 
-/* True where there is no body to look at because nobody knows it: in a trace, in `explain`. */
-static bool
-body_is_unknown(const struct message *m, size_t len)
-{
-	return len == 0 && m->chunks_stored == 0 && (m->body_bytes > 0 || m->header.len == 0);
-}
-
 /* Decodes all parts of the body, once. */
 static void
 view_decode_body(struct content_view *v)
@@ -144,6 +137,7 @@ match_header(const struct content *c, struct content_view *v)
 	uint64_t steps = 0;
 	size_t i;
 
+	/* Made by hand, not read: its subject is all there is. */
 	if (v->message->header.len == 0 && strcasecmp(c->header, "Subject") == 0)
 		return *v->message->subject != '\0'
 			   ? pattern_search_text(c->pattern, v->message->subject, &steps)
@@ -170,11 +164,10 @@ match_header(const struct content *c, struct content_view *v)
 static enum pattern_result
 match_body(const struct content *c, struct content_view *v)
 {
-	const struct message *m = v->message;
 	enum pattern_result result;
 	uint64_t steps = 0;
 
-	if (body_is_unknown(m, (size_t)m->body.bytes))
+	if (v->message->body_unknown)
 		return PATTERN_DIFFERS;
 	view_decode_body(v);
 	if ((c->part == CONFIG_PART_TEXT || c->part == CONFIG_PART_HTML) &&

@@ -34,9 +34,9 @@ void content_view_free(struct content_view *v);
 
 /*
  * A header rule looks at every field of that name, decoded; a message without one does not match.
- * A body rule looks at the first MESSAGE_SAMPLE_MAX bytes of the body. What nobody knows, as in a
- * trace that has no texts, does not match: there a subject is known (message.subject) where the
- * header is empty, and a body is not where body_bytes is larger than 0 or the header is empty.
+ * Where the header section is empty, message.subject is its Subject.
+ * A body rule looks at the first MESSAGE_SAMPLE_MAX bytes of the body; where nobody knows the body
+ * (message.body_unknown) it does not match.
  *
  * True if the rule's pattern matches, or cannot be held against the message (a match limit): then
  * the mail counts as matching, so that nothing slips through. *why (may be NULL) gets a static text

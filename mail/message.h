@@ -65,7 +65,8 @@ struct message {
 	bool no_empty_line; /* the data ended before one: there is no body */
 	struct chunks
 	    body; /* what follows the empty line; empty chunks that the store took already */
-	uint64_t body_bytes;     /* of the whole body */
+	uint64_t body_bytes; /* of the whole body */
+	bool body_unknown;   /* nobody says what is in it: a trace, `explain` without a message */
 	uint32_t chunks_stored;  /* how many chunks the store has already taken; 0 = all still in
 				    `body` */
 	const char *subject;     /* decoded UTF-8, "" if none; set by message_read_header() */

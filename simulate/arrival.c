@@ -226,6 +226,7 @@ arrival_fill(struct arrival *a, struct message *m)
 	buf_clear(&m->header);
 	buf_add(&m->header, a->header.data, a->header.len);
 	chunks_clear(&m->body);
-	if (*a->body != '\0')
+	m->body_unknown = *a->body == '\0'; /* few traces have bodies */
+	if (!m->body_unknown)
 		chunks_add(&m->body, a->body, strlen(a->body));
 }

@@ -49,10 +49,16 @@ static void
 check_text(const char *text, const char *subject)
 {
 	struct pattern *p = make(pattern_for_text, text);
+	enum pattern_result result;
+	uint64_t steps = 0;
 
 	if (p == NULL)
 		return;
-	FUZZ_CHECK(pattern_match_text(p, subject) == pattern_match_text(p, subject));
+	result = pattern_search_text(p, subject, &steps);
+	/* The last step may pass over the whole text. */
+	FUZZ_CHECK(steps <=
+		   PATTERN_STEPS + (PATTERN_STEPS_BYTE + 1) * (uint64_t)strlen(subject) + 1);
+	FUZZ_CHECK(pattern_match_text(p, subject) == (result == PATTERN_MATCHES));
 	/* A word or a glob matches itself: a star is a run, a question mark one byte. */
 	FUZZ_CHECK(*text == '/' || pattern_match_text(p, text));
 	pattern_free(p);
