@@ -89,7 +89,10 @@ enum gate_mode {
  *
  * Burst and content: all recipients of the message are counted first; where a key is over its limit
  * then, every recipient of this message with that key is held, those under the limit too, because
- * none of them has left. Audience: only those beyond the declared number are held.
+ * none of them has left. Audience: only those beyond the declared number are held. Where earlier
+ * rules hold all recipients of a key, it is counted but does not trip, for the trip would have no
+ * batch: the next recipient that they do not hold makes it trip. All texts are in the message's
+ * arena, or static.
  *
  * A recipient that passed no gate_recipient() of this policy goes through it here; what it would
  * reject is held, for RCPT was answered.
@@ -140,20 +143,23 @@ void counters_restore_trip(struct counters *c, const struct policy *p, const cha
  * such key that has changed since the last, and raises the shard's stamp: what was counted before
  * has a lower stamp (struct verdict_key) and is in the save. If the save could not be written,
  * counters_save_failed() makes the next one give the same keys again. One thread saves.
+ *
+ * The replay must go back COUNTERS_REPLAY_MAX before the oldest of the loaded saves (before now, if
+ * there is none), however long the daemon was stopped since.
  */
 enum { COUNTERS_SHARDS = 64 }; /* a hash belongs to the shard of its highest six bits */
 #define COUNTERS_REPLAY_MAX CLOCK_HOUR
-/* `len` 0 = nothing of this key counts any more. idle_at: monotonic; it may be forgotten then. `row`
- * is called under the shard's lock: it only copies. Returns the shard's new stamp. Keys that are
- * tripped are saved whatever their window. */
+/* `len` 0 = nothing of this key counts any more. idle_at: monotonic; it may be forgotten then.
+ * `row` is called under the shard's lock: it only copies. Returns the shard's new stamp. Keys that
+ * are tripped are saved whatever their window. */
 uint32_t counters_save(struct counters *c, unsigned shard, int64_t mono,
 		       void (*row)(void *context, uint64_t hash, int64_t idle_at, const char *data,
 				   size_t len),
 		       void *context);
 void counters_save_failed(struct counters *c, unsigned shard);
 /* Before the replay: a saved key, `shift` to be added to its monotonic times; false if it cannot be
- * read. And each shard's stamp as it was saved. With a shift other than 0 the next save of the shard
- * gives all its keys, so that all that is saved is of one clock. */
+ * read. And each shard's stamp as it was saved. With a shift other than 0 the next save of the
+ * shard gives all its keys, so that all that is saved is of one clock. */
 bool counters_load(struct counters *c, uint64_t hash, const char *data, size_t len, int64_t shift);
 void counters_load_stamp(struct counters *c, unsigned shard, uint32_t stamp);
 

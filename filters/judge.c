@@ -31,13 +31,23 @@ struct judged_key {
 	size_t count;
 	size_t free; /* so many of them may leave though the rule holds: the audience's rest */
 	struct counters_seen seen;
-	const struct verdict_stream *stream; /* made when somebody needs it */
+	/* Made when somebody needs them; the message may outlive the policy. */
+	const char *name;
+	const struct verdict_stream *stream;
 };
 
 static struct verdict *
 key_verdict(const struct judgement *j, const struct judged_key *key, size_t i)
 {
 	return &j->run.recipients[key->members[i].place]->verdict;
+}
+
+static const char *
+key_name(const struct judgement *j, struct judged_key *key)
+{
+	if (key->name == NULL)
+		key->name = arena_strdup(&j->message->arena, key->use->rule->name);
+	return key->name;
 }
 
 static const struct verdict_stream *
@@ -111,7 +121,7 @@ key_hold(const struct judgement *j, struct judged_key *key)
 		if (reason == NULL)
 			reason = reason_hold(j, key);
 		v->action = VERDICT_HOLD;
-		v->rule = key->use->rule->name;
+		v->rule = key_name(j, key);
 		v->reason = reason;
 		v->stream = key_stream(j, key);
 		v->settle = 0;
@@ -129,7 +139,7 @@ key_observe(const struct judgement *j, struct judged_key *key)
 
 		if (v->observed != NULL)
 			continue;
-		v->observed = key->use->rule->name;
+		v->observed = key_name(j, key);
 		v->observed_stream = stream;
 	}
 }
@@ -154,7 +164,7 @@ key_settle(const struct judgement *j, struct judged_key *key)
 					      counted->head,
 					      units_format_duration(counted->head_window, window));
 		v->action = VERDICT_WAIT;
-		v->rule = key->use->rule->name;
+		v->rule = key_name(j, key);
 		v->reason = reason;
 		v->stream = key_stream(j, key);
 		v->settle = settle;

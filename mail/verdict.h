@@ -45,8 +45,9 @@ struct verdict_key {
 
 struct verdict {
 	enum verdict_action action;
-	const char
-	    *rule; /* "burst volume", "recipients", "unknown", "panic", "capture"; NULL for PASS */
+	/* "burst volume", "content marker", "audience", "recipients", "unknown", "panic",
+	 * "capture"; NULL for PASS */
+	const char *rule;
 	const char *reason;                  /* one line for people; may be NULL */
 	const struct verdict_stream *stream; /* WAIT and HOLD */
 	int64_t settle;                      /* WAIT: microseconds from now */

@@ -423,13 +423,40 @@ no_trip_without_batch(void **state)
 	world_free(w);
 }
 
+/* A message may wait for the store while a reload takes its policy away. */
+static void
+outlives_the_policy(void **state)
+{
+	struct world *w = world_new(BURSTS({RULE("watch", 1), .action = CONFIG_BURST_ALERT},
+					   {RULE("volume", 9), HEAD(1, 5)}));
+	struct message *held, *waits;
+
+	(void)state;
+	world_add_content(w, "marker", "test", 0);
+	held = world_judge(w, world_message("shop", "test", 2), 0);
+	waits = world_judge(w, world_message("shop", "hello", 2), 0);
+	world_free(w);
+	assert_string_equal(held->recipients[0].verdict.rule, "content marker");
+	assert_string_equal(held->recipients[0].verdict.reason, "Subject matches test");
+	assert_string_equal(held->recipients[0].verdict.stream->key, "source=shop");
+	assert_string_equal(held->recipients[0].verdict.observed, "burst watch");
+	assert_string_equal(waits->recipients[1].verdict.rule, "burst volume");
+	assert_string_equal(waits->recipients[1].verdict.reason, "beyond the head of 1 in 60 s");
+	message_free(held);
+	message_free(waits);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(interplay),      cmocka_unit_test(audience),
-	    cmocka_unit_test(audience_batch), cmocka_unit_test(declared),
-	    cmocka_unit_test(content),        cmocka_unit_test(no_trip_without_batch),
+	    cmocka_unit_test(interplay),
+	    cmocka_unit_test(audience),
+	    cmocka_unit_test(audience_batch),
+	    cmocka_unit_test(declared),
+	    cmocka_unit_test(content),
+	    cmocka_unit_test(no_trip_without_batch),
+	    cmocka_unit_test(outlives_the_policy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
