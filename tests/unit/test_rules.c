@@ -282,9 +282,22 @@ audience_batch(void **state)
 struct sent {
 	uint32_t passed;
 	enum verdict_action action; /* of the last one */
-	char rule[32], key[64];
+	char rule[32], key[64], reason[64];
 	struct verdict_stream stream;
 };
+
+static void
+sent_note(struct sent *sent, const struct verdict *v)
+{
+	sent->passed += v->action == VERDICT_PASS;
+	sent->action = v->action;
+	if (v->stream == NULL)
+		return;
+	sent->stream = *v->stream;
+	snprintf(sent->rule, sizeof(sent->rule), "%s", v->rule);
+	snprintf(sent->key, sizeof(sent->key), "%s", v->stream->key);
+	snprintf(sent->reason, sizeof(sent->reason), "%s", v->reason);
+}
 
 /* n messages of one recipient each. */
 static struct sent
@@ -295,18 +308,11 @@ send_campaign(struct world *w, const char *campaign, uint32_t audience, uint32_t
 
 	for (i = 0; i < n; i++) {
 		struct message *m = world_message("shop", "news", 1);
-		const struct verdict *v = &m->recipients[0].verdict;
 
 		m->campaign = campaign;
 		m->audience = audience;
 		world_judge(w, m, mono);
-		sent.passed += v->action == VERDICT_PASS;
-		sent.action = v->action;
-		if (v->stream != NULL) {
-			sent.stream = *v->stream;
-			snprintf(sent.rule, sizeof(sent.rule), "%s", v->rule);
-			snprintf(sent.key, sizeof(sent.key), "%s", v->stream->key);
-		}
+		sent_note(&sent, &m->recipients[0].verdict);
 		message_free(m);
 	}
 	return sent;
@@ -351,45 +357,41 @@ declared(void **state)
 
 /* ---- content */
 
-static enum verdict_action
-send_subject(struct world *w, const char *source, const char *subject, uint32_t n, int64_t mono,
-	     struct verdict *out)
+/* One message to n people. */
+static struct sent
+send_subject(struct world *w, const char *source, const char *subject, uint32_t n, int64_t mono)
 {
 	struct message *m = world_judge(w, world_message(source, subject, n), mono);
-	enum verdict_action action = m->recipients[n - 1].verdict.action;
+	struct sent sent = {0};
 
-	if (out != NULL) {
-		*out = m->recipients[n - 1].verdict;
-		assert_non_null(out->reason);
-		out->reason = strdup(out->reason);
-	}
+	sent_note(&sent, &m->recipients[n - 1].verdict);
 	message_free(m);
-	return action;
+	return sent;
 }
 
 static void
 content(void **state)
 {
 	struct world *w = world_new(BURSTS({RULE("volume", 500)}));
-	struct verdict v;
+	struct sent sent;
 
 	(void)state;
 	world_add_content(w, "test marker", "/\\btest\\b/i", 3);
 	world_add_content(w, "lorem", "lorem ipsum", 0);
-	assert_int_equal(send_subject(w, "shop", "Lorem Ipsum dolor", 1, 0, &v), VERDICT_HOLD);
-	assert_string_equal(v.rule, "content lorem");
-	assert_string_equal(v.reason, "Subject matches lorem ipsum");
-	free((char *)v.reason);
-	assert_int_equal(send_subject(w, "shop", "A Test", 2, 0, NULL), VERDICT_PASS);
-	assert_int_equal(send_subject(w, "shop", "no contest", 5, 0, NULL), VERDICT_PASS);
-	assert_int_equal(send_subject(w, "shop", "test #2", 1, 1, NULL), VERDICT_PASS);
-	assert_int_equal(send_subject(w, "crm", "test #3", 3, 1, NULL), VERDICT_PASS);
-	assert_int_equal(send_subject(w, "shop", "test #3", 1, 2, &v), VERDICT_HOLD);
-	assert_string_equal(v.rule, "content test marker");
-	assert_string_equal(v.reason, "content test marker: more than 3 in 10 min");
-	free((char *)v.reason);
+	sent = send_subject(w, "shop", "Lorem Ipsum dolor", 1, 0);
+	assert_int_equal(sent.action, VERDICT_HOLD);
+	assert_string_equal(sent.rule, "content lorem");
+	assert_string_equal(sent.reason, "Subject matches lorem ipsum");
+	assert_int_equal(send_subject(w, "shop", "A Test", 2, 0).action, VERDICT_PASS);
+	assert_int_equal(send_subject(w, "shop", "no contest", 5, 0).action, VERDICT_PASS);
+	assert_int_equal(send_subject(w, "shop", "test #2", 1, 1).action, VERDICT_PASS);
+	assert_int_equal(send_subject(w, "crm", "test #3", 3, 1).action, VERDICT_PASS);
+	sent = send_subject(w, "shop", "test #3", 1, 2);
+	assert_int_equal(sent.action, VERDICT_HOLD);
+	assert_string_equal(sent.rule, "content test marker");
+	assert_string_equal(sent.reason, "content test marker: more than 3 in 10 min");
 	/* What does not match is not of the stream. */
-	assert_int_equal(send_subject(w, "shop", "hello", 1, 3, NULL), VERDICT_PASS);
+	assert_int_equal(send_subject(w, "shop", "hello", 1, 3).action, VERDICT_PASS);
 	world_free(w);
 }
 
@@ -407,9 +409,9 @@ no_trip_without_batch(void **state)
 
 	(void)state;
 	world_add_content(w, "marker", "test", 0);
-	assert_int_equal(send_subject(w, "shop", "hello", 2, 0, NULL), VERDICT_PASS);
+	assert_int_equal(send_subject(w, "shop", "hello", 2, 0).action, VERDICT_PASS);
 	for (i = 0; i < 3; i++)
-		assert_int_equal(send_subject(w, "shop", "test", 1, 1 + i, NULL), VERDICT_HOLD);
+		assert_int_equal(send_subject(w, "shop", "test", 1, 1 + i).action, VERDICT_HOLD);
 	m = world_judge(w, world_message("shop", "hello", 1), 5);
 	v = &m->recipients[0].verdict;
 	assert_int_equal(v->action, VERDICT_HOLD);
