@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "filters/counters.h"
 
 #if __has_include(<valgrind/callgrind.h>)
@@ -107,6 +108,14 @@ bytes_in_use(void)
 	return info.uordblks + info.hblkhd;
 }
 
+static int
+by_size(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 /* One after the other in an order without a pattern that a cache could learn. */
 static uint64_t
 bench_pick(uint64_t i, uint64_t keys)
@@ -126,7 +135,7 @@ main(int argc, char **argv)
 	uint64_t decisions = argc == 3 ? strtoull(argv[2], NULL, 10) : 0;
 	struct buf errors = {0};
 	struct bench b;
-	int64_t ns = 0;
+	int64_t *ns;
 	size_t before;
 	uint64_t i;
 
@@ -141,11 +150,14 @@ main(int argc, char **argv)
 		bench_send(&b, i);
 	printf("keys %zu\n", counters_key_count(b.counters));
 	printf("bytes %zu\n", (bytes_in_use() - before) / counters_key_count(b.counters));
+	ns = mem_resize_array(NULL, decisions, sizeof(*ns));
 	CALLGRIND_START_INSTRUMENTATION;
 	for (i = 0; i < decisions; i++)
-		ns += bench_send(&b, bench_pick(i, keys));
+		ns[i] = bench_send(&b, bench_pick(i, keys));
 	CALLGRIND_STOP_INSTRUMENTATION;
-	printf("ns %lld\n", (long long)(ns / (int64_t)decisions));
+	qsort(ns, decisions, sizeof(*ns), by_size);
+	printf("ns %lld\n", (long long)ns[decisions / 2]);
+	free(ns);
 	counters_free(b.counters);
 	policy_unref(b.policy);
 	return 0;

@@ -4,9 +4,9 @@
     make tests/bench/keys && tests/bench/keys.py [--program tests/bench/keys] [--keys N ...]
 
 For 1,000 to 1,000,000 distinct keys prints bytes a key (malloc's own count, so with its overhead)
-and what one gate_judge() takes with two rules, spread over all keys: time, which counts the cache
-misses of a big table too, and instructions, counted by valgrind's callgrind (the package valgrind),
-which are the same on every machine and every run. Ends with 1 if a decision takes more than 1.2
+and what one gate_judge() takes with two rules, spread over all keys: the median time, which counts
+the cache misses of a big table too, and instructions, counted by valgrind's callgrind (the package valgrind),
+which do not depend on how busy the machine is. Ends with 1 if a decision takes more than 1.2
 times the instructions with the most keys than with the fewest. Takes about two minutes.
 """
 
@@ -22,7 +22,7 @@ FLAT = 1.2
 
 
 def native(program, keys):
-    """Bytes a key, and nanoseconds a decision."""
+    """Bytes a key, and nanoseconds of the median decision."""
     done = subprocess.run([program, str(keys), str(DECISIONS)], check=True, capture_output=True, text=True)
     values = dict(line.split() for line in done.stdout.splitlines())
     return int(values["bytes"]), int(values["ns"])
