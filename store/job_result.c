@@ -82,7 +82,7 @@ hold_tripped(struct work *w, const struct store_delivery_result *result, struct 
 		return STORE_OK;
 	}
 	next->state = STORE_QUEUED;
-	next->due_at = clock_steady() + CLOCK_SECOND;
+	next->due_at = result->due_at > 0 ? result->due_at : clock_steady() + CLOCK_SECOND;
 	return STORE_OK;
 }
 

@@ -106,8 +106,8 @@ keep_trip(void *context, const struct batch_row *row)
 	const struct store_batch *b = &row->b;
 	struct trips *t = context;
 
-	if (!b->collecting && b->decided_at > t->accepted_at)
-		while (t->count > 0 && t->rows[0].tripped_at >= b->decided_at)
+	if (b->ended_at >= t->accepted_at)
+		while (t->count > 0 && t->rows[0].tripped_at >= b->ended_at)
 			memmove(t->rows, t->rows + 1, --t->count * sizeof(*t->rows));
 	if (is_before(b, t->accepted_at))
 		t->rows[t->count++] = (struct trip){b->id, b->tripped_at};

@@ -85,11 +85,12 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 	    "UPDATE batch SET state = ?2, collecting = ?3, last_at = ?4, decided_at = ?5,"
 	    " messages = ?6, recipients = ?7, leaked = ?8, bytes = ?9, held = ?10, released = ?11,"
 	    " sent = ?12, failed = ?13, discarded = ?14, alerted = ?15, decided_by = ?16,"
-	    " decided_reason = ?17 WHERE id = ?1",
+	    " decided_reason = ?17, ended_at = ?18 WHERE id = ?1",
 	    ARGS(INT(b->id), INT(b->state), INT(b->collecting), INT(b->last_at), INT(b->decided_at),
 		 INT(b->messages), INT(b->recipients), INT(b->leaked), INT(b->bytes), INT(b->held),
 		 INT(b->released), INT(b->sent), INT(b->failed), INT(b->discarded),
-		 INT(row->alerted), TEXT(b->decided_by), TEXT(b->decided_reason)));
+		 INT(row->alerted), TEXT(b->decided_by), TEXT(b->decided_reason),
+		 INT(b->ended_at)));
 }
 
 static void
@@ -125,6 +126,7 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 		    .discarded = (uint64_t)sqlite3_column_int64(s, 24),
 		    .decided_by = sql_text(s, 26),
 		    .decided_reason = sql_text(s, 27),
+		    .ended_at = sqlite3_column_int64(s, 28),
 		},
 	    .alerted = (uint64_t)sqlite3_column_int64(s, 25),
 	};
@@ -134,7 +136,7 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	"SELECT id, state, collecting, stream, tripped_at, opened_at, last_at, decided_at,"        \
 	" environment, rule, key, source, sender, subject, max, window, messages, recipients,"     \
 	" leaked, bytes, held, released, sent, failed, discarded, alerted, decided_by,"            \
-	" decided_reason FROM batch"
+	" decided_reason, ended_at FROM batch"
 
 enum store_result
 sqlite_batch_list(struct db *db, const struct batch_query *q,

@@ -101,6 +101,8 @@ static const char *const steps[] = {
     "INSERT INTO member SELECT stream, message, number FROM delivery"
     " WHERE state = 1 AND stream IS NOT NULL AND batch IS NULL;"
     "DROP INDEX delivery_waiting;"
+    "ALTER TABLE batch ADD COLUMN ended_at INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE batch SET ended_at = decided_at WHERE collecting = 0;"
     "CREATE TABLE boot(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, mono INTEGER NOT NULL,"
     " wall INTEGER NOT NULL);"
     "CREATE TABLE counter_shard(shard INTEGER PRIMARY KEY, stamp INTEGER NOT NULL);"

@@ -127,7 +127,8 @@ struct store_delivery_result {
 	uint64_t id;
 	uint32_t number;
 	/* STORE_SENT, STORE_FAILED, STORE_QUEUED: again at due_at, or STORE_HELD: `stream` has
-	 * tripped. Where that batch is not (yet) there it is queued again, due a second later. */
+	 * tripped. Where that batch is not (yet) there it is queued again, due at due_at, or a
+	 * second later if that is 0. */
 	enum store_state state;
 	int64_t due_at; /* clock_steady() */
 	uint64_t stream;
@@ -422,6 +423,8 @@ struct store_batch {
 	bool collecting; /* joined by what still comes */
 	uint64_t stream_hash;
 	int64_t tripped_at, opened_at, last_at, decided_at;
+	int64_t ended_at; /* a decision on the whole closed it, and made the counters forget its
+			     stream; 0 = none did */
 	const char *environment, *rule, *key, *source, *sender, *subject;
 	uint32_t limit; /* of the rule when it tripped; 0 if none */
 	int64_t window;

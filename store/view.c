@@ -190,7 +190,7 @@ see_decided(void *context, const struct batch_row *b)
 {
 	struct recent_call *r = context;
 
-	if (!b->b.collecting && b->b.decided_at != 0)
+	if (b->b.ended_at != 0)
 		r->stream = b->b.stream_hash;
 	return false;
 }
