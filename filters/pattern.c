@@ -28,7 +28,9 @@ enum {
 	MATCH_LIMIT = 200000,
 	DEPTH_LIMIT = 20000,
 	HEAP_LIMIT = 4096, /* KiB a match */
-	TEXT_HEAP_LIMIT = 16384
+	TEXT_HEAP_LIMIT = 16384,
+	/* Of a{1000}: a repeat that fails is passed over without a callout. */
+	TEXT_REPEAT_MAX = 1000
 };
 
 /* The values are the ranks of pattern_rank(). */
@@ -48,6 +50,7 @@ struct pattern {
 	pcre2_code *code;
 	pcre2_match_context *limits; /* read only while matching */
 	bool counts;                 /* has callouts: for text */
+	bool refers;                 /* has back references: comparing one costs its length */
 };
 
 static struct pattern *
@@ -104,13 +107,48 @@ regex_end(const char *text, const char *flags, uint32_t *options)
 	return end;
 }
 
+/* The number at `text`, 0 if there is none; as large as may be where it is larger. */
+static unsigned long
+repeat_number(const char *text)
+{
+	return *text >= '0' && *text <= '9' ? strtoul(text, NULL, 10) : 0;
+}
+
+/* The largest number of times that the expression repeats something: in {N}, {N,} and {N,M}. */
+static unsigned long
+repeat_max(const char *text, const char *end)
+{
+	unsigned long max = 0;
+
+	for (; text < end; text++) {
+		if (*text == '\\') {
+			text++;
+			/* \x{2800}, \p{Cf}, \N{U+2800}, \g{1}, \k{name}, \o{5000} */
+			if (text[1] == '{' && strchr("xpPNgko", *text) != NULL)
+				text += strcspn(text, "}");
+		} else if (*text == '{') {
+			unsigned long least = repeat_number(text + 1);
+			const char *behind = text + 1 + strspn(text + 1, "0123456789");
+			unsigned long most = *behind == ',' ? repeat_number(behind + 1) : 0;
+
+			max = least > max ? least : max;
+			max = most > max ? most : max;
+		}
+	}
+	return max;
+}
+
 /* What a pattern of that kind may cost. */
 static bool
 regex_limit(struct pattern *p)
 {
+	uint32_t references = 0;
+
 	p->limits = pcre2_match_context_create(NULL);
 	if (p->limits == NULL)
 		return false;
+	pcre2_pattern_info(p->code, PCRE2_INFO_BACKREFMAX, &references);
+	p->refers = references > 0;
 	pcre2_set_match_limit(p->limits, p->counts ? UINT32_MAX : MATCH_LIMIT);
 	pcre2_set_depth_limit(p->limits, p->counts ? UINT32_MAX : DEPTH_LIMIT);
 	pcre2_set_heap_limit(p->limits, p->counts ? TEXT_HEAP_LIMIT : HEAP_LIMIT);
@@ -145,6 +183,11 @@ regex_compile(struct pattern *p, const char *text, bool is_text, char **error)
 	if (end == text + 1)
 		return pattern_refuse(
 		    p, error, mem_strdup("the regular expression is empty; write * for anything"));
+	if (is_text && repeat_max(text + 1, end) > TEXT_REPEAT_MAX)
+		return pattern_refuse(
+		    p, error,
+		    mem_printf("it repeats more than %d times; write + or * instead",
+			       TEXT_REPEAT_MAX));
 	p->code = pcre2_compile((PCRE2_SPTR)text + 1, (size_t)(end - text - 1), options, &code, &at,
 				NULL);
 	if (p->code == NULL) {
@@ -162,7 +205,24 @@ regex_compile(struct pattern *p, const char *text, bool is_text, char **error)
 struct step_count {
 	uint64_t steps, max;
 	size_t at; /* of the last one */
+	bool refers;
 };
+
+/* Of all that a back reference could be compared with now. */
+static uint64_t
+captured_length(const pcre2_callout_block *block)
+{
+	uint64_t sum = 0;
+	uint32_t i;
+
+	for (i = 1; i < block->capture_top; i++) {
+		const PCRE2_SIZE *pair = &block->offset_vector[2 * i];
+
+		if (pair[0] != PCRE2_UNSET && pair[1] > pair[0])
+			sum += pair[1] - pair[0];
+	}
+	return sum;
+}
 
 /* Before each item of the expression. */
 static int
@@ -173,6 +233,8 @@ step_callout(pcre2_callout_block *block, void *context)
 
 	c->steps += 1 + (now > c->at ? now - c->at : c->at - now);
 	c->at = now;
+	if (c->refers)
+		c->steps += captured_length(block);
 	return c->steps > c->max ? PCRE2_ERROR_CALLOUT : 0;
 }
 
@@ -200,7 +262,8 @@ regex_match(const struct pattern *p, const char *text, size_t len)
 static enum pattern_result
 regex_search(const struct pattern *p, const char *text, size_t len, uint64_t *steps)
 {
-	struct step_count count = {.max = PATTERN_STEPS + PATTERN_STEPS_BYTE * (uint64_t)len};
+	struct step_count count = {.max = PATTERN_STEPS + PATTERN_STEPS_BYTE * (uint64_t)len,
+				   .refers = p->refers};
 	pcre2_match_context *limits = pcre2_match_context_copy(p->limits);
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
 	int rc = PCRE2_ERROR_NOMEMORY;

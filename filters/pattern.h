@@ -37,7 +37,8 @@ bool pattern_match_text(const struct pattern *p, const char *text);
  * For who must know that nothing was found from that nobody can say. A regex gives up after
  * PATTERN_STEPS and PATTERN_STEPS_BYTE for each byte of the text, or when it needs more memory than
  * 16 MiB: so the work is linear in the text, whatever the pattern. A step is an item of the
- * expression tried, or a byte passed over; they are added to *steps.
+ * expression tried, a byte passed over, or one that a back reference may be compared with; they are
+ * added to *steps. An expression for text repeats nothing more than 1000 times by number.
  */
 enum pattern_result { PATTERN_DIFFERS, PATTERN_MATCHES, PATTERN_GAVE_UP };
 enum { PATTERN_STEPS = 1000000, PATTERN_STEPS_BYTE = 64 };

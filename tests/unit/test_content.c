@@ -340,6 +340,7 @@ test_refusals(void **state)
 	     "match: a regular expression is written /expression/, behind it any of i, m and s"},
 	    {"/a",
 	     "match: a regular expression is written /expression/, behind it any of i, m and s"},
+	    {"/^(?:a|b{2,1001})$/", "match: it repeats more than 1000 times; write + or * instead"},
 	    {"/a(/",
 	     "match: missing closing parenthesis, at character 3 of the regular expression"},
 	};

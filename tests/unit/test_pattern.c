@@ -140,6 +140,7 @@ static const struct row text_rows[] = {
     {"a regex knows letters beyond ASCII", "/\\btest\\b/", "test\xc3\xa9", false},
     {"a regex and bytes that are no UTF-8", "/order/", "\xff\xfe order \xc3", true},
     {"a regex's end is not before a newline", "/order$/", "order\n", false},
+    {"a thousand times, and other braces", "/^a{0,1000}\\x{2800}*\\{5000}$/", "aa{5000}", true},
     {"a dot is one character", "/^b.r$/", "b\xc3\xa4r", true},
 };
 
