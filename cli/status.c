@@ -130,6 +130,30 @@ add_burst(struct buf *out, const json_t *burst)
 		buf_add_text(out, " (alerts only)");
 }
 
+/* A pattern is long: its name, and from how many recipients on. */
+static void
+add_content(struct buf *out, const json_t *content)
+{
+	buf_printf(out, "%s%s", out->len > 0 ? "; " : "", field_text(content, "name"));
+	if (*field_text(content, "above") != '\0')
+		buf_printf(out, " above %s", field_text(content, "above"));
+	if (strcmp(field_text(content, "action"), "alert") == 0)
+		buf_add_text(out, " (alerts only)");
+}
+
+static void
+add_rules(struct table *t, const json_t *environment, const char *kind,
+	  void (*add)(struct buf *out, const json_t *rule))
+{
+	json_t *rules = json_object_get(environment, kind), *rule;
+	struct buf text = {0};
+	size_t i;
+
+	json_array_foreach(rules, i, rule) add(&text, rule);
+	table_add(t, buf_text(&text));
+	buf_free(&text);
+}
+
 static void
 print_environments(const json_t *status)
 {
@@ -137,11 +161,11 @@ print_environments(const json_t *status)
 						      {"KIND", 0},
 						      {"UPSTREAM", 0},
 						      {"OTHERS", 0},
-						      {"BURST RULES", TABLE_SHRINKS}};
-	json_t *items = json_object_get(status, "environments"), *item, *bursts, *burst;
-	struct buf text = {0};
+						      {"BURST RULES", TABLE_SHRINKS},
+						      {"CONTENT RULES", TABLE_SHRINKS}};
+	json_t *items = json_object_get(status, "environments"), *item;
 	struct table t;
-	size_t i, j;
+	size_t i;
 
 	table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
 	json_array_foreach(items, i, item)
@@ -153,19 +177,16 @@ print_environments(const json_t *status)
 				 production ? SCREEN_BOLD : SCREEN_PLAIN);
 		table_add(&t, field_text(item, "upstream"));
 		table_add(&t, field_text(item, "others"));
-		buf_clear(&text);
-		bursts = json_object_get(item, "bursts");
 		/* The built-in environment holds before it counts. */
 		if (strcmp(field_text(item, "name"), "unknown") == 0)
-			buf_add_text(&text, "none needed: all is held");
+			table_add(&t, "none needed: all is held");
 		else
-			json_array_foreach(bursts, j, burst) add_burst(&text, burst);
-		table_add(&t, buf_text(&text));
+			add_rules(&t, item, "bursts", add_burst);
+		add_rules(&t, item, "contents", add_content);
 	}
 	if (t.cell_count > 0)
 		putchar('\n');
 	lists_print(&t);
-	buf_free(&text);
 }
 
 static void

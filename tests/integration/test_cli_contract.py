@@ -208,7 +208,13 @@ STATUS = {
     "environments": [{"name": "staging", "production": False, "upstream": "smarthost",
                       "others": "rewrite",
                       "bursts": [{"name": "volume", "limit": "50/10m", "per": ["environment"],
-                                  "head": None, "settle": None, "action": "hold"}]}],
+                                  "head": None, "settle": None, "declared": None,
+                                  "action": "hold"}],
+                      "contents": [
+                          {"name": "test", "header": "Subject", "part": None, "match": "/test/i",
+                           "above": "20/10m", "per": ["source"], "action": "hold"},
+                          {"name": "empty", "header": None, "part": "body", "match": "/^$/",
+                           "above": None, "per": ["source"], "action": "alert"}]}],
     "upstreams": [{"name": "smarthost", "address": "127.0.0.1:25", "tls": "required", "up": False,
                    "since": "2026-11-21T09:00:00.000Z", "why": "connection refused",
                    "connections": 0}],
@@ -422,7 +428,7 @@ USAGE = [
     ("stream", ["release", "B17", "--reason", "x", "--stream", "1h"], LATER),
     ("discard stream", ["discard", "B17", "--reason", "x", "--stream", "1h"], LATER),
     *[(verb, [verb, "B17", "--whatever"], LATER)
-      for verb in ("approve", "pause", "resume", "simulate", "drill", "audit", "backup",
+      for verb in ("approve", "pause", "resume", "drill", "audit", "backup",
                    "story", "top")],
     ("help of a later verb", ["help", "approve"], LATER),
     ("help of nothing", ["help", "xyzzy"], "there is no verb"),
@@ -610,7 +616,8 @@ def test_hostile_text(fake):
             "version": HOSTILE, "hostname": HOSTILE, "config": HOSTILE, "warnings": [HOSTILE],
             "holds": [{"scope": HOSTILE, "name": HOSTILE, "reason": HOSTILE, "who": HOSTILE}],
             "environments": [{"name": HOSTILE, "upstream": HOSTILE, "others": HOSTILE,
-                              "bursts": [{"name": HOSTILE, "limit": HOSTILE, "per": [HOSTILE]}]}],
+                              "bursts": [{"name": HOSTILE, "limit": HOSTILE, "per": [HOSTILE]}],
+                              "contents": [{"name": HOSTILE, "above": HOSTILE}]}],
             "upstreams": [{"name": HOSTILE, "address": HOSTILE, "why": HOSTILE}],
             "listeners": [{"name": HOSTILE, "address": HOSTILE}],
             "counts": [{"environment": HOSTILE, "state": "held", "count": 1}],
@@ -749,8 +756,9 @@ Configuration: /etc/mailfuse/mailfuse.conf
 LISTENER  ADDRESS         TLS       LOGIN
 apps      127.0.0.1:2525  starttls  optional
 
-ENVIRONMENT  KIND  UPSTREAM   OTHERS   BURST RULES
-staging      test  smarthost  rewrite  volume 50/10m per environment
+ENVIRONMENT  KIND  UPSTREAM   OTHERS   BURST RULES                    CONTENT RULES
+staging      test  smarthost  rewrite  volume 50/10m per environment  test above 20/10m; empty \
+(alerts only)
 
 UPSTREAM   ADDRESS       TLS       STATE  SINCE                CONNECTIONS  WHY
 smarthost  127.0.0.1:25  required  down   2026-11-21 11:00:00            0  connection refused
