@@ -51,7 +51,8 @@ parse_recipients(struct arrival *a, const char *text, struct buf *error)
 		}
 		why = address_parse(word, &a->arena, &list[n++]);
 		if (why != NULL)
-			buf_printf(error, "recipients: the address \"%s\" %s\n", word, why);
+			buf_printf(error, "recipients: the address \"%s\" %s\n",
+				   copy_line(&a->arena, word), why);
 		text += len;
 	}
 	if (why == NULL) {
@@ -77,7 +78,7 @@ parse_sender(struct arrival *a, const char *text, struct buf *error)
 		buf_printf(error,
 			   "sender: the address \"%s\" %s; write such as app@example.com, or "
 			   "nothing for a null path\n",
-			   text, why);
+			   copy_line(&a->arena, text), why);
 	return why == NULL;
 }
 
@@ -132,7 +133,7 @@ arrival_init(struct arrival *a, const struct policy *p, const struct trace_row *
 			      .body = ""};
 	if (!is_ip_address(row->client)) {
 		buf_printf(error, "client: \"%s\" is no IP address; write such as 10.1.0.7\n",
-			   row->client);
+			   copy_line(&a->arena, row->client));
 		return false;
 	}
 	client.address = a->client = arena_strdup(&a->arena, row->client);

@@ -303,19 +303,21 @@ static void
 explain_limit(struct suggest_rule *r, const struct simulation_suggestion *row)
 {
 	uint64_t by_percentile = row->percentile * 3, by_busiest = (row->busiest * 3 + 1) / 2;
-	char window[UNITS_BYTES], seen[160] = "";
+	char window[UNITS_BYTES], missed[80] = "";
 
 	units_format_duration(row->window, window);
 	if (r->missed > 0)
-		snprintf(seen, sizeof(seen), "; %llu recipients of further keys were not looked at",
+		snprintf(missed, sizeof(missed),
+			 "; recipients of further keys, not looked at: %llu",
 			 (unsigned long long)r->missed);
 	free(r->why);
-	r->why = mem_printf(
-	    "the busiest of %llu keys had %llu recipients in %s, and 99.9 %% of all had at most "
-	    "%llu: %u is %s, rounded up%s",
-	    (unsigned long long)r->key_total, (unsigned long long)row->busiest, window,
-	    (unsigned long long)row->percentile, row->suggested,
-	    by_percentile > by_busiest ? "3 times the latter" : "1.5 times the busiest", seen);
+	r->why =
+	    mem_printf("in %s the busiest of its keys (%llu) saw %llu, and 99.9 %% of all "
+		       "windows at most %llu; %s, rounded up, is %u%s",
+		       window, (unsigned long long)r->key_total, (unsigned long long)row->busiest,
+		       (unsigned long long)row->percentile,
+		       by_percentile > by_busiest ? "3 times the latter" : "1.5 times the busiest",
+		       row->suggested, missed);
 }
 
 void

@@ -103,6 +103,15 @@ has_column(const struct trace *t, enum column column)
 	return false;
 }
 
+/* A name in an error: what is no name may be anything. */
+static const char *
+show_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len <= 40 && text_is_clean(name, len) ? name : "...";
+}
+
 /* The line of names; every mistake in it is told. */
 static bool
 read_names(struct trace *t, struct buf *error)
@@ -115,10 +124,10 @@ read_names(struct trace *t, struct buf *error)
 
 		if (column == COLUMN_COUNT) {
 			buf_printf(error,
-				   "line %llu: there is no column \"%.40s\"; there are time, "
+				   "line %llu: there is no column \"%s\"; there are time, "
 				   "client, user, sender, subject, recipients, size, over, "
 				   "campaign, audience, tls_name, listener, body, label\n",
-				   (unsigned long long)t->csv.row_line, name);
+				   (unsigned long long)t->csv.row_line, show_name(name));
 			continue;
 		}
 		if (has_column(t, column))
