@@ -1,0 +1,1 @@
+"""Public accidents and ordinary weeks as traces for `mailfuse simulate`: see README.md."""
