@@ -425,6 +425,50 @@ no_trip_without_batch(void **state)
 	world_free(w);
 }
 
+/* What any other rule holds, earlier or later, whole or in part, is no leak of a stream. */
+static void
+held_elsewhere_is_no_leak(void **state)
+{
+	struct world *w =
+	    world_new(BURSTS({RULE("source", 9), .per = CONFIG_PER_SOURCE},
+			     {RULE("person", 1), .per = CONFIG_PER_RECIPIENT}, {RULE("all", 19)}));
+	const struct verdict *v;
+	struct message *m;
+	uint32_t i;
+
+	(void)state;
+	/* Of r0 and r1 only the first copy leaves, of r2 too. */
+	for (i = 1; i <= 3; i++)
+		message_free(world_send(w, "shop", i, i, GATE_COUNT));
+	m = world_message("shop", "hello", 5);
+	m->campaign = "may";
+	m->audience = 7;
+	v = &world_judge(w, m, 4)->recipients[0].verdict;
+	assert_string_equal(v->rule, "burst source");
+	assert_int_equal(v->stream->counted, 3);
+	message_free(m);
+	/* All of those five were of the campaign, and none left. */
+	m = world_message("crm", "hello", 7);
+	m->campaign = "may";
+	m->audience = 7;
+	v = &world_judge(w, m, 5)->recipients[6].verdict;
+	assert_string_equal(v->rule, "audience");
+	assert_int_equal(v->stream->counted, 0);
+	message_free(m);
+	/* 1 + 2 + 3 + 5 + 7 and one more, of whom four left: three, and none of the crm's. */
+	m = world_send(w, "billing", 2, 6, GATE_COUNT);
+	v = &m->recipients[0].verdict;
+	assert_string_equal(v->rule, "burst person");
+	message_free(m);
+	m = world_message("billing", "hello", 0);
+	fixture_add(m, "new@customer.test");
+	v = &world_judge(w, m, 7)->recipients[0].verdict;
+	assert_string_equal(v->rule, "burst all");
+	assert_int_equal(v->stream->counted, 3);
+	message_free(m);
+	world_free(w);
+}
+
 /* A message may wait for the store while a reload takes its policy away. */
 static void
 outlives_the_policy(void **state)
@@ -458,6 +502,7 @@ main(void)
 	    cmocka_unit_test(declared),
 	    cmocka_unit_test(content),
 	    cmocka_unit_test(no_trip_without_batch),
+	    cmocka_unit_test(held_elsewhere_is_no_leak),
 	    cmocka_unit_test(outlives_the_policy),
 	};
 
