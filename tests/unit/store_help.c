@@ -255,7 +255,7 @@ report(struct fixture *f, uint64_t id, uint32_t number, enum store_state state, 
 					       .tried = true,
 					       .reply =
 						   state == STORE_SENT ? "250 ok" : "450 later"};
-	struct store_job job = {.op = STORE_RESULTS, .u.results = {&result, 1}};
+	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
 
 	return run_job(f, &job);
 }

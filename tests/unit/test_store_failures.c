@@ -12,7 +12,7 @@ fail_delivery(struct fixture *f, uint64_t id, uint32_t number, const char *reply
 {
 	struct store_delivery_result result = {
 	    .id = id, .number = number, .state = STORE_FAILED, .tried = true, .reply = reply};
-	struct store_job job = {.op = STORE_RESULTS, .u.results = {&result, 1}};
+	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
 
 	assert_int_equal(run_job(f, &job), STORE_OK);
 }
@@ -105,7 +105,8 @@ every_environment_is_told_of(void **state)
 	enum { ENVIRONMENTS = 40 };
 	struct fixture *f = *state;
 	struct store_delivery_result results[2 * ENVIRONMENTS];
-	struct store_job job = {.op = STORE_RESULTS, .u.results = {results, 2 * ENVIRONMENTS}};
+	struct store_job job = {.op = STORE_RESULTS,
+				.u.results = {.results = results, .count = 2 * ENVIRONMENTS}};
 	struct alerts a;
 	int i, round;
 

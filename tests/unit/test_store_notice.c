@@ -186,7 +186,7 @@ look(struct fixture *f, uint64_t id, uint32_t number)
 static void
 end_delivery(struct fixture *f, struct store_delivery_result result)
 {
-	struct store_job job = {.op = STORE_RESULTS, .u.results = {&result, 1}};
+	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
 
 	result.tried = true;
 	assert_int_equal(run_job(f, &job), STORE_OK);

@@ -223,12 +223,13 @@ static void
 random_add(struct world *w)
 {
 	struct message *m, *late = w->late;
+	size_t trips = w->trip_count;
 
 	if (w->known + 2 > KNOWN)
 		return;
 	m = random_message(w);
 	w->late = NULL;
-	if (late == NULL && pick(w, 3) == 0)
+	if (late == NULL && trips == w->trip_count && pick(w, 3) == 0)
 		w->late = m;
 	else
 		store_message(w, m);

@@ -572,6 +572,115 @@ what_was_taken_is_called_back_after_a_restart(void **state)
 	check_counts(f);
 }
 
+/* ---- faults ---- */
+
+static struct backend faulty;
+static int calls_left; /* of those that write; -1 = none fails */
+
+static enum store_result
+count_down(void)
+{
+	if (calls_left == 0)
+		return STORE_BROKEN;
+	calls_left -= calls_left > 0;
+	return STORE_OK;
+}
+
+static enum store_result
+faulty_delivery_set(struct db *db, const struct delivery_row *d)
+{
+	TRY(count_down());
+	return backend_sqlite.delivery_set(db, d);
+}
+
+static enum store_result
+faulty_member_delete(struct db *db, uint64_t stream, uint64_t id, uint32_t number)
+{
+	TRY(count_down());
+	return backend_sqlite.member_delete(db, stream, id, number);
+}
+
+static enum store_result
+faulty_batch_set(struct db *db, const struct batch_row *b)
+{
+	TRY(count_down());
+	return backend_sqlite.batch_set(db, b);
+}
+
+static enum store_result
+faulty_event_add(struct db *db, const struct event_row *e)
+{
+	TRY(count_down());
+	return backend_sqlite.event_add(db, e);
+}
+
+static enum store_result
+faulty_commit(struct db *db)
+{
+	TRY(count_down());
+	return backend_sqlite.commit(db);
+}
+
+static int
+setup_faulty(void **state)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+
+	faulty = backend_sqlite;
+	faulty.delivery_set = faulty_delivery_set;
+	faulty.member_delete = faulty_member_delete;
+	faulty.batch_set = faulty_batch_set;
+	faulty.event_add = faulty_event_add;
+	faulty.commit = faulty_commit;
+	calls_left = -1;
+	fixture_open(f, &faulty);
+	*state = f;
+	return 0;
+}
+
+/* Wherever the disk fails within a trip: all of the stream is in the batch, or nothing happened. */
+static void
+a_trip_is_one_step(void **state)
+{
+	enum { OPEN = 4 };
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 10);
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	struct store_job job;
+	struct message *m;
+	int i, failed = 0;
+
+	for (i = 0; i < OPEN; i++)
+		add_counted(f, both_keys, 2, TEST_NOW - 1, i % 2 == 0 ? CLOCK_MINUTE : 0);
+	do {
+		m = make_message("staging", "hello", 1, VERDICT_HOLD, "burst volume", &s);
+		job = (struct store_job){.op = STORE_ADD, .u.add.message = m};
+		calls_left = failed;
+		run_job(f, &job);
+		calls_left = -1;
+		message_free(m);
+		if (job.result == STORE_OK)
+			break;
+		assert_int_equal(job.u.add.recalled_count, 0);
+		assert_null(job.u.add.recalled);
+		assert_int_equal(count_deliveries(f, 0, -1), OPEN);
+		assert_int_equal(count_deliveries(f, 0, STORE_HELD), 0);
+		assert_false(get_batch(f, 1, &b));
+		check_counts(f);
+		if (failed % 3 == 0)
+			fixture_reopen(f); /* as after a crash at this point */
+	} while (++failed < 100);
+	/* a row and two keys each, the batch, its event, the commit */
+	assert_int_equal(failed, 3 * OPEN + 3);
+	assert_int_equal(job.u.add.recalled_count, 2 * OPEN);
+	free(job.u.add.recalled);
+	assert_int_equal(count_deliveries(f, 1, STORE_HELD), OPEN + 1);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.leaked, 10 - OPEN);
+	assert_int_equal(take_alerts(f, "batch.opened"), 1);
+	check_counts(f);
+}
+
 /* ---- the form of keys ---- */
 
 static void
@@ -625,6 +734,7 @@ main(void)
 	    BOTH(what_waits_is_due_by_the_steady_clock),
 	    BOTH(a_jump_of_the_clock_lets_nothing_out),
 	    ON_DISK(what_was_taken_is_called_back_after_a_restart),
+	    cmocka_unit_test_setup_teardown(a_trip_is_one_step, setup_faulty, teardown),
 	    cmocka_unit_test(keys_read_back),
 	};
 
