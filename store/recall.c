@@ -81,10 +81,12 @@ is_within(const struct store_batch *b, int64_t accepted_at)
 }
 
 /* Whether a delivery was counted before that trip. Times of a message are read before the counters'
- * lock is taken: a second of slack. */
+ * lock is taken: a second of slack, but not beyond a decision that ended it. */
 static bool
 is_before(const struct store_batch *b, int64_t accepted_at)
 {
+	if (b->ended_at != 0 && accepted_at > b->ended_at)
+		return false;
 	return accepted_at <= b->tripped_at + CLOCK_SECOND && is_within(b, accepted_at);
 }
 
