@@ -197,9 +197,9 @@ assert {i.id for i in INCIDENTS} == set(PUBLISHED)
 def declared(client):
     """The New York Times, had the job said in its header that it is for 300 people."""
     yield Row(0, client, "news@company.example",
-              "Important information regarding your subscription", 100000,
+              "Important information regarding your subscription", 30000,
               "Our records indicate that you recently requested to cancel.",
-              over=100000 * 3 * HOUR / 8600000, campaign="cancelled-2011-12", audience=300,
+              over=30000 * 3 * HOUR / 8600000, campaign="cancelled-2011-12", audience=300,
               label="blast")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import scenarios
-from .trace import PRODUCTION_CONF, TOP, simulate, write
+from .trace import PRODUCTION_CONF, simulate, write
 
 # Where tests of mail belong: colleagues are reached, nobody else is.
 STAGING_CONF = """environment "staging" {
@@ -18,8 +18,6 @@ STAGING_CONF = """environment "staging" {
 	others = drop
 }
 """
-# Another example that ships: everybody else's mail goes to one mailbox instead.
-SAMPLE_CONF = TOP / "etc" / "mailfuse.conf"
 RATES = (0.4, 1, 2, 3, 5, 10, 15, 25, 50, 100, 1000)
 
 

@@ -56,13 +56,18 @@ def write(rows, path):
     return path
 
 
-def simulate(path, config=PRODUCTION_CONF, deadline=300):
-    """(total, rules) of one run: the JSON objects of `mailfuse simulate`."""
+def simulate_raw(path, config, *options, deadline=300):
+    """The JSON objects that `mailfuse simulate` prints."""
     result = subprocess.run(
-        [MAILFUSE, "simulate", "--config", str(config), "--trace", str(path), "--json"],
+        [MAILFUSE, "simulate", "--config", str(config), "--trace", str(path), "--json", *options],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline)
     assert result.returncode == 0, result.stderr[-2000:]
-    objects = [json.loads(line) for line in result.stdout.splitlines()]
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def simulate(path, config=PRODUCTION_CONF):
+    """(total, rules) of one run."""
+    objects = simulate_raw(path, config)
     totals = [o for o in objects if o["kind"] == "total"]
-    assert len(totals) == 1, result.stdout[-2000:]
+    assert len(totals) == 1, objects
     return totals[0], [o for o in objects if o["kind"] == "rule"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rig.client import Client, letter
-from rig.gate import PRODUCTION_CLIENT, scaled, users
+from rig.gate import PRODUCTION_CLIENT, SMALL, scaled, users
 from rig.wait import wait_for
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -19,6 +19,17 @@ from incidents import scenarios, table, trace, week  # noqa: E402
 
 INCIDENTS = [pytest.param(i, id=i.id) for i in scenarios.INCIDENTS]
 REACHED_MOST, COPIES_MOST = 20, 5
+
+
+def shortened(rows):
+    """On slow builds: the same rates for a fifth of the time, or of the rows where those repeat."""
+    rows = list(rows)
+    if not SMALL:
+        return rows
+    if len(rows) >= 25:
+        return rows[:len(rows) // 5]
+    return [row._replace(recipients=max(1, row.recipients // 5), over=row.over / 5)
+            if isinstance(row.recipients, int) else row for row in rows]
 
 
 def show(name, outcome, assumed=""):
@@ -32,9 +43,10 @@ def show(name, outcome, assumed=""):
 @pytest.mark.heavy
 @pytest.mark.parametrize("incident", INCIDENTS)
 def test_incident_in_production(incident, tmp_path):
-    outcome = table.run_production(incident, tmp_path)
+    rows = shortened(incident.rows(scenarios.PRODUCTION))
+    outcome = table.run(rows, tmp_path)
     show(incident.id, outcome, incident.assumed)
-    assert outcome.recipients == sum(row.count() for row in incident.rows("10.1.0.7"))
+    assert outcome.recipients == sum(row.count() for row in rows)
     assert outcome.reached + outcome.held == outcome.recipients
     assert outcome.copies <= COPIES_MOST
     if incident.fast:
@@ -51,31 +63,41 @@ def test_incident_in_an_environment_for_tests(incident, tmp_path):
     assert outcome.dropped == outcome.recipients
 
 
+@pytest.mark.parametrize("name", ["hbo-max-2021", "church-community-builder-2015"])
+def test_incident_in_staging_of_the_shipped_sample(name, tmp_path):
+    """There everybody else's mail goes to one mailbox instead, and that is not flooded either."""
+    incident = next(i for i in scenarios.INCIDENTS if i.id == name)
+    path = trace.write(shortened(incident.rows(scenarios.STAGING)), tmp_path / "trace.csv")
+    objects = trace.simulate_raw(path, trace.TOP / "etc" / "mailfuse.conf", "--verdicts")
+    said = Counter(o["verdict"] for o in objects if o["kind"] == "verdict")
+    assert set(said) == {"rewrite", "hold"}
+    assert said["rewrite"] <= 50  # the built-in limit outside production
+
+
 def test_declared_audience_reaches_those_it_was_meant_for(tmp_path):
-    outcome = table.run(scenarios.declared("10.1.0.7"), tmp_path)
+    outcome = table.run(scenarios.declared(scenarios.PRODUCTION), tmp_path)
     assert outcome.reached == 300
     assert outcome.held == outcome.recipients - 300
 
 
 def test_blast_under_many_subjects(tmp_path):
-    outcome = table.run(scenarios.personal("10.1.0.7"), tmp_path)
+    outcome = table.run(scenarios.personal(scenarios.PRODUCTION), tmp_path)
     assert outcome.reached <= REACHED_MOST
 
 
 @pytest.mark.parametrize("rate", table.RATES)
 def test_what_gets_out_at_which_rate(rate, tmp_path):
     """The bound in the manual page, with the numbers of the rules in the file."""
-    outcome = table.run(scenarios.steady(rate)("10.1.0.7"), tmp_path)
+    outcome = table.run(shortened(scenarios.steady(rate)(scenarios.PRODUCTION)), tmp_path)
     show(f"{rate}/s", outcome)
     volume, source = rule_numbers("volume"), rule_numbers("source")
-    most = volume["limit"]
+    most = volume["limit"] if rate * 600 > volume["limit"] else outcome.recipients
     if rate * source["settle"] >= volume["limit"] and rate >= source["head"] / 10:
         most = source["head"]
     if rate * volume["settle"] >= volume["limit"]:
         most = volume["head"]
-    if rate * 600 > volume["limit"]:
-        assert outcome.reached <= most
-    else:
+    assert outcome.reached <= most
+    if rate * 600 < volume["limit"]:
         assert outcome.held == 0
 
 
@@ -89,15 +111,16 @@ def rule_numbers(name):
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_ordinary_week(seed, tmp_path):
-    total, rules = trace.simulate(trace.write(week.week(seed), tmp_path / "week.csv"))
+    rows = [row for row in week.week(seed) if not SMALL or row.time < 2 * week.DAY]
+    total, rules = trace.simulate(trace.write(rows, tmp_path / "week.csv"))
     held = [r for r in rules if r["held"]]
     print(f"seed {seed}: {total['messages']:,} messages, {total['recipients']:,} recipients, "
           f"{total['held']} held, {total['delayed']} delayed "
           f"({100 * total['delayed'] / total['recipients']:.3f} %)")
     assert total["held"] == 0, held
     assert total["rejected"] == total["dropped"] == 0
-    assert 200000 <= total["recipients"] <= 500000
-    assert total["passed"] == total["recipients"]
+    assert SMALL or 200000 <= total["recipients"] <= 500000
+    assert total["passed"] == total["recipients"] == sum(row.count() for row in rows)
     assert total["delayed"] <= total["recipients"] / 1000
 
 
