@@ -67,23 +67,36 @@ key_stream(const struct judgement *j, struct judged_key *key)
 	return s;
 }
 
-/* "Subject matches /lorem/", a long pattern cut between two characters. */
-static const char *
-reason_match(const struct rule_use *use, struct arena *arena)
+/* False if the pattern gave up, and the note says so. */
+static bool
+has_matched(const struct rule_use *use)
 {
 	static const char matches[] = " matches";
-	size_t len = strlen(use->note), end = sizeof(matches) - 1, cut = strlen(use->rule->match);
-	const char *more = "";
+	size_t len = strlen(use->note), end = sizeof(matches) - 1;
 
-	if (len < end || strcmp(use->note + len - end, matches) != 0)
+	return len > end && strcmp(use->note + len - end, matches) == 0;
+}
+
+/* "Subject matches /lorem/", a long pattern cut between two characters; or, of a rule that lets
+ * some leave, "content lorem: more than 20 in 10 min". */
+static const char *
+reason_content(const struct rule_use *use, const char *window, struct arena *arena)
+{
+	const char *match = use->rule->match;
+	size_t cut = strlen(match);
+	bool whole = cut <= PATTERN_BYTES_MAX;
+
+	if (use->counted.limit > 0)
+		return arena_printf(arena, "%s: more than %u in %s%s%s", use->rule->name,
+				    use->counted.limit, window, has_matched(use) ? "" : "; ",
+				    has_matched(use) ? "" : use->note);
+	if (!has_matched(use))
 		return use->note;
-	if (cut > PATTERN_BYTES_MAX) {
+	if (!whole)
 		cut = PATTERN_BYTES_MAX;
-		while (cut > 0 && ((unsigned char)use->rule->match[cut] & 0xc0) == 0x80)
-			cut--;
-		more = "...";
-	}
-	return arena_printf(arena, "%s %.*s%s", use->note, (int)cut, use->rule->match, more);
+	while (!whole && cut > 0 && ((unsigned char)match[cut] & 0xc0) == 0x80)
+		cut--;
+	return arena_printf(arena, "%s %.*s%s", use->note, (int)cut, match, whole ? "" : "...");
 }
 
 static const char *
@@ -98,10 +111,7 @@ reason_hold(const struct judgement *j, const struct judged_key *key)
 	case POLICY_AUDIENCE:
 		return arena_printf(arena, "beyond the declared audience of %u", key->seen.limit);
 	case POLICY_CONTENT:
-		if (counted->limit == 0)
-			return reason_match(key->use, arena);
-		return arena_printf(arena, "%s: more than %u in %s", key->use->rule->name,
-				    counted->limit, window);
+		return reason_content(key->use, window, arena);
 	default:
 		return arena_printf(arena, "over the limit of %u in %s", counted->limit, window);
 	}

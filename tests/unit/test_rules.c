@@ -282,7 +282,7 @@ audience_batch(void **state)
 struct sent {
 	uint32_t passed;
 	enum verdict_action action; /* of the last one */
-	char rule[32], key[64], reason[64];
+	char rule[32], key[64], reason[128];
 	struct verdict_stream stream;
 };
 
@@ -395,6 +395,46 @@ content(void **state)
 	world_free(w);
 }
 
+struct reason_row {
+	const char *match, *subject;
+	uint32_t above;
+	const char *reason;
+};
+
+#define FIFTY "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define WIDE_13 "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+#define WIDE_39 WIDE_13 WIDE_13 WIDE_13
+
+static const struct reason_row reason_rows[] = {
+    {"/^hello$/", "hello", 0, "Subject matches /^hello$/"},
+    {"hello", "hello", 1, "content marker: more than 1 in 10 min"},
+    /* 80 bytes of a pattern, and never half a character. */
+    {"a" WIDE_39 "bc", "a" WIDE_39 "bc", 0, "Subject matches a" WIDE_39 "b..."},
+    {"a" WIDE_39 "\u00e9b", "a" WIDE_39 "\u00e9b", 0, "Subject matches a" WIDE_39 "..."},
+    {"/^(a+)+$/", FIFTY FIFTY "b", 0, "the pattern gave up on Subject: it counts as a match"},
+    {"/^(a+)+$/", FIFTY FIFTY "b", 1,
+     "content marker: more than 1 in 10 min; the pattern gave up on Subject: it counts as a match"},
+};
+
+static void
+content_reasons(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(reason_rows); i++) {
+		const struct reason_row *row = &reason_rows[i];
+		struct world *w = world_new(BURSTS({RULE("volume", 500)}));
+		struct sent sent;
+
+		world_add_content(w, "marker", row->match, row->above);
+		sent = send_subject(w, "shop", row->subject, 2, 0);
+		assert_int_equal(sent.action, VERDICT_HOLD);
+		assert_string_equal(sent.reason, row->reason);
+		world_free(w);
+	}
+}
+
 /*
  * Whoever is held by an earlier rule alone makes no later one trip, for that trip would have no
  * batch to decide on; it is counted, and the next one that is not held trips it.
@@ -501,6 +541,7 @@ main(void)
 	    cmocka_unit_test(audience_batch),
 	    cmocka_unit_test(declared),
 	    cmocka_unit_test(content),
+	    cmocka_unit_test(content_reasons),
 	    cmocka_unit_test(no_trip_without_batch),
 	    cmocka_unit_test(held_elsewhere_is_no_leak),
 	    cmocka_unit_test(outlives_the_policy),
