@@ -27,6 +27,8 @@ struct recovery {
 	struct decided *decided; /* in order of time; `forgotten` of them took effect */
 	size_t decided_count, forgotten;
 	char boot[CLOCK_BOOT_BYTES];
+	int64_t saved_at;               /* wall clock, the newest save; 0 = none */
+	int64_t since;                  /* wall clock: what came then or later is counted again */
 	int64_t shift[COUNTERS_SHARDS]; /* of saved monotonic times */
 };
 
@@ -65,6 +67,8 @@ recover_save(void *context, const struct store_counter_save *s)
 
 	if (s->shard >= COUNTERS_SHARDS)
 		return true;
+	if (s->wall > r->saved_at)
+		r->saved_at = s->wall;
 	counters_load_stamp(r->daemon->counters, s->shard, s->stamp);
 	if (*r->boot != '\0' && strcmp(s->boot, r->boot) == 0)
 		r->shift[s->shard] = 0;
@@ -147,8 +151,7 @@ recover_decided(void *context, const struct store_batch *b)
 {
 	struct recovery *r = context;
 
-	if (b->collecting || b->decided_at == 0 ||
-	    b->decided_at < r->wall - daemon_replay_span(policy_config(r->daemon->policy)))
+	if (b->collecting || b->decided_at == 0 || b->decided_at < r->since)
 		return true;
 	r->decided = mem_resize_array(r->decided, r->decided_count + 1, sizeof(*r->decided));
 	r->decided[r->decided_count++] =
@@ -215,13 +218,16 @@ static bool
 recover_counters(struct recovery *r)
 {
 	struct daemon *d = r->daemon;
-	int64_t since = r->wall - daemon_replay_span(policy_config(d->policy));
-	bool ok = store_view_counters(d->view, recover_save, recover_counter, r) == STORE_OK &&
-		  store_view_batches(d->view, -1, true, recover_decided, r) == STORE_OK;
+	bool ok = store_view_counters(d->view, recover_save, recover_counter, r) == STORE_OK;
 
+	/* The span counts from the time at which we were stopped: long windows miss what came since
+	 * the last saves however long ago that is. */
+	r->since = r->saved_at > 0 && r->saved_at < r->wall ? r->saved_at : r->wall;
+	r->since -= daemon_replay_span(policy_config(d->policy));
+	ok = ok && store_view_batches(d->view, -1, true, recover_decided, r) == STORE_OK;
 	if (ok && r->decided_count > 1)
 		qsort(r->decided, r->decided_count, sizeof(*r->decided), by_time);
-	ok = ok && store_view_recent(d->view, since, recover_delivery, r) == STORE_OK;
+	ok = ok && store_view_recent(d->view, r->since, recover_delivery, r) == STORE_OK;
 	recover_forget(r, INT64_MAX);
 	free(r->decided);
 	return ok && store_view_batches(d->view, -1, true, recover_batch, r) == STORE_OK;

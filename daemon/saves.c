@@ -85,7 +85,9 @@ saves_tick(struct saves *s)
 	if (s->busy || s->daemon->stopping)
 		return;
 	stamp = counters_save(s->daemon->counters, s->shard, mono, saves_take, s);
-	if (s->count == 0) {
+	/* The first shard's is written even if nothing has changed: a start reads off it until when
+	 * we ran, see recover.c. */
+	if (s->count == 0 && s->shard != 0) {
 		s->shard = (s->shard + 1) % COUNTERS_SHARDS;
 		return;
 	}

@@ -144,8 +144,8 @@ void counters_restore_trip(struct counters *c, const struct policy *p, const cha
  * has a lower stamp (struct verdict_key) and is in the save. If the save could not be written,
  * counters_save_failed() makes the next one give the same keys again. One thread saves.
  *
- * The replay must go back COUNTERS_REPLAY_MAX before the oldest of the loaded saves (before now, if
- * there is none), however long the daemon was stopped since.
+ * The replay must go back COUNTERS_REPLAY_MAX before the newest of the loaded saves, and some
+ * minutes, which a round over all shards takes; so it is however long the daemon was stopped since.
  */
 enum { COUNTERS_SHARDS = 64 }; /* a hash belongs to the shard of its highest six bits */
 #define COUNTERS_REPLAY_MAX CLOCK_HOUR
