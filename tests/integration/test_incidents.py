@@ -103,7 +103,8 @@ def test_what_gets_out_at_which_rate(rate, tmp_path):
 
 def rule_numbers(name):
     """limit, head and settle of a burst rule of production.conf: counts, and seconds."""
-    section = re.search(rf'burst "{name}" {{(.*?)\n\t}}', trace.PRODUCTION_CONF.read_text(), re.S)[1]
+    text = trace.PRODUCTION_CONF.read_text()
+    section = re.search(rf'burst "{name}" {{(.*?)\n\t}}', text, re.S)[1]
     return {key: int(value) for key, value in
             re.findall(r'^\s*(limit|head|settle) = "(\d+)', section, re.M)}
 
