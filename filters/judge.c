@@ -29,7 +29,7 @@ struct judged_key {
 	const struct rule_use *use;
 	struct rule_member *members;
 	size_t count;
-	size_t free; /* so many of them may leave though the rule holds: the audience's rest */
+	size_t room; /* so many of them may leave though the rule holds: the audience's rest */
 	struct counters_seen seen;
 	/* Made when somebody needs them; the message may outlive the policy. */
 	const char *name;
@@ -123,7 +123,7 @@ key_hold(const struct judgement *j, struct judged_key *key)
 	const char *reason = NULL;
 	size_t i;
 
-	for (i = key->free; i < key->count; i++) {
+	for (i = key->room; i < key->count; i++) {
 		struct verdict *v = key_verdict(j, key, i);
 
 		if (v->action == VERDICT_HOLD)
@@ -144,7 +144,7 @@ key_observe(const struct judgement *j, struct judged_key *key)
 	const struct verdict_stream *stream = key_stream(j, key);
 	size_t i;
 
-	for (i = key->free; i < key->count; i++) {
+	for (i = key->room; i < key->count; i++) {
 		struct verdict *v = key_verdict(j, key, i);
 
 		if (v->observed != NULL)
@@ -218,9 +218,9 @@ key_judge(const struct judgement *j, struct judged_key *key)
 		key->members[i].stamp = key->seen.stamp;
 	}
 	if (counted->audience && key->seen.before < key->seen.limit)
-		key->free = key->seen.limit - key->seen.before;
-	if (key->free > key->count)
-		key->free = key->count;
+		key->room = key->seen.limit - key->seen.before;
+	if (key->room > key->count)
+		key->room = key->count;
 	holds = key->seen.trips && counted->holds;
 	if (holds)
 		key_hold(j, key);
@@ -229,7 +229,7 @@ key_judge(const struct judgement *j, struct judged_key *key)
 	else if (key->use->rule->settles && counted->head > 0)
 		key_settle(j, key);
 	for (i = 0; i < key->count; i++)
-		key->members[i].left = mode != COUNTERS_HELD && (!holds || i < key->free);
+		key->members[i].left = mode != COUNTERS_HELD && (!holds || i < key->room);
 }
 
 static void
