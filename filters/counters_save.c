@@ -100,6 +100,22 @@ key_is_worth_saving(const struct key *k, int64_t mono)
 	return (k->long_all || k->long_head) && key_gone_at(k) > mono;
 }
 
+/* What the last save gave is in the store. It may be much: others get the lock in between. */
+static void
+shard_saved(struct shard *s)
+{
+	struct key *k;
+	unsigned n = 0;
+
+	while ((k = LIST_FIRST(&s->given)) != NULL) {
+		key_set_saving(s, k, KEY_CLEAN);
+		if (++n % 256 == 0) {
+			pthread_mutex_unlock(&s->lock);
+			pthread_mutex_lock(&s->lock);
+		}
+	}
+}
+
 uint32_t
 counters_save(struct counters *c, unsigned shard, int64_t mono,
 	      void (*row)(void *context, uint64_t hash, int64_t idle_at, const char *data,
@@ -112,8 +128,8 @@ counters_save(struct counters *c, unsigned shard, int64_t mono,
 	uint32_t stamp;
 
 	pthread_mutex_lock(&s->lock);
-	while ((k = LIST_FIRST(&s->given)) != NULL)
-		key_set_saving(s, k, KEY_CLEAN);
+	shard_saved(s);
+	/* From here on in one step: what is counted is in this save, or has its stamp. */
 	stamp = ++s->stamp;
 	while ((k = LIST_FIRST(&s->changed)) != NULL) {
 		bool worth = key_is_worth_saving(k, mono);
