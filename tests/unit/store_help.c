@@ -257,7 +257,9 @@ report(struct fixture *f, uint64_t id, uint32_t number, enum store_state state, 
 						   state == STORE_SENT ? "250 ok" : "450 later"};
 	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
 
-	return run_job(f, &job);
+	run_job(f, &job);
+	free(job.u.results.recalled);
+	return job.result;
 }
 
 enum store_result

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "tests/unit/store_help.h"
 
-enum { STEPS = 400, CHECK_EVERY = 50, KNOWN = 512, STREAMS = 3, JUDGED = KNOWN * 6, TRIPS = 256 };
+enum { STEPS = 800, CHECK_EVERY = 50, KNOWN = 512, STREAMS = 3, JUDGED = KNOWN * 6, TRIPS = 256 };
 
 /* A delivery as the counters saw it. */
 struct judged {
@@ -78,15 +78,26 @@ both(struct world *w, struct store_job *job, struct store_job *second)
 	return job->result;
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+	const struct judged *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Ids are given in the order of judging. */
 static bool
 see_place(void *context, const struct store_delivery *d)
 {
 	struct world *w = context;
-	size_t i;
+	struct judged key = {.id = d->id, .number = d->number}, *found;
 
-	for (i = w->judged_count; i-- > 0;)
-		if (w->judged[i].id == d->id && w->judged[i].number == d->number)
-			w->judged[i].batch = d->batch;
+	found = bsearch(&key, w->judged, w->judged_count, sizeof(key), by_id);
+	if (found != NULL)
+		found->batch = d->batch;
 	return true;
 }
 
@@ -169,8 +180,9 @@ judge_one(struct world *w, struct message *m, size_t number, unsigned mask)
 static struct message *
 random_message(struct world *w)
 {
+	const char *environment = pick_environment(w);
 	struct message *m =
-	    make_message(pick_environment(w), "random", 1 + pick(w, 6), VERDICT_PASS, NULL, NULL);
+	    make_message(environment, "random", 1 + pick(w, 6), VERDICT_PASS, NULL, NULL);
 	size_t i, trips = pick(w, 2 * STREAMS);
 
 	m->accepted_at = w->now;
@@ -281,19 +293,18 @@ random_results(struct world *w)
 		return;
 	for (i = 0; i < 20; i++) {
 		const struct verdict_stream *s = &w->streams[pick(w, STREAMS)];
+		struct store_delivery_result *r = &results[i];
 
 		m = pick(w, (uint32_t)w->known);
-		results[i] =
-		    (struct store_delivery_result){.id = w->ids[m],
-						   .number = 1 + pick(w, w->recipients[m]),
-						   .state = states[pick(w, 5)],
-						   .stream = s->hash,
-						   .tripped_at = s->tripped_at,
-						   .due_at = w->now + pick(w, 100) * CLOCK_SECOND,
-						   .tried = pick(w, 2) == 0,
-						   .reply = "450 random",
-						   .relayed = pick(w, 2) == 0,
-						   .remote_mta = pick(w, 2) == 0 ? "mx" : NULL};
+		*r = (struct store_delivery_result){.id = w->ids[m], .reply = "450 random"};
+		r->number = 1 + pick(w, w->recipients[m]);
+		r->state = states[pick(w, 5)];
+		r->stream = s->hash;
+		r->tripped_at = s->tripped_at;
+		r->due_at = w->now + pick(w, 100) * CLOCK_SECOND;
+		r->tried = pick(w, 2) == 0;
+		r->relayed = pick(w, 2) == 0;
+		r->remote_mta = pick(w, 2) == 0 ? "mx" : NULL;
 	}
 	assert_int_equal(both(w, &job, &second), STORE_OK);
 	same_recalled(w, job.u.results.recalled, job.u.results.recalled_count,
@@ -385,7 +396,8 @@ random_decide(struct world *w)
 	struct store_job job, second;
 	size_t i, m;
 
-	decide_job(&job, (enum store_decision)pick(w, 3), 1 + pick(w, 12));
+	i = pick(w, 3);
+	decide_job(&job, (enum store_decision)i, 1 + pick(w, (uint32_t)w->trip_count + 4));
 	job.u.decide.now = w->now;
 	job.u.decide.dry_run = pick(w, 5) == 0;
 	switch (pick(w, 6)) {
@@ -432,7 +444,7 @@ random_hold(struct world *w)
 
 	job.u.hold.scope = (int)pick(w, 3);
 	job.u.hold.name = names[job.u.hold.scope];
-	job.u.hold.on = pick(w, 3) == 0;
+	job.u.hold.on = pick(w, 6) == 0;
 	job.u.hold.reason = "random";
 	job.u.hold.who = "uid:1";
 	job.u.hold.now = w->now;
