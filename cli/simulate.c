@@ -6,6 +6,7 @@
 #include "cli/simulate.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -151,6 +152,8 @@ open_simulation(const struct command *c, const char *path, struct simulate_show 
 	if (options_has(c->options, "verdicts"))
 		options.verdict = simulate_show_verdict;
 	s = simulation_open(path, &options, history ? &left_out : NULL, &errors);
+	/* GMime starts GPGME, which has it ignored; `... | head` ends quietly, as in main(). */
+	signal(SIGPIPE, SIG_DFL);
 	if (s == NULL) {
 		print_errors("", &errors);
 		command_refused(c, "the configuration %s is wrong; correct it and try again",
