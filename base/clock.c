@@ -4,6 +4,7 @@
 #include "base/clock.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -29,21 +30,34 @@ clock_wall(void)
 	return clock_read(CLOCK_REALTIME);
 }
 
-static int64_t steady_offset;
+static _Atomic int64_t steady_offset;
 
 static void
 steady_init(void)
 {
-	steady_offset = clock_wall() - clock_mono();
+	atomic_store(&steady_offset, clock_wall() - clock_mono());
+}
+
+int64_t
+clock_steady_offset(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, steady_init);
+	return atomic_load_explicit(&steady_offset, memory_order_relaxed);
+}
+
+void
+clock_set_steady_offset(int64_t offset)
+{
+	clock_steady_offset(); /* or the first who asks would set it again */
+	atomic_store(&steady_offset, offset);
 }
 
 int64_t
 clock_steady(void)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, steady_init);
-	return clock_mono() + steady_offset;
+	return clock_mono() + clock_steady_offset();
 }
 
 void

@@ -17,10 +17,15 @@
 int64_t clock_mono(void);
 int64_t clock_wall(void);
 /*
- * The wall clock of the process's start plus the monotonic time since: it never jumps. For times at
- * which something is due, which are written down and compared after a restart too.
+ * The monotonic clock plus what the wall clock was ahead of it: it never jumps. For times that are
+ * written down and compared after a restart too: when something is due, when it was counted. The
+ * store keeps the difference for as long as the machine runs; of another start of the machine it
+ * is the wall clock's at the start of the process.
  */
 int64_t clock_steady(void);
+/* That difference: clock_steady() - clock_mono(). Set before any other thread runs. */
+int64_t clock_steady_offset(void);
+void clock_set_steady_offset(int64_t offset);
 /* Which start of the machine this is: within one, monotonic times of two processes compare. "" if
  * the system does not say. */
 enum { CLOCK_BOOT_BYTES = 40 };

@@ -56,16 +56,18 @@ chores_purge_done(struct store_job *job)
 }
 
 static int64_t
-later_of(int64_t a, int64_t b)
+earlier_of(int64_t a, int64_t b)
 {
-	return a > b ? a : b;
+	return a < b ? a : b;
 }
 
 static void
 chores_purge(struct chores *c)
 {
 	const struct config *config = policy_config(c->daemon->policy);
-	int64_t now = clock_wall(), span = daemon_replay_span(config);
+	int64_t now = clock_wall();
+	/* What a start counts again, whatever became of the wall clock. */
+	int64_t counted = earlier_of(now, clock_steady()) - daemon_replay_span(config);
 
 	if (c->purging || c->daemon->stopping)
 		return;
@@ -75,8 +77,8 @@ chores_purge(struct chores *c)
 	    .done = chores_purge_done,
 	    .context = c,
 	    .u.purge = {.dropped_before = now - config->keep_dropped,
-			.discarded_before = now - later_of(config->keep_discarded, span),
-			.sent_before = now - later_of(config->keep_sent, span),
+			.discarded_before = earlier_of(now - config->keep_discarded, counted),
+			.sent_before = earlier_of(now - config->keep_sent, counted),
 			.traffic_before = now - config->keep_traffic,
 			.limit = PURGE_STEP},
 	};

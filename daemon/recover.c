@@ -90,10 +90,14 @@ recover_counter(void *context, unsigned shard, const struct store_counter *c)
 	return true;
 }
 
+/* The monotonic clock's, of a time on clock_steady(); what another start of the machine wrote is
+ * not later than now. */
 static int64_t
-recover_mono(const struct recovery *r, int64_t wall)
+recover_mono(const struct recovery *r, int64_t steady)
 {
-	return r->mono - (r->wall - wall);
+	int64_t mono = steady - clock_steady_offset();
+
+	return mono < r->mono ? mono : r->mono;
 }
 
 /* Decisions made up to then made the counters forget their streams. */
@@ -117,7 +121,7 @@ recover_delivery(void *context, const struct store_delivery *d)
 	struct address address;
 	struct recipient *to;
 
-	recover_forget(r, d->accepted_at);
+	recover_forget(r, d->counted_at);
 	if (address_parse(d->final, &m->arena, &address) == NULL) {
 		m->accepted_at = d->accepted_at;
 		m->environment = d->environment;
@@ -138,7 +142,7 @@ recover_delivery(void *context, const struct store_delivery *d)
 		to->verdict.keys = d->keys;
 		to->verdict.key_count = d->key_count;
 		counters_replay(r->daemon->counters, r->daemon->policy, m,
-				recover_mono(r, d->accepted_at));
+				recover_mono(r, d->counted_at));
 		r->deliveries++;
 	}
 	message_free(m);
@@ -151,11 +155,11 @@ recover_decided(void *context, const struct store_batch *b)
 {
 	struct recovery *r = context;
 
-	if (b->collecting || b->decided_at == 0 || b->decided_at < r->since)
+	if (b->ended_at == 0 || b->ended_at < r->since)
 		return true;
 	r->decided = mem_resize_array(r->decided, r->decided_count + 1, sizeof(*r->decided));
 	r->decided[r->decided_count++] =
-	    (struct decided){.stream = b->stream_hash, .at = b->decided_at};
+	    (struct decided){.stream = b->stream_hash, .at = b->ended_at};
 	return true;
 }
 
@@ -171,11 +175,11 @@ static bool
 recover_batch(void *context, const struct store_batch *b)
 {
 	struct recovery *r = context;
+	int64_t elapsed = r->wall > b->last_at ? r->wall - b->last_at : 0;
 
 	if (b->collecting) {
 		counters_restore_trip(r->daemon->counters, r->daemon->policy, b->environment,
-				      b->rule, b->stream_hash, b->tripped_at,
-				      recover_mono(r, b->last_at));
+				      b->rule, b->stream_hash, b->tripped_at, r->mono - elapsed);
 		r->trips++;
 	}
 	return true;
@@ -223,6 +227,8 @@ recover_counters(struct recovery *r)
 	/* The span counts from the time at which we were stopped: long windows miss what came since
 	 * the last saves however long ago that is. */
 	r->since = r->saved_at > 0 && r->saved_at < r->wall ? r->saved_at : r->wall;
+	if (clock_steady() < r->since) /* the wall clock was set ahead */
+		r->since = clock_steady();
 	r->since -= daemon_replay_span(policy_config(d->policy));
 	ok = ok && store_view_batches(d->view, -1, true, recover_decided, r) == STORE_OK;
 	if (ok && r->decided_count > 1)

@@ -26,7 +26,8 @@ struct verdict_stream {
 	const char *key; /* for people: `source=10.2.0.7 subject="your order #"` */
 	const char *source, *sender,
 	    *subject;       /* what the batch shows; "" where the key has no such part */
-	int64_t tripped_at; /* wall clock; a batch is joined only under the same hash and trip */
+	int64_t tripped_at; /* clock_steady(); a batch is joined only under the same hash and trip
+			     */
 	uint32_t counted;   /* deliveries of the stream in the window before this message */
 	uint32_t limit;     /* 0 where the rule has none */
 	int64_t window;     /* microseconds */

@@ -204,7 +204,9 @@ bounce_judge(struct bounce *b, struct message *m)
 	/* There is nobody to say 550 to. */
 	if (r->verdict.action == VERDICT_REJECT)
 		r->verdict.action = VERDICT_DROP;
-	gate_judge(p, b->relay->counters, m, clock_mono(), m->accepted_at, GATE_COUNT);
+	m->counted_at = clock_steady();
+	gate_judge(p, b->relay->counters, m, m->counted_at - clock_steady_offset(), m->counted_at,
+		   GATE_COUNT);
 	message_apply(m);
 	message_count_memory(m);
 }

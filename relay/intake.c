@@ -337,8 +337,9 @@ intake_complete(struct intake *in)
 	}
 	if (m->sample.len > 0)
 		intake_keep_sample(in); /* what came after the last piece that went to the store */
-	gate_judge(in->policy, in->rl->relay->counters, m, clock_mono(), m->accepted_at,
-		   GATE_COUNT);
+	m->counted_at = clock_steady();
+	gate_judge(in->policy, in->rl->relay->counters, m, m->counted_at - clock_steady_offset(),
+		   m->counted_at, GATE_COUNT);
 	buf_free(&m->sample);
 	message_apply(m);
 	message_count_memory(m);

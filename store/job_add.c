@@ -134,7 +134,7 @@ set_state(struct work *w, const struct adding *a, const struct verdict *v, struc
 
 /* The streams that counted it; what waits is of its stream at least. */
 static void
-set_keys(struct work *w, const struct verdict *v, struct delivery_row *d)
+set_keys(struct work *w, const struct verdict *v, int64_t at, struct delivery_row *d)
 {
 	struct verdict_key waits = {.settles = true};
 	const struct verdict_key *keys = v->keys;
@@ -145,7 +145,7 @@ set_keys(struct work *w, const struct verdict *v, struct delivery_row *d)
 		keys = &waits;
 		count = 1;
 	}
-	d->keys = keys_pack(&w->arena, keys, count, &d->keys_len);
+	d->keys = keys_pack(&w->arena, keys, count, at, &d->keys_len);
 }
 
 /* Judged before a stream of it tripped, or before the panic button was pressed, and stored after
@@ -196,7 +196,7 @@ add_delivery(struct work *w, const struct adding *a, uint32_t number, const stru
 	    .accepted_at = a->now,
 	};
 
-	set_keys(w, v, &d);
+	set_keys(w, v, a->m->counted_at, &d);
 	TRY(set_state(w, a, v, &d));
 	TRY(catch_up(w, a, &d));
 	return work_add(w, &d);

@@ -416,7 +416,8 @@ job_decide(struct work *w, struct store_job *job)
 	TRY(apply(w, job, &s));
 	if (wb != NULL && is_whole(by) && wb->row.b.collecting) {
 		wb->row.b.collecting = false;
-		wb->row.b.ended_at = job->u.decide.now;
+		wb->row.b.ended_at =
+		    job->u.decide.due_now != 0 ? job->u.decide.due_now : job->u.decide.now;
 		job->u.decide.closed = true;
 	}
 	return record_all(w, job, &s);

@@ -74,20 +74,27 @@ recall_index(struct work *w, const struct delivery_row *d, const struct delivery
 
 /* ---- leaks ---- */
 
-static bool
-is_within(const struct store_batch *b, int64_t accepted_at)
+/* On the clock of trips, which never jumps. */
+static int64_t
+counted_at(const struct delivery_row *d)
 {
-	return b->window == 0 || accepted_at >= b->tripped_at - b->window;
+	return keys_time(d->keys, d->keys_len, d->accepted_at);
+}
+
+static bool
+is_within(const struct store_batch *b, int64_t at)
+{
+	return b->window == 0 || at >= b->tripped_at - b->window;
 }
 
 /* Whether a delivery was counted before that trip. Times of a message are read before the counters'
  * lock is taken: a second of slack, but not beyond a decision that ended it. */
 static bool
-is_before(const struct store_batch *b, int64_t accepted_at)
+is_before(const struct store_batch *b, int64_t at)
 {
-	if (b->ended_at != 0 && accepted_at > b->ended_at)
+	if (b->ended_at != 0 && at > b->ended_at)
 		return false;
-	return accepted_at <= b->tripped_at + CLOCK_SECOND && is_within(b, accepted_at);
+	return at <= b->tripped_at + CLOCK_SECOND && is_within(b, at);
 }
 
 struct trip {
@@ -95,7 +102,7 @@ struct trip {
 };
 
 struct trips {
-	int64_t accepted_at;
+	int64_t counted_at;
 	struct trip rows[8]; /* within one window; a trip is followed by a cooldown */
 	size_t count;
 };
@@ -108,20 +115,20 @@ keep_trip(void *context, const struct batch_row *row)
 	const struct store_batch *b = &row->b;
 	struct trips *t = context;
 
-	if (b->ended_at >= t->accepted_at)
+	if (b->ended_at >= t->counted_at)
 		while (t->count > 0 && t->rows[0].tripped_at >= b->ended_at)
 			memmove(t->rows, t->rows + 1, --t->count * sizeof(*t->rows));
-	if (is_before(b, t->accepted_at))
+	if (is_before(b, t->counted_at))
 		t->rows[t->count++] = (struct trip){b->id, b->tripped_at};
-	return b->tripped_at + CLOCK_SECOND >= t->accepted_at &&
+	return b->tripped_at + CLOCK_SECOND >= t->counted_at &&
 	       t->count < sizeof(t->rows) / sizeof(t->rows[0]);
 }
 
 static enum store_result
-unleak(struct work *w, uint64_t stream, int64_t accepted_at)
+unleak(struct work *w, uint64_t stream, int64_t at)
 {
 	struct batch_query q = {.stream = stream};
-	struct trips t = {.accepted_at = accepted_at};
+	struct trips t = {.counted_at = at};
 	struct work_batch *wb;
 	size_t i;
 
@@ -152,7 +159,7 @@ recall_count(struct work *w, const struct delivery_row *d)
 
 	keys = recall_keys(w, d, &n);
 	for (i = 0; i < n; i++) {
-		TRY(unleak(w, keys[i].hash, d->accepted_at));
+		TRY(unleak(w, keys[i].hash, counted_at(d)));
 		remember(w, keys[i].hash);
 	}
 	return STORE_OK;
@@ -191,7 +198,7 @@ recall_pull(struct work *w, struct work_batch *wb, int64_t now)
 	TRY(work_list(w, &q, false, &rows, &n));
 	for (i = 0; i < n; i++) {
 		/* What waits was accepted just now, whatever the wall clock says. */
-		if (rows[i].state != STORE_WAITING && !is_within(&wb->row.b, rows[i].accepted_at))
+		if (rows[i].state != STORE_WAITING && !is_within(&wb->row.b, counted_at(&rows[i])))
 			continue;
 		next = rows[i];
 		recall_hold(&next, wb);
@@ -202,7 +209,7 @@ recall_pull(struct work *w, struct work_batch *wb, int64_t now)
 }
 
 struct find {
-	int64_t accepted_at, id;
+	int64_t counted_at, id;
 	bool is_new;
 };
 
@@ -211,8 +218,8 @@ see_tripped(void *context, const struct batch_row *row)
 {
 	struct find *find = context;
 
-	if (recalls(&row->b) && find->accepted_at <= row->b.tripped_at + CLOCK_SECOND &&
-	    (find->is_new || is_within(&row->b, find->accepted_at)))
+	if (recalls(&row->b) && find->counted_at <= row->b.tripped_at + CLOCK_SECOND &&
+	    (find->is_new || is_within(&row->b, find->counted_at)))
 		find->id = row->b.id;
 	return find->id == 0;
 }
@@ -220,7 +227,7 @@ see_tripped(void *context, const struct batch_row *row)
 enum store_result
 recall_find(struct work *w, const struct delivery_row *d, struct work_batch **out)
 {
-	struct find find = {.accepted_at = d->accepted_at, .is_new = w->new_message == d->id};
+	struct find find = {.counted_at = counted_at(d), .is_new = w->new_message == d->id};
 	const struct verdict_key *keys;
 	size_t i, n;
 

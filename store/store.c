@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "store/recall.h"
 #include "store/writer.h"
 
@@ -107,6 +108,33 @@ name_store(struct store *s, uint64_t *name, uint64_t *highest)
 	return r == STORE_MISSING ? STORE_OK : r;
 }
 
+/*
+ * As long as the machine runs, clock_steady() goes on where it was, whatever became of the wall
+ * clock meanwhile: what waits is due by it.
+ */
+static enum store_result
+keep_steady(struct store *s)
+{
+	const struct backend *b = s->b;
+	char boot[CLOCK_BOOT_BYTES];
+	int64_t known = 0, offset = 0, now;
+	enum store_result r;
+
+	clock_boot_id(boot);
+	now = (int64_t)text_hash(TEXT_HASH_START, boot, strlen(boot));
+	r = b->meta_get(s->work.db, "boot", &known);
+	if (r == STORE_OK && known == now && *boot != '\0')
+		r = b->meta_get(s->work.db, "steady_offset", &offset);
+	else if (r == STORE_OK)
+		r = STORE_MISSING;
+	if (r == STORE_OK)
+		clock_set_steady_offset(offset);
+	if (r != STORE_MISSING)
+		return r;
+	TRY(b->meta_set(s->work.db, "boot", now));
+	return b->meta_set(s->work.db, "steady_offset", clock_steady_offset());
+}
+
 static enum store_result
 recover(struct store *s)
 {
@@ -114,7 +142,9 @@ recover(struct store *s)
 	enum store_result r = s->b->begin(s->work.db, true);
 
 	TRY(r);
-	r = recall_recover(&s->work);
+	r = keep_steady(s);
+	if (r == STORE_OK)
+		r = recall_recover(&s->work);
 	if (r == STORE_OK)
 		r = s->b->recover(s->work.db, clock_steady());
 	if (r == STORE_OK)

@@ -423,8 +423,8 @@ struct store_batch {
 	bool collecting; /* joined by what still comes */
 	uint64_t stream_hash;
 	int64_t tripped_at, opened_at, last_at, decided_at;
-	int64_t ended_at; /* a decision on the whole closed it, and made the counters forget its
-			     stream; 0 = none did */
+	int64_t ended_at; /* clock_steady(): a decision on the whole closed it, and made the
+			     counters forget its stream; 0 = none did */
 	const char *environment, *rule, *key, *source, *sender, *subject;
 	uint32_t limit; /* of the rule when it tripped; 0 if none */
 	int64_t window;
@@ -444,6 +444,8 @@ struct store_delivery {
 	uint64_t bytes;
 	int64_t accepted_at, due_at, changed_at;
 	uint32_t tries;
+	int64_t counted_at;             /* clock_steady(), when its streams counted it; only in
+					   store_view_recent() */
 	uint32_t audience;              /* as declared; 0 = not; only in store_view_recent() */
 	const struct verdict_key *keys; /* its streams; only in store_view_recent() */
 	size_t key_count;

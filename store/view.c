@@ -230,6 +230,7 @@ give_recent(void *context, const struct delivery_row *d)
 	if (r->stream != 0 && d->keys_len == 0 && r->stream == d->stream)
 		return true;
 	out = view_delivery(d);
+	out.counted_at = keys_time(d->keys, d->keys_len, d->accepted_at);
 	out.audience = d->audience;
 	out.key_count = keep_keys(r, d);
 	out.keys = out.key_count > 0 ? r->keys : NULL;

@@ -160,7 +160,6 @@ def test_under_the_head_nothing_waits(gate, sink):
             running.send(letter(subject), [name], PRODUCTION_CLIENT)
     sink.wait(15)
     running.wait_counts("production", {"sent": 15})
-    assert sink.recipients()[0] == "one0@x.test"
     for row in running.deliveries(environment="production"):
         assert not row["rule"] and not row["reason"], row
     assert running.batches("--all") == []

@@ -695,20 +695,25 @@ keys_read_back(void **state)
 	struct arena arena = {0};
 	struct verdict_key out[16];
 	size_t i, len, cut;
-	const char *data = keys_pack(&arena, all, COUNT, &len);
+	const char *data = keys_pack(&arena, all, COUNT, 0, &len);
 
 	(void)state;
 	assert_int_equal(keys_unpack(data, len, out), COUNT);
+	assert_int_equal(keys_time(data, len, 5), 5);
+	data = keys_pack(&arena, all, COUNT, INT64_MIN + 7, &len);
+	assert_int_equal(keys_unpack(data, len, out), COUNT);
+	assert_true(keys_time(data, len, 5) == INT64_MIN + 7);
 	for (i = 0; i < COUNT; i++) {
 		assert_true(out[i].hash == all[i].hash);
 		assert_int_equal(out[i].stamp, all[i].stamp);
 		assert_int_equal(out[i].settles, all[i].settles);
 	}
 	/* cut short: whole keys only, and never more than there is room for */
-	for (cut = 0; cut < len; cut++)
+	for (cut = 0; cut < len - 8; cut++)
 		assert_true(keys_unpack(data, cut, out) < COUNT);
-	assert_null(keys_pack(&arena, NULL, 0, &len));
+	assert_null(keys_pack(&arena, NULL, 0, 7, &len));
 	assert_int_equal(len, 0);
+	assert_int_equal(keys_time(NULL, 0, 5), 5);
 	arena_free(&arena);
 }
 
