@@ -32,19 +32,12 @@ record_put(struct record *r, uint64_t value, unsigned bytes)
 		r->data[r->len++] = value & 0xff;
 }
 
-static uint32_t
-window_cells_most(int64_t width)
-{
-	return width == 0 ? WINDOW_EXACT_MAX + 1 : WINDOW_CELLS_MAX;
-}
-
 static void
 record_put_window(struct record *r, const struct window *w)
 {
 	const struct window_cell *cells = window_cells(w);
-	uint32_t most = window_cells_most(w->width);
 	/* A limit that a reload lowered leaves more than it takes until the next arrival. */
-	uint32_t i = w->used > most ? w->used - most : 0;
+	uint32_t i = w->used > WINDOW_CELLS_MAX ? w->used - WINDOW_CELLS_MAX : 0;
 
 	record_put(r, (uint64_t)w->width, 8);
 	record_put(r, w->used - i, 1);
@@ -211,7 +204,7 @@ read_window(struct reader *r, int64_t saved_at, struct window *w)
 	int64_t width = (int64_t)read_number(r, 8), before = INT64_MIN;
 	uint64_t cells = read_number(r, 1), i;
 
-	if (width < 0 || width > KEYS_TIME_MAX || cells > window_cells_most(width))
+	if (width < 0 || width > KEYS_TIME_MAX || cells > WINDOW_CELLS_MAX)
 		r->bad = true;
 	window_reset(w, width);
 	for (i = 0; !r->bad && i < cells; i++) {

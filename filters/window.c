@@ -176,6 +176,39 @@ window_fit(struct window *w, int64_t width, int64_t mono)
 	window_free(&old);
 }
 
+static void
+window_remove(struct window *w, uint32_t i)
+{
+	struct window_cell *cells = cells_of(w);
+
+	if (w->cap > 0) {
+		w->in.block->count -= cells[i].count;
+		w->in.block->left -= cells[i].left;
+	}
+	w->used--;
+	memmove(cells + i, cells + i + 1, (w->used - i) * sizeof(*cells));
+}
+
+/*
+ * Of more than limit + 1 cells the oldest are not needed to know that the limit is passed. What had
+ * left is, to say how much did: under a rule that holds at most `limit` cells have some of it.
+ */
+static void
+window_thin(struct window *w, uint32_t limit)
+{
+	const struct window_cell *cells = window_cells(w);
+
+	while (w->used > limit + 1) {
+		uint32_t spare = w->used - (limit + 1), i = 0;
+
+		while (i < spare && cells[i].left > 0)
+			i++;
+		if (i == spare && spare <= limit && w->used <= WINDOW_CELLS_MAX)
+			return;
+		window_remove(w, i < spare ? i : 0);
+	}
+}
+
 void
 window_add(struct window *w, uint32_t limit, int64_t length, int64_t mono, uint32_t n,
 	   uint32_t left)
@@ -187,10 +220,9 @@ window_add(struct window *w, uint32_t limit, int64_t length, int64_t mono, uint3
 		old++;
 	window_drop(w, old);
 	window_put(w, mono, n, left);
-	/* The oldest are not needed to know that the limit is passed. A slice cannot overrun: older
-	 * ones went. */
-	if (w->width == 0 && w->used > limit + 1)
-		window_drop(w, w->used - (limit + 1));
+	/* A slice cannot overrun: older ones went. */
+	if (w->width == 0)
+		window_thin(w, limit);
 }
 
 void

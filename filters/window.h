@@ -4,10 +4,11 @@
  *
  * Granularity: where the limit is small (WINDOW_EXACT_MAX) every arrival keeps its own time stamp,
  * and the newest limit + 1 of them are kept, which is all it takes to know whether the limit is
- * passed: exact to the microsecond. Else arrivals are counted in slices of a 60th of the window (10
- * s of 10 min, 12 h of 30 d), and a slice counts until its youngest possible arrival is too old: an
- * arrival counts up to a 60th of the window too long, never too short. Where the slices' edges lie
- * depends on the clock, so another start of the machine may lay them elsewhere.
+ * passed: exact to the microsecond; and older ones that left, to say how many did. Else arrivals
+ * are counted in slices of a 60th of the window (10 s of 10 min, 12 h of 30 d), and a slice counts
+ * until its youngest possible arrival is too old: an arrival counts up to a 60th of the window too
+ * long, never too short. Where the slices' edges lie depends on the clock, so another start of the
+ * machine may lay them elsewhere.
  *
  * Memory: 32 bytes for up to one cell; more are in a block of 16 bytes each, at most 64 of them.
  */
