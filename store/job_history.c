@@ -7,6 +7,7 @@
  * earlier start keeps that start's number, so that each is read back by the right clock.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -40,12 +41,13 @@ struct boot {
 };
 
 struct boots {
-	int64_t now;
+	char current[CLOCK_BOOT_BYTES];
+	int64_t wall, mono;
 	struct boot *rows;
 	size_t count;
 };
 
-/* A boot's monotonic time of now: further on by what the wall clock is, also if it has ended. */
+/* A boot's monotonic time of now: of one that has ended, further on by what the wall clock is. */
 static bool
 see_boot(void *context, int64_t boot, const struct store_counter_save *s)
 {
@@ -53,7 +55,10 @@ see_boot(void *context, int64_t boot, const struct store_counter_save *s)
 
 	b->rows = mem_resize_array(b->rows, b->count + 1, sizeof(*b->rows));
 	b->rows[b->count].number = boot;
-	b->rows[b->count++].mono = s->mono + (b->now > s->wall ? b->now - s->wall : 0);
+	b->rows[b->count].mono = s->mono + (b->wall > s->wall ? b->wall - s->wall : 0);
+	if (*b->current != '\0' && strcmp(s->boot, b->current) == 0)
+		b->rows[b->count].mono = b->mono;
+	b->count++;
 	return true;
 }
 
@@ -62,10 +67,12 @@ static enum store_result
 purge_counters(struct work *w, uint32_t limit)
 {
 	unsigned shard = w->counter_shard++ % SHARDS;
-	struct boots boots = {.now = clock_wall()};
-	enum store_result r = w->b->boot_list(w->db, see_boot, &boots);
+	struct boots boots = {.wall = clock_wall(), .mono = clock_mono()};
+	enum store_result r;
 	size_t i;
 
+	clock_boot_id(boots.current);
+	r = w->b->boot_list(w->db, see_boot, &boots);
 	for (i = 0; i < boots.count && r == STORE_OK; i++)
 		r = w->b->counter_purge(w->db, shard, boots.rows[i].number, boots.rows[i].mono,
 					limit);

@@ -123,6 +123,33 @@ idle_counters_are_purged(void **state)
 	expect_counters(f, "[0 1 b1 100] 2=busy");
 }
 
+/* A jump of the wall clock makes nothing idle within one start of the machine. */
+static void
+idle_goes_by_the_monotonic_clock(void **state)
+{
+	struct store_counter counters[] = {{1, clock_mono() + CLOCK_HOUR, (char *)"busy", 4},
+					   {2, clock_mono() - 1, (char *)"idle", 4}};
+	struct store_job job = {.op = STORE_COUNTERS}, purge = {.op = STORE_PURGE};
+	struct fixture *f = *state;
+	char boot[CLOCK_BOOT_BYTES];
+	struct buf text = {0};
+
+	clock_boot_id(boot);
+	job.u.counters.boot = boot;
+	job.u.counters.stamp = 1;
+	job.u.counters.mono = clock_mono();
+	job.u.counters.now = clock_wall() - CLOCK_DAY; /* set forward since then */
+	job.u.counters.counters = counters;
+	job.u.counters.count = 2;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	purge.u.purge.limit = 10;
+	assert_int_equal(run_job(f, &purge), STORE_OK);
+	assert_int_equal(store_view_counters(f->v, write_save, write_counter, &text), STORE_OK);
+	assert_non_null(strstr(buf_text(&text), " 1=busy"));
+	assert_null(strstr(buf_text(&text), "idle"));
+	buf_free(&text);
+}
+
 /* ---- traffic ---- */
 
 struct table {
@@ -462,6 +489,7 @@ main(void)
 	    BOTH(counters_come_back),
 	    BOTH(each_boot_has_its_clock),
 	    BOTH(idle_counters_are_purged),
+	    BOTH(idle_goes_by_the_monotonic_clock),
 	    BOTH(traffic_is_summed_up),
 	    BOTH(traffic_is_paged_and_purged),
 	    BOTH(traffic_is_bounded),
