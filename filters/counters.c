@@ -31,7 +31,7 @@ counters_new(void)
 		LIST_INIT(&s->tripped);
 		LIST_INIT(&s->changed);
 		LIST_INIT(&s->given);
-		s->swept_at = KEYS_NEVER;
+		s->sweep_after = KEYS_NEVER;
 		s->stamp = 1; /* 0 = not known */
 		s->loaded_at = KEYS_NEVER;
 	}
@@ -262,7 +262,7 @@ counters_has_place(struct counters *c, struct shard *s, uint64_t owner, bool spa
 {
 	if (key_has_place(c, owner, spare))
 		return true;
-	if (mode == COUNTERS_PEEK || mono - s->swept_at < CLOCK_SECOND)
+	if (mode == COUNTERS_PEEK || mono < s->sweep_after)
 		return false;
 	shard_sweep(c, s, mono);
 	return key_has_place(c, owner, spare);

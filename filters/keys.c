@@ -167,16 +167,22 @@ key_changed(struct shard *s, struct key *k)
 void
 shard_sweep(struct counters *c, struct shard *s, int64_t mono)
 {
+	int64_t next_gone = mono + CLOCK_MINUTE; /* later keys may be gone sooner */
 	struct key *k, *next;
 
-	s->swept_at = mono;
 	HASH_ITER(hh, s->keys, k, next)
 	{
-		if (key_state(k) != KEY_CALM || key_gone_at(k) > mono)
+		if (key_state(k) != KEY_CALM)
 			continue;
+		if (key_gone_at(k) > mono) {
+			if (key_gone_at(k) < next_gone)
+				next_gone = key_gone_at(k);
+			continue;
+		}
 		if (!k->stored && k->saving != KEY_GIVEN)
 			key_free(c, s, k);
 		else if (k->saving == KEY_CLEAN)
 			key_set_saving(s, k, KEY_CHANGED);
 	}
+	s->sweep_after = next_gone > mono + CLOCK_SECOND ? next_gone : mono + CLOCK_SECOND;
 }

@@ -80,7 +80,7 @@ struct shard {
 	struct key *keys;
 	LIST_HEAD(, key_trip) tripped;
 	LIST_HEAD(, key) changed, given;
-	int64_t swept_at;
+	int64_t sweep_after;   /* mono: before that a sweep would find nothing to free */
 	uint32_t stamp;        /* of what arrives now */
 	uint32_t loaded_stamp; /* what has a lower one is in the keys that were loaded; 0 = none */
 	int64_t loaded_at;     /* mono, when those were saved */
