@@ -41,6 +41,7 @@ struct batch {
 
 struct saved {
 	uint64_t hash;
+	int64_t clock; /* of all shifts until it was saved */
 	char *data;
 	size_t len;
 };
@@ -56,6 +57,7 @@ static struct {
 	size_t batch_count;
 	struct saved *saved;
 	size_t saved_count;
+	int64_t clock; /* the sum of all shifts */
 	uint32_t stamps[COUNTERS_SHARDS];
 	bool has_stamp[COUNTERS_SHARDS];
 	struct saved *fresh; /* what the save under way gave */
@@ -318,7 +320,7 @@ save_row(void *context, uint64_t hash, int64_t idle_at, const char *data, size_t
 	(void)context;
 	(void)idle_at;
 	tool.fresh = mem_resize_array(tool.fresh, tool.fresh_count + 1, sizeof(*tool.fresh));
-	tool.fresh[tool.fresh_count] = (struct saved){hash, mem_alloc(len + 1), len};
+	tool.fresh[tool.fresh_count] = (struct saved){hash, tool.clock, mem_alloc(len + 1), len};
 	memcpy(tool.fresh[tool.fresh_count++].data, data, len);
 }
 
@@ -384,6 +386,7 @@ restart(int64_t shift)
 {
 	size_t i;
 
+	tool.clock += shift;
 	counters_free(tool.counters);
 	tool.counters = counters_new();
 	for (i = 0; i < COUNTERS_SHARDS; i++) {
@@ -393,7 +396,7 @@ restart(int64_t shift)
 	for (i = 0; i < tool.saved_count; i++) {
 		if (tool.saved[i].len > 0 &&
 		    !counters_load(tool.counters, tool.saved[i].hash, tool.saved[i].data,
-				   tool.saved[i].len, shift))
+				   tool.saved[i].len, tool.clock - tool.saved[i].clock))
 			exit(3);
 	}
 	for (i = 0; i < tool.past_count; i++) {
