@@ -19,6 +19,13 @@ check_burst(const struct config_burst *b, const struct text_section *at, struct 
 		problem_add(problems, text_line(at, "settle"),
 			    "settle needs head: what exceeds the head rate waits; add head "
 			    "= \"10/10s\"");
+	/* Whatever the head counts the limit counts too. */
+	if (b->limit > 0 && b->head >= b->limit && b->head_window <= b->window)
+		problem_add(problems, text_line(at, "head"),
+			    "head lets %u leave before anything waits, and limit has tripped by "
+			    "then: nothing would ever wait; write fewer than %u before the slash, "
+			    "or remove it",
+			    b->head, b->limit);
 	if (b->declared > 0 && b->declared < b->limit)
 		problem_add(problems, text_line(at, "declared"),
 			    "declared allows fewer recipients than limit, so that to declare a "

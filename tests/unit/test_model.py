@@ -272,9 +272,10 @@ def some_rule(rng, kind, number, windows):
     if kind == "content":
         r = replace(r, mark=rng.choice("ab"), limit=rng.choice([0, 0, rng.randint(1, 40)]))
         return replace(r, window=10 * MINUTE) if r.limit == 0 else r
-    if rng.random() < 0.5:
+    if r.limit > 1 and rng.random() < 0.5:
         # Nothing waits for longer than a window: a recall takes out of the newest arrivals.
-        r = replace(r, head=rng.choice([1, 3, 10, 40]), settle=rng.randint(1, 10) * SECOND,
+        r = replace(r, head=rng.choice([h for h in (1, 3, 10, 40) if h < r.limit]),
+                    settle=rng.randint(1, 10) * SECOND,
                     head_window=rng.choice([w for w in windows if w <= HOUR]))
     if rng.random() < 0.3:
         r = replace(r, declared=r.limit + rng.choice([0, 5, 100]),
@@ -363,7 +364,8 @@ def some_case(seed):
             mail = traffic.mail()
             if mail.campaign:
                 mail.audience = rng.choice([0, audience, audience, audience + 1])
-            events += [("mail", mail)] * rng.choice([1, 1, 1, 3, 12])
+            pause = rng.choice([[], [("later", 1)], [("later", rng.randint(1, SECOND))]])
+            events += [("mail", mail), *pause] * rng.choice([1, 1, 1, 3, 12, 40])
         elif kind < 0.85:
             events.append(("jump", rng.choice([-1, 1]) * rng.choice([1, HOUR, 3 * DAY, 400 * DAY])))
         elif kind < 0.90:
@@ -371,9 +373,9 @@ def some_case(seed):
         elif kind < 0.92:
             events.append(("decide", rng.randrange(10), rng.choice(["release", "discard"])))
         elif restarts and kind < 0.96:
-            whole = rng.random() < 0.7
-            events.append(("save", rng.choice(["ok", "ok", "failed"]),
-                           *((0, 64) if whole else (rng.randrange(64), rng.randrange(1, 32)))))
+            shards = (0, 64) if rng.random() < 0.7 else (rng.randrange(64), rng.randrange(1, 32))
+            events += [("save", result, *shards)
+                       for result in rng.choice([["ok"], ["ok"], ["failed"], ["failed", "ok"]])]
         elif restarts:
             events.append(("restart", 0 if same_boot else -BOOT * rng.randint(0, 3)))
     return rules, events
