@@ -30,6 +30,9 @@
  * depends on it. */
 #define WALL_START (INT64_C(1767225600) * CLOCK_SECOND)
 
+/* Keys that cool() may look at for each message that came. */
+enum { KEYS_A_MESSAGE = 16 };
+
 /* A batch that collects. */
 struct open_batch {
 	UT_hash_handle hh;
@@ -40,7 +43,6 @@ struct open_batch {
 struct simulation {
 	struct policy *policy;
 	struct counters *counters;
-	size_t counters_cap;
 	struct simulation_options options;
 	struct report *report;
 	struct suggest *suggest; /* NULL where nobody asked */
@@ -50,6 +52,7 @@ struct simulation {
 	struct message *message; /* the one that is judged */
 	uint64_t row_count;
 	int64_t fed_at, cooled_at;
+	size_t messages; /* since cooled_at */
 };
 
 struct simulation *
@@ -63,8 +66,7 @@ simulation_new(struct config *config, const struct simulation_options *options, 
 	s = mem_zalloc(sizeof(*s));
 	s->policy = policy;
 	s->counters = counters_new();
-	s->counters_cap = config->counter_keys;
-	counters_set_cap(s->counters, s->counters_cap);
+	counters_set_cap(s->counters, config->counter_keys);
 	s->options = *options;
 	s->report = report_new(config);
 	s->suggest = options->suggest ? suggest_new(config) : NULL;
@@ -289,24 +291,21 @@ let_leave(struct simulation *s, int64_t at)
 }
 
 /*
- * The daemon cools and sweeps once a second. Here too where the counters are nearly full, so that
- * they overflow as they would; else once a minute, which changes no verdict: an arrival looks at
- * the cooldown itself. Of a long silence no more calls than sweep the whole table.
+ * The daemon cools and sweeps once a second. Here so often only where much comes, for a call looks
+ * at a 64th of all keys; else once a minute, and never for a silence. That changes no verdict: an
+ * arrival looks at the cooldown itself, and sweeps where there is no place for its key.
  */
 static void
 cool(struct simulation *s, int64_t at)
 {
-	bool full = counters_key_count(s->counters) >= s->counters_cap / 2;
-	int64_t step = full ? CLOCK_SECOND : CLOCK_MINUTE;
-	int64_t calls = (at - s->cooled_at) / step;
+	size_t keys = counters_key_count(s->counters) / COUNTERS_SHARDS;
+	bool busy = ++s->messages >= keys / KEYS_A_MESSAGE;
 
-	if (calls <= 0)
+	if (at - s->cooled_at < (busy ? CLOCK_SECOND : CLOCK_MINUTE))
 		return;
-	if (calls > COUNTERS_SHARDS)
-		calls = COUNTERS_SHARDS;
-	for (; calls > 0; calls--)
-		counters_cool(s->counters, at, batch_cooled, s);
+	counters_cool(s->counters, at, batch_cooled, s);
 	s->cooled_at = at;
+	s->messages = 0;
 }
 
 /* The next message of an arrival comes. */
