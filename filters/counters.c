@@ -317,6 +317,22 @@ counters_arrive(struct counters *c, const struct counters_rule *rule, struct cou
 	shard_unlock(s);
 }
 
+/*
+ * True if arrivals can be taken out of it again. A trip they made stays; and an exact window that
+ * was over its limit has forgotten older ones for them, though it did not trip where other rules
+ * held all.
+ */
+static bool
+key_takes_back(const struct key *k)
+{
+	const struct window *w = &k->all;
+
+	if (key_state(k) != KEY_CALM)
+		return false;
+	return w->width > 0 || w->used == 0 || k->trip == NULL ||
+	       k->trip->over_until <= window_cells(w)[w->used - 1].start;
+}
+
 void
 counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left)
 {
@@ -324,7 +340,7 @@ counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left)
 	struct key *k = key_find(c, s, hash);
 
 	/* The head's window keeps them: at worst somebody waits who need not. */
-	if (k != NULL && key_state(k) == KEY_CALM) {
+	if (k != NULL && key_takes_back(k)) {
 		window_take_back(&k->all, n, left);
 		key_changed(s, k);
 	}

@@ -99,6 +99,61 @@ find_trip(void **state)
 	counters_free(c);
 }
 
+/* ---- what the store could not take */
+
+/* How many may still arrive before it trips. */
+static uint32_t
+room(struct counters *c, const struct counters_rule *rule, uint64_t hash, int64_t mono)
+{
+	struct counters_seen seen = peek(c, rule, hash, mono);
+
+	return seen.before > rule->limit ? 0 : rule->limit - seen.before;
+}
+
+static void
+uncount(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t limit;
+		enum counters_mode mode;
+		/* Arrivals of one each, a second between them; what fails fails by ten. */
+		unsigned before, failed;
+		uint32_t room;
+	} rows[] = {
+	    {"as if it had never come", 15, COUNTERS_COUNT, 3, 10, 12},
+	    {"again and again", 15, COUNTERS_COUNT, 5, 90, 10},
+	    {"in slices", 50, COUNTERS_COUNT, 30, 500, 20},
+	    {"what other rules hold", 15, COUNTERS_HELD, 3, 90, 12},
+	    /* The window keeps the newest only: what it takes back would be others'. */
+	    {"over the limit", 15, COUNTERS_HELD, 20, 90, 0},
+	    {"over the limit, in slices", 50, COUNTERS_HELD, 60, 500, 0},
+	};
+	size_t i;
+	unsigned k;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(rows); i++) {
+		struct counters_rule rule = small;
+		struct counters *c = counters_new();
+		struct counters_seen seen;
+		uint32_t left = rows[i].mode == COUNTERS_COUNT ? 10 : 0;
+		int64_t mono = 0;
+
+		rule.limit = rows[i].limit;
+		rule.window = 2 * CLOCK_HOUR;
+		for (k = 0; k < rows[i].before + rows[i].failed; k++, mono += CLOCK_SECOND) {
+			counters_arrive(c, &rule, (struct counters_key){.hash = hash_of(1)}, 1, 0,
+					mono, mono, rows[i].mode, &seen);
+			if (k >= rows[i].before && (k - rows[i].before) % 10 == 9)
+				counters_uncount(c, hash_of(1), 10, left);
+		}
+		if (room(c, &rule, hash_of(1), mono) != rows[i].room)
+			fail_msg("%s: room for %u", rows[i].name, room(c, &rule, hash_of(1), mono));
+		counters_free(c);
+	}
+}
+
 /* ---- the cap */
 
 enum { CAP = 400, SHARE = CAP / COUNTERS_SOURCE_PART };
@@ -223,8 +278,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(audience), cmocka_unit_test(find_trip), cmocka_unit_test(flood),
-	    cmocka_unit_test(full),     cmocka_unit_test(million),
+	    cmocka_unit_test(audience), cmocka_unit_test(find_trip), cmocka_unit_test(uncount),
+	    cmocka_unit_test(flood),    cmocka_unit_test(full),      cmocka_unit_test(million),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
