@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from rig.model import DAY, HOUR, MINUTE, PARTS, SECOND, Mail, Model, Rule  # noqa: E402
 
 TOOL = os.environ.get("GATE_TOOL", "tests/unit/gate_tool")
-CASES = int(os.environ.get("MODEL_CASES", "1000"))
+CASES = int(os.environ.get("MODEL_CASES", "500"))
 
 
 class Mismatch(Exception):
@@ -99,6 +99,7 @@ class World:
         self.deliveries, self.messages = [], 0
         self.hashes, self.keys = {}, {}  # a stream's hash <-> its key in the model
         self.trips = {}  # a stream's hash -> number of its trip -> when, as the gate says
+        self.unsaved, self.blurred = set(), set()
         self.seen = Counter()
 
     def run(self, events):
@@ -174,7 +175,9 @@ class World:
         # An audience calls nothing back: those within it may leave.
         check(f"{what}: calls back", trips_now == "1",
               d.opens and d.key.rule.kind != "audience")
-        if d.opens:  # a later one does not say it again
+        if d.opens and d.key in self.blurred:
+            check(f"{what}: left before the trip, at least", int(counted) >= d.counted, True)
+        elif d.opens:  # a later one does not say it again
             check(f"{what}: left before the trip", int(counted), d.counted)
         check(f"{what}: limit", int(limit), d.key.limit)
         # The store knows a batch by its stream and the time of its trip.
@@ -200,6 +203,7 @@ class World:
         for d in self.deliveries:
             if d.state == "wait" and d.due > self.mono and key in d.keys:
                 d.state, d.key, d.held = "hold", key, True
+                self.unsaved |= set(d.keys)
                 self.tool.ask("recall", *d.number)
                 self.seen["recalled"] += 1
 
@@ -230,10 +234,15 @@ class World:
 
     def save(self, result, first, count):
         self.tool.ask("save", self.mono, result, first, count)
+        if (result, count) == ("ok", 64):
+            self.unsaved = set()
 
     def restart(self, shift):
         """shift 0: the same boot; else the monotonic clock begins anew."""
         self.tool.ask("restart", shift)
+        # Called back between the last save and a crash: of a long window's count it is known, but
+        # not that it did not leave. The next leak may be said too high, never too low.
+        self.blurred |= {k for k in self.unsaved if k.all.length > HOUR}
         self.mono += shift
         for d in self.deliveries:
             d.at += shift
@@ -353,7 +362,7 @@ def some_case(seed):
             rules = [long_lived(rng, r) for r in rules]
     traffic, events = Traffic(rng, rules), []
     audience = rng.choice([1, 3, 10, 40, 300])
-    while len(events) < rng.choice([20, 60, 150]):
+    for _ in range(rng.choice([15, 40, 80])):
         kind = rng.random() if not restarts or rng.random() < 0.85 else 0.85 + 0.15 * rng.random()
         if kind < 0.22:
             events.append(("later", some_step(rng, rules)))
@@ -365,7 +374,8 @@ def some_case(seed):
             if mail.campaign:
                 mail.audience = rng.choice([0, audience, audience, audience + 1])
             pause = rng.choice([[], [("later", 1)], [("later", rng.randint(1, SECOND))]])
-            events += [("mail", mail), *pause] * rng.choice([1, 1, 1, 3, 12, 40])
+            many = 1 if len(mail.recipients) > 20 else rng.choice([1, 1, 1, 3, 12])
+            events += [("mail", mail), *pause] * many
         elif kind < 0.85:
             events.append(("jump", rng.choice([-1, 1]) * rng.choice([1, HOUR, 3 * DAY, 400 * DAY])))
         elif kind < 0.90:

@@ -132,9 +132,9 @@ class Key:
             cooldown = 1
         return self.tripped and now >= self.over_until + cooldown
 
-    def note_over(self):
+    def note_over(self, now):
         """When the count falls to the limit again if nothing more comes."""
-        ends = sorted(self.all.end(d.at) for d in self.arrivals)
+        ends = sorted(self.all.end(d.at) for d in self.within(now, self.all))
         if len(ends) > self.limit:
             until = ends[len(ends) - self.limit - 1]
             self.over_until = until if self.over_until is None else max(self.over_until, until)
@@ -253,7 +253,7 @@ class Model:
                 self.wait(d, rule, terms)
             d.keys += [key] * rule.holds
         key.arrivals += deliveries
-        key.note_over()
+        key.note_over(now)
 
     @staticmethod
     def hold(d, rule, key, opens):
