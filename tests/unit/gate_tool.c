@@ -1,17 +1,18 @@
 /*
  * The gate on a clock of the caller's, as a program: test_model.py gives it policies and arrivals
  * and compares what it says with a model. One command a line on standard input, its words with tabs
- * between them; one line of answer each. Times are microseconds.
+ * between them; one line of answer each. Times are microseconds. MAIL is MONO WALL SOURCE SENDER
+ * SUBJECT CAMPAIGN AUDIENCE MARKS RECIPIENT...
  *
- *   policy FILE                     everything starts afresh under this configuration
- *   judge MAIL                      a verdict per recipient; the message is kept as number 0, 1,
- * ... explain MAIL                    a row per key and rule, nothing is counted MAIL: MONO WALL
- * SOURCE SENDER SUBJECT CAMPAIGN AUDIENCE MARKS RECIPIENT... recall MESSAGE RECIPIENT        has
- * joined the batch of a rule that tripped later; numbers decide MONO HASH release|discard    on the
- * whole batch of that stream cool MONO                       the streams whose trip has ended save
- * MONO ok|failed             every shard of the counters restart SHIFT                   new
- * counters out of what was saved and the messages since; SHIFT is added to what was measured on the
- * old clock
+ * - policy FILE: everything starts afresh under this configuration
+ * - judge MAIL: a verdict per recipient; the message is kept as number 0, 1, ...
+ * - explain MAIL: a row per key and rule, nothing is counted
+ * - recall MESSAGE RECIPIENT: has joined the batch of a rule that tripped later; numbers
+ * - decide MONO HASH release|discard: on the whole batch of that stream
+ * - cool MONO: the streams whose trip has ended
+ * - save MONO ok|failed: every shard of the counters
+ * - restart SHIFT: new counters out of what was saved and the messages since; SHIFT is added to
+ * what was measured on the old clock
  */
 #include <inttypes.h>
 #include <stdio.h>
