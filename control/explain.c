@@ -161,6 +161,7 @@ message_split(struct message *m, const struct buf *text)
 	buf_add(&m->header, buf_text(&whole), header);
 	chunks_add(&m->body, buf_text(&whole) + body, whole.len - body);
 	m->body_bytes = whole.len - body;
+	m->no_empty_line = header == whole.len;
 	buf_free(&whole);
 }
 

@@ -398,6 +398,11 @@ test_explain(void **state)
 	     "{\"client\":\"10.2.0.7\",\"from\":\"a@example.com\",\"to\":[\"qa@example.com\"],"
 	     "\"message\":\"Subject: Hi\\r\\n\\r\\nBody: 1\\r\\n\"}",
 	     200, "X-Mailfuse-Environment: staging", "Body: 1"},
+	    {"without an empty line the end of its last line is the writer's", "POST",
+	     "/v1/explain",
+	     "{\"client\":\"10.2.0.7\",\"from\":\"a@example.com\",\"to\":[\"qa@example.com\"],"
+	     "\"message\":\"Subject: Hi\\r\\nno field\\r\\n\"}",
+	     200, "\\r\\n\\r\\nno field\"", NULL},
 	    {"a blast would be held", "POST", "/v1/explain",
 	     "{\"client\":\"10.2.0.7\",\"from\":\"\",\"to\":[\"1@example.com\",\"2@example.com\","
 	     "\"3@example.com\",\"4@example.com\",\"5@example.com\",\"6@example.com\"]}",
