@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "store/jobs.h"
-#include "store/work_batch.h"
+#include "store/recall.h"
 
 static const char *
 scope_text(struct work *w, int scope, const char *name)
@@ -150,6 +150,7 @@ hold_on(struct work *w, struct store_job *job)
 	TRY(w->b->hold_set(w->db, &h));
 	work_holds_changed(w);
 	TRY(stop_covered(w, job, &h, &stopped));
+	recall_answer(w, &job->u.hold.recalled, &job->u.hold.recalled_count);
 	if (stopped.batch != NULL) {
 		stopped.batch->opened = stopped.batch->joined = false; /* told by hold.set */
 		stopped.batch->row.alerted = stopped.batch->row.b.recipients;

@@ -58,6 +58,8 @@ job_start(struct store_job *job)
 		job->u.add.recalled = NULL;
 	if (job->op == STORE_RESULTS)
 		job->u.results.recalled = NULL;
+	if (job->op == STORE_HOLD)
+		job->u.hold.recalled = NULL;
 	job_reset(job);
 }
 
@@ -93,6 +95,9 @@ job_reset(struct store_job *job)
 	case STORE_HOLD:
 		job->u.hold.moved = 0;
 		job->u.hold.changed = false;
+		free(job->u.hold.recalled);
+		job->u.hold.recalled = NULL;
+		job->u.hold.recalled_count = 0;
 		break;
 	case STORE_ALERTS:
 		store_alerts_free(job->u.alerts.alerts, job->u.alerts.alert_count);

@@ -321,8 +321,10 @@ struct store_job {
 			int scope; /* enum gate_scope of filters/; stored as it is */
 			const char *name, *reason, *who;
 			int64_t now;
-			uint64_t moved; /* out: deliveries that were stopped (on) */
-			bool changed;   /* out: false if it was so already */
+			uint64_t moved;     /* out: deliveries that were stopped (on) */
+			bool changed;       /* out: false if it was so already */
+			uint64_t *recalled; /* out, as in `add`: they are no leak now */
+			size_t recalled_count;
 		} hold;
 		struct {
 			uint64_t stream_hash;

@@ -95,6 +95,41 @@ def test_allowlisted_recipients_under_a_burst(gate, sink):
     running.wait_counts("staging", {"sent": 10, "dropped": 11, "held": 1})
 
 
+def test_what_the_panic_button_stopped_is_no_leak(gate, sink):
+    """It was judged to leave later, and did not: no batch that comes counts it."""
+    running = gate(production('burst "volume" { limit = "20/1h" per = {source} '
+                              'head = "2/1h" settle = "1h" }'))
+    for name in people("a", 6):
+        running.send(letter(), [name], PRODUCTION_CLIENT)
+    running.wait_counts("production", {"sent": 2, "waiting": 4})
+    running.do("hold", "--environment", "production", *WHY)
+    running.do("unhold", "--environment", "production", *WHY)
+    running.wait_counts("production", {"sent": 2, "held": 4})
+    for name in people("b", 15):
+        running.send(letter(), [name], PRODUCTION_CLIENT)
+    running.wait_counts("production", {"sent": 2, "held": 19})
+    leaked = {b["rule"]: b["leaked"] for b in running.batches()}
+    assert leaked == {"panic": 0, "burst volume": 2}
+
+
+def test_what_was_released_is_no_leak_after_a_restart(gate, sink):
+    """Its stream trips again: what somebody let go is not what slipped through."""
+    running = gate(production('burst "volume" { limit = "5/1h" per = {source} cooldown = "1s" } '
+                              'burst "mailbox" { limit = "8/1h" per = {sender} }'))
+    for name in people("a", 5):
+        running.send(letter(), [name], PRODUCTION_CLIENT)
+    running.send(letter(), ["b@x.test"], PRODUCTION_CLIENT)
+    running.wait_counts("production", {"sent": 5, "held": 1})
+    running.one("release", running.batch()["id"], *WHY)
+    running.wait_counts("production", {"sent": 6})
+    running.kill()
+    running.start()
+    running.send(letter(), people("c", 3), PRODUCTION_CLIENT)
+    running.wait_counts("production", {"sent": 6, "held": 3})
+    leaked = {b["rule"]: b["leaked"] for b in running.batches()}
+    assert leaked == {"burst mailbox": 5}
+
+
 def test_qa_mailbox_is_not_flooded(gate, sink):
     """Rewritten recipients count as whom they became."""
     running = gate(staging('allow = {"@x.test"} others = rewrite rewrite_to = "qa@x.test" '

@@ -266,6 +266,7 @@ enum store_result
 press(struct fixture *f, bool on, int scope, const char *name, int64_t now)
 {
 	struct store_job job = {.op = STORE_HOLD};
+	enum store_result r;
 
 	job.u.hold.on = on;
 	job.u.hold.scope = scope;
@@ -273,7 +274,9 @@ press(struct fixture *f, bool on, int scope, const char *name, int64_t now)
 	job.u.hold.reason = "stop";
 	job.u.hold.who = "uid:0(root)";
 	job.u.hold.now = now;
-	return run_job(f, &job);
+	r = run_job(f, &job);
+	free(job.u.hold.recalled);
+	return r;
 }
 
 /* ---- looking ---- */

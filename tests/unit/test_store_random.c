@@ -451,6 +451,9 @@ random_hold(struct world *w)
 	assert_int_equal(both(w, &job, &second), STORE_OK);
 	assert_int_equal(job.u.hold.moved, second.u.hold.moved);
 	assert_int_equal(job.u.hold.changed, second.u.hold.changed);
+	assert_int_equal(job.u.hold.recalled_count, second.u.hold.recalled_count);
+	free(job.u.hold.recalled);
+	free(second.u.hold.recalled);
 }
 
 static void
