@@ -135,8 +135,9 @@ recover_delivery(void *context, const struct store_delivery *d)
 		m->sender.text = (char *)d->sender; /* as it was counted: U-labels stay */
 		to = message_add_recipient(m, &address);
 		to->final = d->final;
-		/* Counted, but not as what left: a new batch states its leak. */
-		if (d->state == STORE_HELD || d->state == STORE_DISCARDED)
+		/* Counted, but not as what left, also if somebody has released it since: a new
+		 * batch states its leak. */
+		if (d->batch != 0)
 			to->verdict =
 			    (struct verdict){.action = VERDICT_HOLD, .rule = "burst before"};
 		to->verdict.keys = d->keys;
@@ -201,8 +202,12 @@ longest_replayed(const struct config *c)
 	for (i = 0; i < c->environment_count; i++) {
 		const struct config_environment *e = &c->environments[i];
 
-		for (k = 0; k < e->burst_count; k++)
+		longest = longer_replayed(longest, e->campaign_window);
+		for (k = 0; k < e->burst_count; k++) {
 			longest = longer_replayed(longest, e->bursts[k].window);
+			longest = longer_replayed(longest, e->bursts[k].head_window);
+			longest = longer_replayed(longest, e->bursts[k].declared_window);
+		}
 		for (k = 0; k < e->content_count; k++)
 			longest = longer_replayed(longest, e->contents[k].above_window);
 	}
