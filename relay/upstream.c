@@ -282,6 +282,8 @@ upstream_recall_all(struct relay_loop *rl)
 			upstream_remove_waiting(u, d);
 			delivery_done(d, false, "");
 		}
+		if (u->waiting_count == 0)
+			upstream_set_starving(u, false);
 	}
 }
 
