@@ -200,7 +200,7 @@ claim_environment(struct work *w, const char *name, int64_t now, uint32_t limit,
 		next.due_at = 0;
 		if (next.state == STORE_WAITING) {
 			next.state = STORE_QUEUED;
-			next.changed_at = now;
+			next.changed_at = clock_wall();
 		}
 		TRY(work_move(w, &rows[i], &next));
 		c->rows[c->count++] = next;
