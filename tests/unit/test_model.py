@@ -312,9 +312,10 @@ def long_lived(rng, rule):
     """A rule whose counters are saved, and whose few streams see every mail."""
     if not rule.holds or (rule.kind == "content" and rule.limit == 0):
         return rule
-    return replace(rule, window=rng.choice([DAY, 7 * DAY]), per=rule.per[:1] if rule.name else
-                   rule.per, limit=min(rule.limit, rng.choice([10, 40, 100])), declared=0,
-                   declared_window=0)
+    limit = min(rule.limit, rng.choice([10, 40, 100]))
+    return replace(rule, window=rng.choice([DAY, 7 * DAY]), limit=limit, declared=0,
+                   declared_window=0, head=rule.head if rule.head < limit else 0,
+                   per=rule.per[:1] if rule.name else rule.per)
 
 
 def some_step(rng, rules):
