@@ -14,12 +14,13 @@
 static const char campaign_name[] = "X-Mailfuse-Campaign";
 static const char audience_name[] = "X-Mailfuse-Audience";
 
-/* True if a byte of it is a control character: mime_decode_text() would make a blank of it. */
+/* True if a byte of it is a control character, which mime_decode_text() would make a blank; but a
+ * tab may be where a line was folded (RFC 5322 2.2.3), and is one. */
 static bool
 has_control(const char *value)
 {
 	for (; *value != '\0'; value++) {
-		if ((unsigned char)*value < ' ' || *value == 0x7f)
+		if (((unsigned char)*value < ' ' && *value != '\t') || *value == 0x7f)
 			return true;
 	}
 	return false;

@@ -581,6 +581,8 @@ static const struct {
     {"encoded", CAMPAIGN "=?utf-8?q?fr=C3=BChling?=\r\n", "fr\xc3\xbchling", 0, NULL},
     {"as long as may be", CAMPAIGN C100 C100 "\r\n", C100 C100, 0, NULL},
     {"behind garbage", "garbage\r\n" CAMPAIGN "a\r\n" AUDIENCE "x\r\n", "", 0, NULL},
+    {"folded, with a blank and with a tab", CAMPAIGN "a\r\n b\r\n" CAMPAIGN "a\r\n\tb\r\n", "a b",
+     0, NULL},
     {"names that only begin so", "X-Mailfuse-Campaigns: a\r\nX-Mailfuse-Audience-Id: x\r\n", "", 0,
      NULL},
 
