@@ -288,33 +288,52 @@ audience_seen(const struct store_batch *b)
 }
 
 static const char *
+text_count(struct work *w, uint64_t recipients)
+{
+	return arena_printf(&w->arena, "%" PRIu64 " recipient%s", recipients,
+			    recipients == 1 ? "" : "s");
+}
+
+/* Of a stream that may leave up to a limit; "up to": loops may still give some of it back. */
+static const char *
+text_left(struct work *w, const struct store_batch *b)
+{
+	if (b->limit == 0)
+		return "";
+	if (b->leaked == 0)
+		return ", none left before";
+	return arena_printf(&w->arena, ", up to %" PRIu64 " left before", b->leaked);
+}
+
+static const char *
 opened_text(struct work *w, const struct work_batch *wb)
 {
 	const struct store_batch *b = &wb->row.b;
 	const char *environment = *b->environment != '\0' ? b->environment : "mailfuse";
-	const char *from = *b->source != '\0' ? b->source : b->key;
+	const char *from = *b->source != '\0' ? b->source : b->key, *subject = "";
+	const char *seen = text_count(w, b->recipients + b->leaked);
 	char window[UNITS_BYTES];
 
 	if (is_audience(b))
-		return arena_printf(
-		    &w->arena,
-		    "%s: declared %u, seen %" PRIu64 " and rising (%s from %s): %" PRIu64
-		    " recipients held as B%" PRId64,
-		    environment, b->limit, audience_seen(b), b->key, from, b->recipients, b->id);
+		return arena_printf(&w->arena,
+				    "%s: declared %u, seen %" PRIu64
+				    " and rising (%s): %s held as B%" PRId64,
+				    environment, b->limit, audience_seen(b), b->key,
+				    text_count(w, b->recipients), b->id);
 	if (strncmp(b->rule, "content ", 8) == 0)
 		return arena_printf(&w->arena,
-				    "%s: %" PRIu64
-				    " recipients from %s by rule %s%s%s: held as B%" PRId64,
-				    environment, b->recipients + b->leaked, from, b->rule,
-				    *wb->why != '\0' ? ": " : "", wb->why, b->id);
+				    "%s: %s from %s by rule %s%s%s: held as B%" PRId64 "%s",
+				    environment, seen, from, b->rule, *wb->why != '\0' ? ": " : "",
+				    wb->why, b->id, text_left(w, b));
 	if (b->limit == 0)
-		return arena_printf(&w->arena,
-				    "%s: %" PRIu64 " recipients by rule %s (%s): held as B%" PRId64,
-				    environment, b->recipients, b->rule, b->key, b->id);
-	return arena_printf(
-	    &w->arena, "%s: %" PRIu64 " recipients in %s from %s (limit %u): held as B%" PRId64,
-	    environment, b->recipients + b->leaked, units_format_duration(b->window, window), from,
-	    b->limit, b->id);
+		return arena_printf(&w->arena, "%s: %s by rule %s (%s): held as B%" PRId64,
+				    environment, text_count(w, b->recipients), b->rule, b->key,
+				    b->id);
+	if (*b->source != '\0' && *b->subject != '\0')
+		subject = arena_printf(&w->arena, ", \"%s\"", b->subject);
+	return arena_printf(&w->arena, "%s: %s in %s from %s%s (limit %u): held as B%" PRId64 "%s",
+			    environment, seen, units_format_duration(b->window, window), from,
+			    subject, b->limit, b->id, text_left(w, b));
 }
 
 static const char *

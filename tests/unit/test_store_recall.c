@@ -488,13 +488,30 @@ an_audience_holds_its_surplus_only(void **state)
 	get_batch(f, 1, &b);
 	assert_int_equal(b.leaked, 0); /* the declared 300 are none */
 	read_alert(f, "batch.opened", text, sizeof(text));
-	assert_non_null(strstr(text, "declared 300, seen 301 and rising"));
-	assert_non_null(strstr(text, "campaign=spring-sale"));
-	assert_non_null(strstr(text, "held as B1"));
+	assert_string_equal(text, "staging: declared 300, seen 301 and rising "
+				  "(campaign=spring-sale): 1 recipient held as B1");
 	add_message(f, make_message("staging", "a", 20, VERDICT_HOLD, "audience", &s));
 	read_alert(f, "batch.grown", text, sizeof(text));
 	assert_non_null(strstr(text, "declared 300, seen 321 and rising"));
 	check_counts(f);
+}
+
+static void
+a_burst_says_how_much_left(void **state)
+{
+	struct verdict_stream s = stream_of(STREAM_A, TEST_NOW, 49);
+	struct fixture *f = *state;
+	struct store_job job;
+	char text[400];
+
+	s.source = "10.2.0.7";
+	s.subject = "Hello";
+	s.limit = 50;
+	s.window = CLOCK_HOUR;
+	trip(f, &s, "burst volume", &job);
+	read_alert(f, "batch.opened", text, sizeof(text));
+	assert_string_equal(text, "staging: 50 recipients in 60 min from 10.2.0.7, \"Hello\" "
+				  "(limit 50): held as B1, up to 49 left before");
 }
 
 static void
@@ -588,6 +605,7 @@ main(void)
 	    BOTH(released_mail_is_called_back_by_no_rule),
 	    BOTH(the_panic_button_stops_leaks_too),
 	    BOTH(an_audience_holds_its_surplus_only),
+	    BOTH(a_burst_says_how_much_left),
 	    BOTH(content_says_why),
 	    BOTH(what_waits_is_due_by_the_steady_clock),
 	    BOTH(a_jump_of_the_clock_lets_nothing_out),
