@@ -31,7 +31,7 @@
 #define WALL_START (INT64_C(1767225600) * CLOCK_SECOND)
 
 /* Keys that cool() may look at for each message that came. */
-enum { KEYS_A_MESSAGE = 16 };
+enum { KEYS_A_MESSAGE = 2 };
 
 /* A batch that collects. */
 struct open_batch {
