@@ -80,6 +80,14 @@ is_wild(const char *text)
 }
 
 static bool
+is_ascii(const char *text)
+{
+	while (*text != '\0' && (unsigned char)*text < 0x80)
+		text++;
+	return *text == '\0';
+}
+
+static bool
 is_printable(const char *text)
 {
 	for (; *text != '\0'; text++) {
@@ -198,6 +206,23 @@ regex_compile(struct pattern *p, const char *text, bool is_text, char **error)
 	}
 	if (!regex_limit(p))
 		return pattern_refuse(p, error, mem_strdup("no memory for the regular expression"));
+	return p;
+}
+
+/* A word for text with letters beyond ASCII: PCRE2 knows their other case. */
+static struct pattern *
+word_compile(struct pattern *p, char **error)
+{
+	size_t at;
+	int code;
+
+	p->counts = true;
+	p->code = pcre2_compile((PCRE2_SPTR)p->local, PCRE2_ZERO_TERMINATED,
+				PCRE2_LITERAL | PCRE2_CASELESS | PCRE2_UTF |
+				    PCRE2_MATCH_INVALID_UTF | PCRE2_AUTO_CALLOUT,
+				&code, &at, NULL);
+	if (p->code == NULL || !regex_limit(p))
+		return pattern_refuse(p, error, mem_strdup("no memory for it"));
 	return p;
 }
 
@@ -394,7 +419,7 @@ pattern_for_text(const char *text, char **error)
 		  : is_wild(text)        ? PATTERN_GLOB
 					 : PATTERN_LITERAL;
 	p->local = mem_strdup(text);
-	return p;
+	return p->kind == PATTERN_LITERAL && !is_ascii(text) ? word_compile(p, error) : p;
 }
 
 /*
@@ -495,6 +520,8 @@ pattern_search_text(const struct pattern *p, const char *text, uint64_t *steps)
 		matches = text_glob(p->local, text);
 		break;
 	default:
+		if (p->code != NULL)
+			return regex_search(p, text, strlen(text), steps);
 		matches = strcasestr(text, p->local) != NULL;
 	}
 	return matches ? PATTERN_MATCHES : PATTERN_DIFFERS;

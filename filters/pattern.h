@@ -15,10 +15,11 @@ struct pattern;
 /* For addresses. On a bad pattern returns NULL and a malloc'd reason in *error. */
 struct pattern *pattern_for_address(const char *text, char **error);
 /*
- * For text, of one line or many: a word without `*` or `?` matches where it occurs; a glob is the
- * whole text, line ends included; `/regex/` matches anywhere. As in Perl, `^` and `$` are the start
- * and the end of the whole text, with the flag m of every line too; `.` is no newline, with s it is
- * one as well; i takes either case. \w, \d, \s and \b know all scripts.
+ * For text, of one line or many: a word without `*` or `?` matches where it occurs, in either case;
+ * a glob is the whole text, line ends included, ASCII letters in either case, a `?` is one byte;
+ * `/regex/` matches anywhere. As in Perl, `^` and `$` are the start and the end of the whole text,
+ * with the flag m of every line too; `.` is no newline, with s it is one as well; i takes either
+ * case. \w, \d, \s and \b know all scripts.
  */
 struct pattern *pattern_for_text(const char *text, char **error);
 void pattern_free(struct pattern *p);

@@ -132,6 +132,13 @@ static const struct row text_rows[] = {
     {"a word occurs", "invoice", "Your Invoice of May", true},
     {"a word does not occur", "invoice", "Your receipt", false},
     {"a word with a space", "of may", "Your Invoice of May", true},
+    {"a word beyond ASCII, in either case",
+     "pr\xc3\xbc"
+     "fung",
+     "Re: PR\xc3\x9c"
+     "FUNG (1)",
+     true},
+    {"and is no regex", "\xc3\xbc.\\E", "\xc3\x9cx", false},
     {"a glob is the whole text", "your*", "Your Invoice", true},
     {"a glob is not a part", "invoice*", "Your Invoice", false},
     {"anything", "*", "", true},
