@@ -139,6 +139,7 @@ key_trip(struct counters *c, struct shard *s, struct key *k, int64_t tripped_at,
 	 int64_t cooldown)
 {
 	key_turn(c, s, k, KEY_TRIPPED);
+	k->trip->since = 0;
 	k->trip->tripped_at = tripped_at;
 	k->trip->counted = counted;
 	k->trip->cooldown = cooldown;
@@ -248,6 +249,8 @@ key_count(struct counters *c, struct shard *s, struct key *k, const struct count
 		if (seen->trips_now)
 			key_trip(c, s, k, seen->tripped_at, seen->counted, rule_cooldown(rule));
 	}
+	if (key_state(k) == KEY_TRIPPED)
+		k->trip->since = clamp_count((uint64_t)k->trip->since + n - left);
 	key_add_to_windows(s, k, rule, n, left, mono, mode, stamp);
 	over = window_over_until(&k->all, seen->limit, rule->window);
 	if (over != INT64_MIN)
@@ -333,11 +336,26 @@ key_takes_back(const struct key *k)
 	       k->trip->over_until <= window_cells(w)[w->used - 1].start;
 }
 
+/* Of what a trip has held: if nothing is left, no batch was opened that anybody could decide on,
+ * and what waits or is queued must not wait for it. */
+static void
+key_take_back_held(struct counters *c, struct shard *s, struct key *k, uint32_t n)
+{
+	if (key_state(k) != KEY_TRIPPED || n == 0)
+		return;
+	k->trip->since -= n < k->trip->since ? n : k->trip->since;
+	if (k->trip->since == 0)
+		key_turn(c, s, k, KEY_COOLED);
+}
+
 void
 counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left)
 {
 	struct shard *s = shard_lock(c, hash);
 	struct key *k = key_find(c, s, hash);
+
+	if (k != NULL)
+		key_take_back_held(c, s, k, n - left);
 
 	/* The head's window keeps them: at worst somebody waits who need not. */
 	if (k != NULL && key_takes_back(k)) {
@@ -418,6 +436,7 @@ counters_restore(struct counters *c, const struct counters_rule *rule, uint64_t 
 		key_fit(k, rule, 0);
 	}
 	key_trip(c, s, k, tripped_at, 0, rule_cooldown(rule));
+	k->trip->since = 1; /* in its batch */
 	if (k->trip->over_until == KEYS_NEVER)
 		k->trip->over_until = clamp_time(mono_last);
 	key_changed(s, k);

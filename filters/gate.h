@@ -108,8 +108,8 @@ void counters_forget(struct counters *c, uint64_t stream_hash);
 
 /* `n` of the last arrivals did not leave after all: they are no leak of this stream. */
 void counters_unleave(struct counters *c, uint64_t hash, uint32_t n);
-/* The same for arrivals that were not accepted after all: they never happened. `left` of them had
- * been counted as leaving. */
+/* The same for arrivals that were not accepted after all: they never happened, nor did a trip that
+ * held nothing else. `left` of them had been counted as leaving. */
 void counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left);
 
 /*

@@ -4,7 +4,8 @@
  *
  * A key:
  *   CALM    -count over the limit (counters_arrive), restored-> TRIPPED
- *   TRIPPED -cooldown passed, seen at an arrival (counters_arrive)-> COOLED
+ *   TRIPPED -cooldown passed, seen at an arrival (counters_arrive), or nothing that it held was
+ *           accepted (counters_uncount)-> COOLED
  *   TRIPPED, COOLED -reported (counters_cool), decided (counters_forget)-> CALM
  *   COOLED  -count over the limit (counters_arrive)-> TRIPPED, a new trip
  * TRIPPED and COOLED keys are on their shard's `tripped` list.
@@ -51,6 +52,7 @@ struct key_trip {
 	struct key *key;
 	enum key_state state;
 	uint32_t counted;   /* not held, before the trip */
+	uint32_t since;     /* counted as held from the trip on, and not taken back */
 	int64_t tripped_at; /* wall, of the last trip; 0 = never: trips of a key all differ */
 	int64_t
 	    over_until;   /* mono: the count is over the limit until then if nothing more arrives */

@@ -1,6 +1,7 @@
 """Head and settle: what waits when the limit trips joins the batch, wherever it is just then."""
 
 import random
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -253,6 +254,22 @@ def test_limit_is_exact_across_kills(window, gate, sink):
     running.wait_counts("production", {"sent": 20, "held": 1})
     assert running.batch()["leaked"] == 20
     assert len(sink.recipients()) == 20
+
+
+def test_a_trip_whose_message_was_not_stored_is_none(gate, sink):
+    """What waits would belong to a batch that is not there and never will be."""
+    running = gate(production('burst "volume" { limit = "10/1h" per = {source} head = "2/1h" '
+                              'settle = "2s" cooldown = "0s" }'))
+    send(running, people("a", 10))
+    with sqlite3.connect(running.store, isolation_level=None) as lock:
+        lock.execute("begin immediate")
+        with running.client(PRODUCTION_CLIENT, timeout=60) as client:
+            assert client.mail(["b@x.test"], letter())[1][0] == 451
+        lock.execute("rollback")
+    running.wait_counts("production", {"sent": 10})
+    send(running, ["c@x.test"])
+    running.wait_counts("production", {"sent": 10, "held": 1})
+    assert running.batch()["leaked"] == 10
 
 
 # ---- the wall clock

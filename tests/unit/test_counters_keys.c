@@ -154,6 +154,45 @@ uncount(void **state)
 	}
 }
 
+/* A trip of which nothing is left has no batch: it is none. */
+static void
+a_trip_without_mail_ends(void **state)
+{
+	const struct counters_rule rule = {
+	    .limit = 3, .window = 2 * CLOCK_HOUR, .cooldown = 0, .holds = true};
+	static const struct {
+		const char *name;
+		unsigned held, failed, failed_before;
+		bool trips;
+	} rows[] = {
+	    {"the one that tripped", 1, 1, 0, false},
+	    {"all of it", 5, 5, 0, false},
+	    {"one is in the batch", 5, 4, 0, true},
+	    {"those before it are none of it", 1, 0, 3, true},
+	};
+	struct verdict_key key = {.hash = hash_of(1)};
+	struct counters_seen seen;
+	int64_t at;
+	size_t i;
+	unsigned k;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(rows); i++) {
+		struct counters *c = counters_new();
+
+		for (k = 0; k < rule.limit + rows[i].held; k++)
+			counters_arrive(c, &rule, (struct counters_key){.hash = key.hash}, 1, 0, k,
+					k, COUNTERS_COUNT, &seen);
+		for (k = 0; k < rows[i].failed_before; k++)
+			counters_uncount(c, key.hash, 1, 1);
+		for (k = 0; k < rows[i].failed; k++)
+			counters_uncount(c, key.hash, 1, 0);
+		if ((counters_find_trip(c, &key, 1, false, &at) != NULL) != rows[i].trips)
+			fail_msg("%s", rows[i].name);
+		counters_free(c);
+	}
+}
+
 /* ---- the cap */
 
 enum { CAP = 400, SHARE = CAP / COUNTERS_SOURCE_PART };
@@ -278,8 +317,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(audience), cmocka_unit_test(find_trip), cmocka_unit_test(uncount),
-	    cmocka_unit_test(flood),    cmocka_unit_test(full),      cmocka_unit_test(million),
+	    cmocka_unit_test(audience), cmocka_unit_test(find_trip),
+	    cmocka_unit_test(uncount),  cmocka_unit_test(a_trip_without_mail_ends),
+	    cmocka_unit_test(flood),    cmocka_unit_test(full),
+	    cmocka_unit_test(million),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
