@@ -32,6 +32,13 @@ record_put(struct record *r, uint64_t value, unsigned bytes)
 		r->data[r->len++] = value & 0xff;
 }
 
+/* A window's end may lie behind the last time there is; nothing that is read may. */
+static void
+record_put_time(struct record *r, int64_t time)
+{
+	record_put(r, (uint64_t)(time < KEYS_TIME_MAX ? time : KEYS_TIME_MAX), 8);
+}
+
 static void
 record_put_window(struct record *r, const struct window *w)
 {
@@ -73,10 +80,10 @@ record_fill(struct record *r, const struct key *k, int64_t mono)
 	record_put(r, k->owner, 8);
 	record_put(r, k->limit, 4);
 	record_put(r, (uint64_t)saved_at, 8);
-	record_put(r, (uint64_t)k->idle_at, 8);
+	record_put_time(r, k->idle_at);
 	if (k->trip != NULL) {
 		record_put(r, (uint64_t)k->trip->tripped_at, 8);
-		record_put(r, (uint64_t)k->trip->over_until, 8);
+		record_put_time(r, k->trip->over_until);
 	}
 	if (k->long_all)
 		record_put_window(r, &k->all);
