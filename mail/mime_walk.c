@@ -105,13 +105,48 @@ text_join_lines(char *text)
 	text[n] = '\0';
 }
 
+/*
+ * The name of a charset for iconv, NULL for UTF-8 and what is not known. Those of two bytes are for
+ * bodies only: an encoded word in them could hide an address. Without a mark of their order iconv
+ * takes this machine's, as those take theirs who leave it out.
+ */
+static const char *
+charset_convert(const char *charset)
+{
+	static const char *const wide[] = {"UTF-16", "UTF-16LE", "UTF-16BE"};
+	size_t i;
+
+	for (i = 0; i < G_N_ELEMENTS(wide); i++) {
+		if (strcasecmp(charset, wide[i]) == 0)
+			return wide[i];
+	}
+	if (strncasecmp(charset, "utf-8", 5) == 0 || !mime_knows_charset(charset, strlen(charset)))
+		return NULL;
+	return g_mime_charset_iconv_name(charset);
+}
+
+/* NULL where it is not what the charset says. */
+static char *
+bytes_convert(const GByteArray *bytes, const char *charset, gsize *len)
+{
+	const char *from = charset != NULL ? charset_convert(charset) : NULL;
+	gsize n = bytes->len;
+
+	if (from == NULL || n == 0)
+		return NULL;
+	if (strncmp(from, "UTF-16", 6) == 0)
+		n -= n % 2; /* cut off within a character */
+	return g_convert_with_fallback((const char *)bytes->data, (gssize)n, "UTF-8", from, "?",
+				       NULL, len, NULL);
+}
+
 char *
 mime_part_text(GMimePart *part)
 {
 	GMimeDataWrapper *content = g_mime_part_get_content(part);
 	const char *charset =
 	    g_mime_object_get_content_type_parameter(GMIME_OBJECT(part), "charset");
-	char *text = NULL, *converted = NULL;
+	char *text = NULL, *converted;
 	GMimeStream *stream;
 	GByteArray *bytes;
 	gsize len;
@@ -121,11 +156,7 @@ mime_part_text(GMimePart *part)
 	stream = g_mime_stream_mem_new();
 	g_mime_data_wrapper_write_to_stream(content, stream);
 	bytes = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
-	if (charset != NULL && bytes->len > 0 && mime_knows_charset(charset, strlen(charset)) &&
-	    strncasecmp(charset, "utf-8", 5) != 0)
-		converted = g_convert_with_fallback((const char *)bytes->data, bytes->len, "UTF-8",
-						    g_mime_charset_iconv_name(charset), "?", NULL,
-						    &len, NULL);
+	converted = bytes_convert(bytes, charset, &len);
 	/* A NUL is no valid character for it, so none ends the text early. */
 	if (converted != NULL)
 		text = g_utf8_make_valid(converted, (gssize)len);

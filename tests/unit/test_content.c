@@ -76,6 +76,14 @@ static const struct row look_rows[] = {
      "the plain text matches"},
     {"an unknown charset", CONFIG_PART_TEXT, "", "hello",
      TYPE("text/plain; charset=evil") "\r\nhello \xff", "the plain text matches"},
+    {"two bytes a character", CONFIG_PART_TEXT, "", "/^lorem ipsum$/",
+     TYPE("text/plain; charset=utf-16") "Content-Transfer-Encoding: base64\r\n\r\n"
+					"bABvAHIAZQBtACAAaQBwAHMAdQBtAA==\r\n",
+     "the plain text matches"},
+    {"marked, and cut off within one", CONFIG_PART_TEXT, "", "/^lorem ipsu$/",
+     TYPE("text/plain; charset=\"UTF-16\"") "Content-Transfer-Encoding: base64\r\n\r\n"
+					    "//5sAG8AcgBlAG0AIABpAHAAcwB1AG0=\r\n",
+     "the plain text matches"},
     {"a NUL that a charset makes", CONFIG_PART_TEXT, "", "/b$/",
      TYPE("text/plain; charset=iso-8859-1") "Content-Transfer-Encoding: base64\r\n\r\nYQBi\r\n",
      "the plain text matches"},
