@@ -4,6 +4,7 @@ applications that send mail. Uses what the end-to-end tests are made of.
     demo.py peers DIR                      runs both until its standard input ends
     demo.py mail PORT SOURCE FROM TO SUBJECT TEXT
     demo.py blast PORT SOURCE COUNT SUBJECT
+    demo.py newsletter PORT SOURCE COUNT DECLARED
 """
 
 import json
@@ -58,5 +59,17 @@ def blast(port, source, count, subject):
     print(f"{len(run.accepted)} accepted, {len(run.refused)} refused")
 
 
+def newsletter(port, source, count, declared):
+    message = EmailMessage()
+    message["From"], message["To"] = "news@shop.example", "readers@shop.example"
+    message["Subject"] = "Spring news"
+    message["X-Mailfuse-Campaign"], message["X-Mailfuse-Audience"] = "spring", declared
+    message.set_content("It is spring.")
+    readers = [f"reader{n}@customers.example" for n in range(int(count))]
+    with smtplib.SMTP("127.0.0.1", int(port), source_address=(source, 0)) as smtp:
+        smtp.send_message(message, to_addrs=readers)
+
+
 if __name__ == "__main__":
-    {"peers": peers, "mail": mail, "blast": blast}[sys.argv[1]](*sys.argv[2:])
+    {"peers": peers, "mail": mail, "blast": blast,
+     "newsletter": newsletter}[sys.argv[1]](*sys.argv[2:])
