@@ -20,7 +20,7 @@ int64_t clock_wall(void);
  * The monotonic clock plus what the wall clock was ahead of it: it never jumps. For times that are
  * written down and compared after a restart too: when something is due, when it was counted. The
  * store keeps the difference for as long as the machine runs; of another start of the machine it
- * is the wall clock's at the start of the process.
+ * is the wall clock's at the start of the process, or the newest message's time if that is later.
  */
 int64_t clock_steady(void);
 /* That difference: clock_steady() - clock_mono(). Set before any other thread runs. */

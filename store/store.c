@@ -110,11 +110,13 @@ name_store(struct store *s, uint64_t *name, uint64_t *highest)
 
 /*
  * As long as the machine runs, clock_steady() goes on where it was, whatever became of the wall
- * clock meanwhile: what waits is due by it.
+ * clock meanwhile: what waits is due by it. A machine that starts with its clock set back, or
+ * without one, goes on from the newest message: what was due then would wait for years.
  */
 static enum store_result
-keep_steady(struct store *s)
+keep_steady(struct store *s, uint64_t highest)
 {
+	const int64_t newest = work_time_of(highest);
 	const struct backend *b = s->b;
 	char boot[CLOCK_BOOT_BYTES];
 	int64_t known = 0, offset = 0, now;
@@ -131,6 +133,8 @@ keep_steady(struct store *s)
 		clock_set_steady_offset(offset);
 	if (r != STORE_MISSING)
 		return r;
+	if (clock_steady() < newest)
+		clock_set_steady_offset(newest - clock_mono());
 	TRY(b->meta_set(s->work.db, "boot", now));
 	return b->meta_set(s->work.db, "steady_offset", clock_steady_offset());
 }
@@ -142,13 +146,13 @@ recover(struct store *s)
 	enum store_result r = s->b->begin(s->work.db, true);
 
 	TRY(r);
-	r = keep_steady(s);
+	r = name_store(s, &name, &highest);
+	if (r == STORE_OK)
+		r = keep_steady(s, highest);
 	if (r == STORE_OK)
 		r = recall_recover(&s->work);
 	if (r == STORE_OK)
 		r = s->b->recover(s->work.db, clock_steady());
-	if (r == STORE_OK)
-		r = name_store(s, &name, &highest);
 	if (r == STORE_OK)
 		r = s->b->commit(s->work.db);
 	if (r != STORE_OK) {

@@ -346,3 +346,9 @@ work_id_at(int64_t wall)
 {
 	return wall > 0 ? (uint64_t)(wall / 1000) << 16 : 0;
 }
+
+int64_t
+work_time_of(uint64_t id)
+{
+	return (int64_t)(id >> 16) * 1000;
+}

@@ -93,8 +93,9 @@ enum store_result work_audit(struct work *w, int64_t at, const char *who, const 
 /* One line for people; control characters in it become spaces. */
 enum store_result work_alert(struct work *w, const struct event_row *e);
 
-/* Message ids carry their time: the lowest id of that moment. */
+/* Message ids carry their time: the lowest id of that moment, and the moment of an id. */
 uint64_t work_id_at(int64_t wall);
+int64_t work_time_of(uint64_t id);
 const char *work_copy(struct work *w, const char *text);
 
 #endif
