@@ -103,11 +103,16 @@ def rate_lines(directory):
 
 
 def main(names):
+    known = [incident.id for incident in scenarios.INCIDENTS]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"There is no incident {', '.join(unknown)}; there are: {' '.join(known)}")
     with tempfile.TemporaryDirectory() as directory:
+        print("Behind etc/production.conf; counts are recipients:\n")
         print(format_table(production_lines(directory, names)))
         if names:
             return
-        print("\nThose that were tests, in an environment for tests:\n")
+        print("\nThose that were tests, in an environment for tests: mail for customers is dropped.\n")
         print(format_table(staging_lines(directory)))
         print("\nBeside the incidents:\n")
         print(format_table(other_lines(directory)))
