@@ -60,6 +60,15 @@ clock_steady(void)
 	return clock_mono() + clock_steady_offset();
 }
 
+int64_t
+clock_steady_as_wall(int64_t steady)
+{
+	int64_t ahead = clock_wall() - clock_steady();
+
+	/* Two readings of a clock are never the same: less than that is no jump. */
+	return ahead > -CLOCK_SECOND && ahead < CLOCK_SECOND ? steady : steady + ahead;
+}
+
 void
 clock_boot_id(char out[CLOCK_BOOT_BYTES])
 {

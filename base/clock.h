@@ -25,6 +25,8 @@ int64_t clock_wall(void);
 int64_t clock_steady(void);
 /* That difference: clock_steady() - clock_mono(). Set before any other thread runs. */
 int64_t clock_steady_offset(void);
+/* A time on clock_steady() as people read it now: the same, but after a jump of the wall clock. */
+int64_t clock_steady_as_wall(int64_t steady);
 void clock_set_steady_offset(int64_t offset);
 /* Which start of the machine this is: within one, monotonic times of two processes compare. "" if
  * the system does not say. */

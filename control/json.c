@@ -230,7 +230,7 @@ json_from_delivery(const struct store_delivery *d)
 	json_put_count(o, "bytes", d->bytes);
 	json_put_time(o, "accepted_at", d->accepted_at);
 	json_put_time(o, "changed_at", d->changed_at);
-	json_put_time(o, "next_try_at", d->due_at);
+	json_put_time(o, "next_try_at", d->due_at > 0 ? clock_steady_as_wall(d->due_at) : 0);
 	json_put_count(o, "tries", d->tries);
 	json_put_text(o, "sender_told", told_name(d->notice));
 	json_put_text(o, "sender_notice", d->told);

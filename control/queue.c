@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "control/json.h"
 #include "control/request.h"
 
@@ -99,7 +100,7 @@ add_count(void *context, const char *environment, enum store_state state, uint64
 		o = add_environment(w, environment);
 	json_put_count(o, state == STORE_QUEUED ? "queued" : "waiting", count);
 	put_earlier(o, "oldest_at", oldest_accepted_at);
-	put_earlier(o, "next_try_at", next_due_at);
+	put_earlier(o, "next_try_at", next_due_at > 0 ? clock_steady_as_wall(next_due_at) : 0);
 	return true;
 }
 

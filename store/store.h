@@ -444,7 +444,7 @@ struct store_delivery {
 	const char *environment, *source, *sender, *recipient, *final, *subject, *campaign, *rule,
 	    *reason, *reply;
 	uint64_t bytes;
-	int64_t accepted_at, due_at, changed_at;
+	int64_t accepted_at, due_at, changed_at; /* due_at: clock_steady() */
 	uint32_t tries;
 	int64_t counted_at;             /* clock_steady(), when its streams counted it; only in
 					   store_view_recent() */

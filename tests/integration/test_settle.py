@@ -3,6 +3,7 @@
 import random
 import sqlite3
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,10 @@ def accepted_at(running, name):
             if d["recipient"] == name][0]
 
 
+def at(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def start_with(clock, make_gate, sink, rules):
     # What was sent is looked at after the jump.
     config = 'keep_sent = "1000d"\n' + listener() + upstream(sink) + production(rules)
@@ -320,6 +325,10 @@ def test_wall_clock_jumps_while_mail_waits(offset, clock, make_gate, sink):
     clock.set(offset)
     send(running, people("b", 10))
     assert accepted_at(running, "b0@x.test")[:10] != accepted_at(running, "a0@x.test")[:10]
+    # People read when it is due by the clock as it is now: an hour after the newest.
+    newest = at(accepted_at(running, "b9@x.test"))
+    for row in running.deliveries(environment="production", state="waiting"):
+        assert timedelta(minutes=30) < at(row["next_try_at"]) - newest < timedelta(minutes=61), row
     stays_true("all of it waits", lambda: running.counts("production").get("waiting") == 35, 0.5)
     assert len(sink.recipients()) == 5
     send(running, people("c", 11))
