@@ -264,16 +264,19 @@ enum store_result
 job_purge(struct work *w, struct store_job *job)
 {
 	struct environments *all = arena_zalloc(&w->arena, sizeof(*all));
+	const int64_t dropped = job->u.purge.dropped_before, sent = job->u.purge.sent_before;
+	/* The longer of both: people look for it as for what was dropped, and it was counted. */
+	const int64_t failed = dropped < sent ? dropped : sent;
 	size_t i;
 
 	TRY(w->b->count_list(w->db, see_environment, all));
 	for (i = 0; i < all->count; i++) {
 		int64_t e = all->numbers[i];
 
-		TRY(purge_state(w, job, e, STORE_DROPPED, job->u.purge.dropped_before));
-		TRY(purge_state(w, job, e, STORE_FAILED, job->u.purge.dropped_before));
+		TRY(purge_state(w, job, e, STORE_DROPPED, dropped));
+		TRY(purge_state(w, job, e, STORE_FAILED, failed));
 		TRY(purge_state(w, job, e, STORE_DISCARDED, job->u.purge.discarded_before));
-		TRY(purge_state(w, job, e, STORE_SENT, job->u.purge.sent_before));
+		TRY(purge_state(w, job, e, STORE_SENT, sent));
 	}
 	/* Alerts are told; the longest of the three times keeps them for a look back. */
 	if (job->u.purge.discarded_before > 0)

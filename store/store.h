@@ -359,6 +359,7 @@ struct store_job {
 			size_t count;
 		} counters;
 		struct {
+			/* What failed: before both dropped_before and sent_before. */
 			int64_t dropped_before, discarded_before, sent_before;
 			int64_t traffic_before; /* 0 = keep it */
 			uint32_t limit;         /* deliveries of one step */

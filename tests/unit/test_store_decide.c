@@ -435,11 +435,16 @@ purge_takes_what_is_old(void **state)
 	struct fixture *f = *state;
 	struct store_job job = {.op = STORE_PURGE};
 	uint64_t sent = add_passing(f, "staging", 2);
+	struct message *m = make_message("staging", "f", 1, VERDICT_PASS, NULL, NULL);
+	uint64_t failed = m->id;
 	struct buf raw = {0};
 	bool cut;
 
+	m->recipients[0].notify = DSN_NEVER;
+	add_message(f, m);
 	claim(f, "staging", TEST_NOW);
 	report(f, sent, 1, STORE_SENT, 0);
+	report(f, failed, 1, STORE_FAILED, 0);
 	add_message(f, make_message("staging", "d", 3, VERDICT_DROP, "recipients", NULL));
 	add_held(f, &test_stream, 2);
 	decide(f, STORE_DISCARD, 1);
@@ -450,10 +455,14 @@ purge_takes_what_is_old(void **state)
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_int_equal(job.u.purge.purged, 1);
 	job.u.purge.limit = 100;
+	/* what failed was counted, like what was sent: a restart counts it again */
+	job.u.purge.dropped_before = clock_wall() + CLOCK_HOUR;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.purge.purged, 0);
 	job.u.purge.discarded_before = TEST_NOW + CLOCK_HOUR;
 	job.u.purge.sent_before = clock_wall() + CLOCK_HOUR;
 	assert_int_equal(run_job(f, &job), STORE_OK);
-	assert_int_equal(job.u.purge.purged, 3);
+	assert_int_equal(job.u.purge.purged, 4);
 	assert_int_equal(count_deliveries(f, 0, -1), 1);
 	/* a delivery is left: so is the message */
 	assert_int_equal(store_view_raw(f->v, sent, 100, &raw, &cut), STORE_OK);
