@@ -122,47 +122,10 @@ print_listeners(const json_t *status)
 }
 
 static void
-add_burst(struct buf *out, const json_t *burst)
-{
-	buf_printf(out, "%s%s %s per %s", out->len > 0 ? "; " : "", field_text(burst, "name"),
-		   field_show(burst, "limit"), field_show(burst, "per"));
-	if (strcmp(field_text(burst, "action"), "alert") == 0)
-		buf_add_text(out, " (alerts only)");
-}
-
-/* A pattern is long: its name, and from how many recipients on. */
-static void
-add_content(struct buf *out, const json_t *content)
-{
-	buf_printf(out, "%s%s", out->len > 0 ? "; " : "", field_text(content, "name"));
-	if (*field_text(content, "above") != '\0')
-		buf_printf(out, " above %s", field_text(content, "above"));
-	if (strcmp(field_text(content, "action"), "alert") == 0)
-		buf_add_text(out, " (alerts only)");
-}
-
-static void
-add_rules(struct table *t, const json_t *environment, const char *kind,
-	  void (*add)(struct buf *out, const json_t *rule))
-{
-	json_t *rules = json_object_get(environment, kind), *rule;
-	struct buf text = {0};
-	size_t i;
-
-	json_array_foreach(rules, i, rule) add(&text, rule);
-	table_add(t, buf_text(&text));
-	buf_free(&text);
-}
-
-static void
 print_environments(const json_t *status)
 {
-	static const struct table_column columns[] = {{"ENVIRONMENT", 0},
-						      {"KIND", 0},
-						      {"UPSTREAM", 0},
-						      {"OTHERS", 0},
-						      {"BURST RULES", TABLE_SHRINKS},
-						      {"CONTENT RULES", TABLE_SHRINKS}};
+	static const struct table_column columns[] = {
+	    {"ENVIRONMENT", 0}, {"KIND", 0}, {"UPSTREAM", 0}, {"OTHERS", 0}};
 	json_t *items = json_object_get(status, "environments"), *item;
 	struct table t;
 	size_t i;
@@ -177,12 +140,66 @@ print_environments(const json_t *status)
 				 production ? SCREEN_BOLD : SCREEN_PLAIN);
 		table_add(&t, field_text(item, "upstream"));
 		table_add(&t, field_text(item, "others"));
+	}
+	if (t.cell_count > 0)
+		putchar('\n');
+	lists_print(&t);
+}
+
+/* `limit`: the name of the field with the rate; a content rule without one holds what matches. */
+static void
+add_rule(struct table *t, const char *environment, const char *kind, const json_t *rule,
+	 const char *limit)
+{
+	bool limited = *field_text(rule, limit) != '\0';
+	struct buf text = {0};
+
+	table_add(t, environment);
+	buf_printf(&text, "%s %s", kind, field_text(rule, "name"));
+	table_add(t, buf_text(&text));
+	buf_clear(&text);
+	buf_printf(&text, "%s%s", limited ? field_text(rule, limit) : "first match",
+		   strcmp(field_text(rule, "action"), "alert") == 0 ? ", alerts only" : "");
+	table_add(t, buf_text(&text));
+	table_add(t, limited ? field_show(rule, "per") : "");
+	buf_clear(&text);
+	if (*field_text(rule, "head") != '\0')
+		buf_printf(&text, "%s, %s", field_text(rule, "head"), field_text(rule, "settle"));
+	table_add(t, buf_text(&text));
+	buf_free(&text);
+}
+
+/* In the order in which they judge. A pattern is too long for a table. */
+static void
+print_rules(const json_t *status)
+{
+	static const struct table_column columns[] = {{"ENVIRONMENT", 0},
+						      {"RULE", TABLE_SHRINKS},
+						      {"LIMIT", 0},
+						      {"PER", TABLE_SHRINKS},
+						      {"HEAD, SETTLE", 0}};
+	json_t *items = json_object_get(status, "environments"), *item, *rule;
+	struct table t;
+	size_t i, j;
+
+	table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	json_array_foreach(items, i, item)
+	{
+		const char *name = field_text(item, "name");
+
 		/* The built-in environment holds before it counts. */
-		if (strcmp(field_text(item, "name"), "unknown") == 0)
-			table_add(&t, "none needed: all is held");
-		else
-			add_rules(&t, item, "bursts", add_burst);
-		add_rules(&t, item, "contents", add_content);
+		if (strcmp(name, "unknown") == 0) {
+			static const char *const row[] = {"all is held", "", "", ""};
+
+			table_add(&t, name);
+			for (j = 0; j < sizeof(row) / sizeof(row[0]); j++)
+				table_add(&t, row[j]);
+			continue;
+		}
+		json_array_foreach(json_object_get(item, "contents"), j, rule)
+		    add_rule(&t, name, "content", rule, "above");
+		json_array_foreach(json_object_get(item, "bursts"), j, rule)
+		    add_rule(&t, name, "burst", rule, "limit");
 	}
 	if (t.cell_count > 0)
 		putchar('\n');
@@ -298,6 +315,7 @@ status_run(struct command *c)
 		       *config == '\0' ? "built-in defaults, no file" : screen_text(config));
 		print_listeners(status);
 		print_environments(status);
+		print_rules(status);
 		print_upstreams(status);
 		print_counts(status);
 	}

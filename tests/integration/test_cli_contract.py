@@ -208,7 +208,7 @@ STATUS = {
     "environments": [{"name": "staging", "production": False, "upstream": "smarthost",
                       "others": "rewrite",
                       "bursts": [{"name": "volume", "limit": "50/10m", "per": ["environment"],
-                                  "head": None, "settle": None, "declared": None,
+                                  "head": "10/10s", "settle": "5 s", "declared": None,
                                   "action": "hold"}],
                       "contents": [
                           {"name": "test", "header": "Subject", "part": None, "match": "/test/i",
@@ -756,9 +756,13 @@ Configuration: /etc/mailfuse/mailfuse.conf
 LISTENER  ADDRESS         TLS       LOGIN
 apps      127.0.0.1:2525  starttls  optional
 
-ENVIRONMENT  KIND  UPSTREAM   OTHERS   BURST RULES                    CONTENT RULES
-staging      test  smarthost  rewrite  volume 50/10m per environment  test above 20/10m; empty \
-(alerts only)
+ENVIRONMENT  KIND  UPSTREAM   OTHERS
+staging      test  smarthost  rewrite
+
+ENVIRONMENT  RULE           LIMIT                     PER          HEAD, SETTLE
+staging      content test   20/10m                    source       -
+staging      content empty  first match, alerts only  -            -
+staging      burst volume   50/10m                    environment  10/10s, 5 s
 
 UPSTREAM   ADDRESS       TLS       STATE  SINCE                CONNECTIONS  WHY
 smarthost  127.0.0.1:25  required  down   2026-11-21 11:00:00            0  connection refused
