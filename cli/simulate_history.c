@@ -40,13 +40,17 @@ feed_part(struct history *h, const json_t *item, int64_t at, uint64_t count, boo
 	(void)simulation_feed(h->simulation, &row, h->errors);
 }
 
-/* What was held then should be held again. */
+/*
+ * What was held then should be held again. Where a stream also waited in that minute, the trip
+ * called back what waited, and what passed was the head of the same blast.
+ */
 static void
 feed_item(void *context, const json_t *item)
 {
 	struct history *h = context;
 	int64_t minute = screen_time_parse(field_text(item, "minute"));
 	int64_t recipients = field_count(item, "recipients"), held = field_count(item, "held"), at;
+	int64_t blast = held > 0 && field_count(item, "waited") > 0 ? recipients : held;
 
 	if (minute < 0 || recipients < 0 || held < 0 || held > recipients) {
 		buf_printf(h->errors, "the daemon's record of \"%s\" cannot be read\n",
@@ -56,8 +60,8 @@ feed_item(void *context, const json_t *item)
 	if (h->start < 0)
 		h->start = minute;
 	at = (minute - h->start) * CLOCK_SECOND;
-	feed_part(h, item, at, (uint64_t)(recipients - held), false);
-	feed_part(h, item, at, (uint64_t)held, true);
+	feed_part(h, item, at, (uint64_t)(recipients - blast), false);
+	feed_part(h, item, at, (uint64_t)blast, true);
 }
 
 int

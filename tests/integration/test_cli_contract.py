@@ -774,6 +774,25 @@ production       5        0      0     0       0        0          0
     assert json.loads(fake.run("status", "--json").out)["metrics"] == {"connections": 12345}
 
 
+def test_simulate_takes_a_recalled_blast_for_one(fake, tmp_path):
+    """What waited and passed in the minute of a trip was of the same blast; elsewhere it was not."""
+    def row(subject, waited, held):
+        return {"minute": "2026-11-21T09:00:00.000Z", "environment": "production",
+                "source": "10.1.0.7", "client": "10.1.0.7", "sender": "a@example.com",
+                "subject": subject, "campaign": None, "audience": None, "messages": 100,
+                "recipients": 100, "bytes": 100, "passed": 100 - waited - held,
+                "waited": waited, "held": held, "dropped": 0}
+
+    fake.answers[("GET", "/v1/traffic")] = page(
+        [row("sale", 60, 30), row("receipt", 60, 0), row("surplus", 0, 30)])
+    config = tmp_path / "new.conf"
+    config.write_text('environment "production" { production = true\n'
+                      'match { network = {"10.0.0.0/8"} } }\n')
+    done = fake.run("simulate", "--config", str(config), "--history", "1d", "--json")
+    total = json.loads(done.out.splitlines()[-1])
+    assert (total["recipients"], total["blast"]) == (300, 100 + 30)
+
+
 def test_messages_pages(fake):
     def pages(path, body):
         after = int(path.split("after=")[1]) if "after=" in path else 0
