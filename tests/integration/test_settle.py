@@ -10,6 +10,7 @@ import pytest
 
 from rig.client import Blast, letter
 from rig.gate import PRODUCTION_CLIENT, listener, production, sanitized, scaled, upstream
+from rig.sink import CUT
 from rig.wait import stays_true, wait_for
 
 # Nothing that waits gets out by itself within a test.
@@ -237,6 +238,57 @@ def test_kills_at_random_points_of_a_blast(gate, sink):
     batch = running.batch()
     assert batch["leaked"] == len(sent)
     assert batch["held"] == len(rows) - len(sent)
+
+
+class Moody:
+    """A sink's rule: now slow, now busy, now gone; never after it has taken a message."""
+
+    def __init__(self, seed):
+        self.rng, self.lock = random.Random(seed), threading.Lock()
+
+    def __call__(self, stage, argument, session):
+        with self.lock:
+            mood = self.rng.random()
+        if stage in ("mail", "rcpt", "data") and mood < 0.01:
+            return CUT
+        if stage in ("mail", "rcpt", "data", "end") and mood < 0.08:
+            return "451 4.3.0 later"
+        if stage == "connect" and mood < 0.03:
+            return "421 4.3.2 busy"
+        threading.Event().wait(mood / 50)
+        return None
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(3))
+def test_leak_is_exact_whatever_the_upstream_does(seed, make_gate, sink):
+    """Large envelopes over several loops: in every state that mail can be in when the trip comes."""
+    sink.rule = Moody(seed)
+    running = make_gate('loops = 4\n' + listener() + upstream(sink, "connections = 7")
+                        + production('burst "volume" { limit = "2500/10m" per = {source} '
+                                     'head = "200/1s" settle = "1s" }')).start()
+    rng = random.Random(seed)
+    envelopes = [people(f"m{n}-", rng.choice([1, 1, 3, 40, 230])) for n in range(scaled(120))]
+    accepted, count = [], len(envelopes)
+
+    def work():
+        with running.client(PRODUCTION_CLIENT, timeout=60) as client:
+            while envelopes:
+                try:
+                    names = envelopes.pop()
+                except IndexError:
+                    return
+                assert client.mail(names, letter())[1][0] == 250
+                threading.Event().wait(len(names) / 400)
+                accepted.extend(names)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({name.partition("-")[0] for name in accepted}) == count
+    check_accounts(running, sink, accepted)
 
 
 @pytest.mark.parametrize("window", ["10m", "1h", "7d"])
