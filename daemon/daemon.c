@@ -103,11 +103,12 @@ daemon_start(struct daemon *d, struct buf *error)
 
 	if (sockets == NULL)
 		return false;
+	/* Before the past is counted again: all that was counted apart has to find its place. */
+	counters_set_cap(d->counters, c->counter_keys);
 	if (!privileges_drop(c, error) || !daemon_open_store(d, error)) {
 		free(sockets);
 		return false;
 	}
-	counters_set_cap(d->counters, c->counter_keys);
 	d->relay = relay_new(d->loop, d->policy, d->keys, sockets, d->store, d->counters);
 	free(sockets);
 	deps.store = d->store;

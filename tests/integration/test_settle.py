@@ -325,6 +325,25 @@ def test_a_trip_whose_message_was_not_stored_is_none(gate, sink):
     assert running.batch()["leaked"] == 10
 
 
+def test_a_flood_of_subjects_is_counted_on_after_a_kill(make_gate, sink):
+    """What shares a key because there is no place for more shares it after a restart."""
+    own = 1000 // 4  # a source's part of all keys
+    running = make_gate("counter_keys = 1000\n" + listener() + upstream(sink) + production(
+        'burst "volume" { limit = "20/1h" per = {source, subject} }')).start()
+    word = "".maketrans("0123456789", "abcdefghij")  # digits are all the same in a subject
+
+    def flood(first, count):
+        for n in range(first, first + count):
+            send(running, [f"r{n}@x.test"], letter(f"Offer {n}".translate(word)))
+
+    flood(0, own + 20)
+    running.wait_counts("production", {"sent": own + 20})
+    running.kill()
+    running.start()
+    flood(own + 20, 1)
+    running.wait_counts("production", {"sent": own + 20, "held": 1})
+
+
 # ---- the wall clock
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
