@@ -40,7 +40,10 @@ builtin_rule(const char *rule)
 	return NULL;
 }
 
-/* "burst volume (more than 50 recipients in 10 min)"; a rule without a limit is named only. */
+/*
+ * "burst volume (more than 50 recipients in 10 min)", "audience (more than the 300 recipients that
+ * it declared)"; a rule without a limit is named only.
+ */
 static void
 print_rule(const json_t *b)
 {
@@ -57,6 +60,9 @@ print_rule(const json_t *b)
 	printf("Stopped by   %s", field_show(b, "rule"));
 	if (json_is_string(json_object_get(b, "limit")))
 		printf(" (%s)", field_show(b, "limit"));
+	else if (strcmp(field_text(b, "rule"), "audience") == 0)
+		printf(" (more than the %s that it declared)",
+		       screen_counted(field_count(b, "limit"), "recipient", "recipients"));
 	else if (field_count(b, "limit") > 0 && window > 0 && window < INT32_MAX)
 		printf(" (more than %s in %s)",
 		       screen_counted(field_count(b, "limit"), "recipient", "recipients"),

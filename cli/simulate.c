@@ -122,12 +122,14 @@ find_unknown(void *context, const struct simulation_rule *r)
 }
 
 static void
-note_unknown(const struct simulation *s, const char *config)
+note_result(const struct simulation *s, const char *config, bool is_trace)
 {
 	struct simulation_total total;
 	uint64_t unknown = 0;
 
 	simulation_total(s, &total);
+	if (total.recipients == 0 && is_trace)
+		command_note("The trace has no mail: nothing was judged.");
 	simulation_rules(s, find_unknown, &unknown);
 	if (unknown > 0 && unknown == total.recipients)
 		command_note("No environment of %s matches any of this mail: all of it is held as "
@@ -202,7 +204,7 @@ simulate_run(struct command *c)
 		simulate_show_result(&show, s);
 		if (options_has(o, "suggest"))
 			simulate_show_suggestions(&show, s);
-		note_unknown(s, path);
+		note_result(s, path, trace != NULL);
 	}
 	simulation_free(s);
 	return result;

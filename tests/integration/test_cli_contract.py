@@ -722,6 +722,14 @@ What can be done next
     assert "   #\n   #\n   #  #\n   #  #\n  ##  #\n" in plain
 
 
+def test_show_audience(fake):
+    fake.answers[("GET", "/v1/batches/B17")] = batch(rule="audience", limit=300, window=2592000,
+                                                     key="campaign=spring", story=STORY)
+    assert ("\nStopped by   audience (more than the 300 recipients that it declared) "
+            "in environment staging\nCounted per  campaign=spring\n"
+            in fake.run("show", "B17").out)
+
+
 def test_show_long_blast(fake):
     """A blast of days still fits in 60 columns."""
     can(fake)

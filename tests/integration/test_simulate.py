@@ -180,6 +180,12 @@ def test_usage(simulate, arguments, wanted):
     assert wanted in simulate(BLAST, *arguments, code=2).stderr
 
 
+def test_a_trace_without_mail(simulate):
+    done = simulate(NAMES)
+    assert done.stderr == "The trace has no mail: nothing was judged.\n"
+    assert "false holds: 0" in done.stdout
+
+
 def test_history_without_a_daemon(simulate):
     assert "--history takes a time such as 30d" in simulate(None, "--history", "long",
                                                              code=2).stderr
