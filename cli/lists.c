@@ -57,6 +57,22 @@ list_run(struct command *c, const char *path, const struct table_column *columns
 	return result;
 }
 
+/* What neither source nor subject tells apart, such as a campaign, its key does. */
+static void
+batches_add_subject(struct table *t, const json_t *b)
+{
+	const char *key = field_text(b, "key");
+	struct buf text = {0};
+
+	if (*field_text(b, "source") != '\0' || *field_text(b, "subject") != '\0' || *key == '\0') {
+		table_add(t, field_text(b, "subject"));
+		return;
+	}
+	buf_printf(&text, "(%s)", key);
+	table_add(t, buf_text(&text));
+	buf_free(&text);
+}
+
 static void
 batches_add(struct table *t, const json_t *b)
 {
@@ -69,7 +85,7 @@ batches_add(struct table *t, const json_t *b)
 	table_add_count(t, field_count(b, "leaked"));
 	table_add(t, screen_time(field_text(b, "opened_at")));
 	table_add(t, field_text(b, "source"));
-	table_add(t, field_text(b, "subject"));
+	batches_add_subject(t, b);
 }
 
 int

@@ -655,7 +655,8 @@ def test_batches_table(fake):
     can(fake)
     fake.answers[("GET", "/v1/batches")] = page([
         batch(), batch(id="B9", subject="\u4e2d\u6587 order", recipients=7, held=0, leaked=0,
-                       state="released", source="")])
+                       state="released", source=""),
+        batch(id="B8", rule="audience", source="", subject="", key="campaign=spring")])
     done = fake.run("batches", "--all")
     assert done.out == (
         "BATCH  STATE     ENVIRONMENT  RULE          RECIPIENTS   HELD  LEAKED  "
@@ -663,7 +664,9 @@ def test_batches_table(fake):
         "B17    held      staging      burst volume       5,000  4,990      10  "
         "2026-11-21 12:04:11  shop-7  Your order\n"
         "B9     released  staging      burst volume           7      0       0  "
-        "2026-11-21 12:04:11  -       \u4e2d\u6587 order\n")
+        "2026-11-21 12:04:11  -       \u4e2d\u6587 order\n"
+        "B8     held      staging      audience           5,000  4,990      10  "
+        "2026-11-21 12:04:11  -       (campaign=spring)\n")
 
 
 def test_batches_json(fake):
