@@ -112,6 +112,7 @@ intake_refuse(struct intake *in, int code, const char *status, const char *text)
 	in->refuse_status = status;
 	in->refuse_text = text;
 	buf_free(&in->message->header);
+	buf_free(&in->message->sample);
 	chunks_clear(&in->message->body);
 	message_count_memory(in->message);
 }
@@ -179,7 +180,6 @@ intake_spill(struct intake *in)
 	in->job.u.body.id = m->id;
 	in->job.u.body.number = m->chunks_stored;
 	in->job.u.body.chunks.bytes = m->body.bytes;
-	intake_keep_sample(in);
 	STAILQ_INIT(&in->job.u.body.chunks.list);
 	STAILQ_CONCAT(&in->job.u.body.chunks.list, &m->body.list);
 	chunks_init(&m->body);
@@ -353,8 +353,14 @@ intake_check_spill(struct intake *in)
 	uint64_t limit = policy_config(in->policy)->memory_limit;
 	bool tight = (uint64_t)metric_get(METRIC_BODY_BYTES_NOW) > limit / 2;
 
-	if (in->refuse_code == 0 &&
-	    in->message->body.bytes >= (tight ? SPILL_TIGHT_BYTES : SPILL_BYTES))
+	if (in->refuse_code != 0 ||
+	    in->message->body.bytes < (tight ? SPILL_TIGHT_BYTES : SPILL_BYTES))
+		return;
+	/* What stays in memory of a body that goes to the store. */
+	intake_keep_sample(in);
+	if (in->message->sample.len > 0 && intake_is_too_much(in->rl, in->message))
+		intake_refuse(in, 451, "4.3.2", "Busy; try again in a minute");
+	else
 		intake_spill(in);
 }
 

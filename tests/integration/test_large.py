@@ -197,6 +197,31 @@ def test_headers_without_end_are_bounded_together(gate):
     assert running.api("GET", "/v1/status")[0] == 200
 
 
+def test_bodies_that_content_rules_look_at_are_bounded_together(gate):
+    """What is kept of each for the rules counts: many that never end do not fill the memory."""
+    rule = 'content "filler" { part = text match = "lorem ipsum" }'
+    running = gate(production(rule), more='memory_limit = "8MB"\n')
+    before = running.memory_peak()
+    clients = []
+    for _ in range(100):
+        client = Client(running.address(), PRODUCTION_CLIENT)
+        client.expect(250, "MAIL FROM:<a@x.test>")
+        client.expect(250, "RCPT TO:<b@x.test>")
+        client.expect(354, "DATA")
+        clients.append(client)
+    for client in clients:
+        client.send(b"Subject: x\r\n\r\n" + (b"x" * 998 + b"\r\n") * 1000)
+    for client in clients:
+        client.send(b".\r\n")
+    codes = [client.reply()[0] for client in clients]
+    for client in clients:
+        client.close()
+    assert set(codes) == {250, 451}
+    if not sanitized():
+        assert running.memory_peak() - before < 48 * MEGABYTE
+    running.send(letter(), ["c@x.test"], PRODUCTION_CLIENT)
+
+
 def test_refused_recipients_are_bounded(gate):
     """A long list of refused addresses is kept until the transaction ends: not without end."""
     running = gate(staging('others = reject'), more='memory_limit = "1MB"\n')
