@@ -183,6 +183,7 @@ struct recent_call {
 	uint64_t stream; /* whose counts its decision has ended; 0 = none */
 	struct verdict_key *keys;
 	size_t cap; /* bytes of packed keys that there is room for */
+	enum store_result result;
 };
 
 static bool
@@ -224,7 +225,9 @@ give_recent(void *context, const struct delivery_row *d)
 	if (d->batch != r->batch) {
 		r->batch = d->batch;
 		r->stream = 0;
-		if (d->batch != 0 && r->v->b->batch_list(r->v->db, &q, see_decided, r) != STORE_OK)
+		if (d->batch != 0)
+			r->result = r->v->b->batch_list(r->v->db, &q, see_decided, r);
+		if (r->result != STORE_OK)
 			return false;
 	}
 	if (r->stream != 0 && d->keys_len == 0 && r->stream == d->stream)
@@ -246,7 +249,8 @@ store_view_recent(struct store_view *v, int64_t since,
 	enum store_result r;
 
 	TRY(view_begin(v));
-	r = view_end(v, v->b->delivery_list(v->db, &q, give_recent, &call));
+	r = v->b->delivery_list(v->db, &q, give_recent, &call);
+	r = view_end(v, r == STORE_OK ? call.result : r);
 	free(call.keys);
 	return r;
 }
