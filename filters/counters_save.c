@@ -32,7 +32,7 @@ record_put(struct record *r, uint64_t value, unsigned bytes)
 		r->data[r->len++] = value & 0xff;
 }
 
-/* A window's end may lie behind the last time there is; nothing that is read may. */
+/* What is worked out from the last time there is may lie behind it; nothing that is read may. */
 static void
 record_put_time(struct record *r, int64_t time)
 {
@@ -82,7 +82,7 @@ record_fill(struct record *r, const struct key *k, int64_t mono)
 	record_put(r, (uint64_t)saved_at, 8);
 	record_put_time(r, k->idle_at);
 	if (k->trip != NULL) {
-		record_put(r, (uint64_t)k->trip->tripped_at, 8);
+		record_put_time(r, k->trip->tripped_at);
 		record_put_time(r, k->trip->over_until);
 	}
 	if (k->long_all)

@@ -150,6 +150,15 @@ first_id(int64_t wall)
 	return wall / CLOCK_MINUTE << NUMBER_BITS;
 }
 
+/* Of the first minute that begins at `wall` or later; any time will do. */
+static int64_t
+first_id_from(int64_t wall)
+{
+	if (wall < 0)
+		return 0;
+	return first_id((wall < INT64_MAX / 4 ? wall : INT64_MAX / 4) + CLOCK_MINUTE - 1);
+}
+
 enum store_result
 sqlite_traffic_add(struct db *db, const struct traffic_row *row)
 {
@@ -206,15 +215,14 @@ sqlite_traffic_list(struct db *db, int64_t since, int64_t until, int64_t after, 
 	    " messages, recipients, bytes, passed, waited, held, dropped FROM traffic t"
 	    " CROSS JOIN traffic_stream ON hash = stream WHERE t.id > ?1 AND t.id < ?2"
 	    " ORDER BY t.id LIMIT ?3";
-	int64_t from = first_id(since + CLOCK_MINUTE - 1); /* minutes that begin within */
+	int64_t from = first_id_from(since);
 	struct store_traffic t;
 	sqlite3_stmt *s;
 	enum store_result r = STORE_OK;
 	bool more = true;
 
 	TRY(sql_start(db, SQL_KEY(text), text,
-		      ARGS(INT(after > from ? after : from),
-			   INT(first_id(until + CLOCK_MINUTE - 1)),
+		      ARGS(INT(after > from ? after : from), INT(first_id_from(until)),
 			   INT(limit > 0 ? (int64_t)limit : -1)),
 		      &s));
 	while (more) {
