@@ -243,7 +243,7 @@ delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct mes
 		r->keys = m->recipients[i].verdict.keys;
 		r->key_count = m->recipients[i].verdict.key_count;
 		r->number = (uint32_t)i + 1;
-		r->queued_at = m->accepted_at;
+		r->queued_at = m->counted_at;
 		d->count++;
 	}
 	if (d->count == 0) {

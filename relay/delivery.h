@@ -24,7 +24,7 @@ enum delivery_state { DELIVERY_LOADING, DELIVERY_WAITING, DELIVERY_SENDING, DELI
 struct delivery_recipient {
 	const char *address; /* in the message's or the claim's memory */
 	uint32_t number, tries;
-	int64_t queued_at; /* wall clock; retry_for counts from here */
+	int64_t queued_at; /* clock_steady(); retry_for counts from here */
 	size_t lead;       /* the first recipient with this address: only that one is sent */
 	unsigned notify;   /* enum dsn_notify; 0 = not said */
 	const char *orcpt; /* "" if none; where `address` is */
@@ -55,7 +55,7 @@ struct delivery {
 	bool relayed;           /* that upstream does not do DSN */
 	struct store_delivery_result *results;
 	struct store_job job;
-	int64_t deferred_at; /* wall clock; one for all its recipients, see retry_schedule() */
+	int64_t deferred_at; /* clock_steady(); one for all its recipients, see retry_schedule() */
 	uint32_t jitter;
 	bool moved_on; /* was put to another connection once already */
 	unsigned record_tries;

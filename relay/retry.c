@@ -116,7 +116,7 @@ retry_schedule(struct delivery *d, struct delivery_recipient *r)
 	}
 	r->result.due_at =
 	    d->deferred_at + jitter(delay < LAST_DELAY ? delay : LAST_DELAY, d->jitter);
-	if (u != NULL && clock_wall() - r->queued_at > u->retry_for)
+	if (u != NULL && now - r->queued_at > u->retry_for)
 		r->result.state = STORE_FAILED;
 }
 
@@ -350,7 +350,7 @@ retry_expire(struct retry *q, const struct config *config)
 		e->job.done = expire_job_done;
 		e->job.context = e;
 		e->job.u.expire.environment = e->environment;
-		e->job.u.expire.queued_before = now - u->retry_for;
+		e->job.u.expire.queued_before = clock_steady() - u->retry_for;
 		e->job.u.expire.now = now;
 		e->job.u.expire.reason = e->reason;
 		writer_submit(q->relay->store, &e->job);

@@ -27,7 +27,7 @@ struct delivery_row {
 	enum store_state state;
 	int64_t environment; /* number of its name */
 	int64_t due_at;      /* 0 = taken, or in a state that is never due */
-	int64_t queued_at;   /* since when it may leave: retry_for counts from here */
+	int64_t queued_at; /* clock_steady(), since when it may leave: retry_for counts from here */
 	int64_t changed_at;
 	int64_t batch;   /* 0 = none */
 	uint64_t stream; /* hash; 0 = none */

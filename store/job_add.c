@@ -181,7 +181,7 @@ add_delivery(struct work *w, const struct adding *a, uint32_t number, const stru
 	    .number = number,
 	    .environment = a->environment.number,
 	    .environment_name = a->environment.name,
-	    .queued_at = a->now,
+	    .queued_at = a->due_now,
 	    .changed_at = a->now,
 	    .stream = v->stream != NULL ? v->stream->hash : 0,
 	    .counted = is_counted(v),

@@ -264,7 +264,7 @@ apply(struct work *w, struct store_job *job, const struct selection *s)
 			if (rate > 0)
 				later = (int64_t)((__int128)i * job->u.decide.rate_window / rate);
 			next.due_at = due_now + later;
-			next.queued_at = now + later;
+			next.queued_at = next.due_at;
 		}
 		TRY(work_move(w, &s->rows[i], &next));
 	}

@@ -158,12 +158,12 @@ struct store_notice {
 
 struct store_due_delivery {
 	uint32_t number, tries;
-	int64_t
-	    queued_at; /* when it was accepted or, if later, released: retry_for counts from here */
-	char *address; /* where it goes */
-	bool rewritten;  /* that is not the recipient as given: orcpt must not be passed on */
-	unsigned notify; /* enum dsn_notify; 0 = not said */
-	char *orcpt;     /* "" if none */
+	int64_t queued_at; /* clock_steady(), when it was accepted or, if later, released: retry_for
+			      counts from here */
+	char *address;     /* where it goes */
+	bool rewritten;    /* that is not the recipient as given: orcpt must not be passed on */
+	unsigned notify;   /* enum dsn_notify; 0 = not said */
+	char *orcpt;       /* "" if none */
 	struct verdict_key *keys; /* its streams; NULL if none, or it was released */
 	size_t key_count;
 };

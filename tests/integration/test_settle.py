@@ -418,6 +418,22 @@ def test_wall_clock_jumps_and_what_waits_still_leaves(offset, clock, make_gate, 
     sink.wait(3)
 
 
+def test_wall_clock_jumps_and_nothing_is_given_up(clock, make_gate, sink):
+    """How long an upstream was tried is no matter of what day it is said to be."""
+    sink.rule = lambda stage, *_: "451 4.3.0 later" if stage == "rcpt" else None
+    running = start_with(clock, make_gate, sink, TRIPS)
+    send(running, ["a@x.test"])
+
+    def tries():
+        return running.deliveries(environment="production")[0]["tries"]
+
+    wait_for("a try", lambda: tries() > 0)
+    clock.set("+5d")
+    before = tries()
+    wait_for("more tries, or none any more", lambda: tries() > before + 1)
+    assert running.counts("production") == {"queued": 1}
+
+
 @pytest.mark.parametrize("offset", ["+3d", "-3d"])
 @pytest.mark.parametrize("window", ["10m", "7d"])
 def test_wall_clock_jumps_over_a_restart(window, offset, clock, make_gate, sink):
