@@ -193,6 +193,27 @@ add_message(struct fixture *f, struct message *m)
 	return id;
 }
 
+struct message *
+make_counted(const struct verdict_key *keys, size_t count, int64_t accepted_at, int64_t settle)
+{
+	struct message *m =
+	    make_message("staging", "hello", 1, settle > 0 ? VERDICT_WAIT : VERDICT_PASS,
+			 settle > 0 ? "burst volume" : NULL, settle > 0 ? &test_stream : NULL);
+
+	m->accepted_at = accepted_at;
+	m->recipients[0].verdict.settle = settle;
+	m->recipients[0].verdict.keys = keys;
+	m->recipients[0].verdict.key_count = count;
+	return m;
+}
+
+uint64_t
+add_counted(struct fixture *f, const struct verdict_key *keys, size_t count, int64_t accepted_at,
+	    int64_t settle)
+{
+	return add_message(f, make_counted(keys, count, accepted_at, settle));
+}
+
 uint64_t
 add_passing(struct fixture *f, const char *environment, unsigned recipients)
 {

@@ -46,6 +46,12 @@ struct message *make_message(const char *environment, const char *subject, unsig
 			     const struct verdict_stream *stream);
 /* Stores it, frees it, returns its id. Fails the test if the store refuses. */
 uint64_t add_message(struct fixture *f, struct message *m);
+/* To "staging": one recipient that passes, or waits where `settle` is set, counted by those keys,
+ * which are not copied; add_counted() stores it. */
+struct message *make_counted(const struct verdict_key *keys, size_t count, int64_t accepted_at,
+			     int64_t settle);
+uint64_t add_counted(struct fixture *f, const struct verdict_key *keys, size_t count,
+		     int64_t accepted_at, int64_t settle);
 /* STORE_ADD's parts in one: PASS, not taken. */
 uint64_t add_passing(struct fixture *f, const char *environment, unsigned recipients);
 uint64_t add_held(struct fixture *f, const struct verdict_stream *stream, unsigned recipients);

@@ -15,32 +15,10 @@ enum { STREAM_A = 0x1234, STREAM_B = 0x777 };
 static const struct verdict_key key_a = {STREAM_A, 5, true}, key_b = {STREAM_B, 6, false};
 static const struct verdict_key both_keys[] = {{STREAM_A, 5, true}, {STREAM_B, 6, false}};
 
-/* One recipient that passes, or waits where settle is set, counted by those keys. */
-static struct message *
-counted(const struct verdict_key *keys, size_t count, int64_t accepted_at, int64_t settle)
-{
-	struct message *m =
-	    make_message("staging", "hello", 1, settle > 0 ? VERDICT_WAIT : VERDICT_PASS,
-			 settle > 0 ? "burst volume" : NULL, settle > 0 ? &test_stream : NULL);
-
-	m->accepted_at = accepted_at;
-	m->recipients[0].verdict.settle = settle;
-	m->recipients[0].verdict.keys = keys;
-	m->recipients[0].verdict.key_count = count;
-	return m;
-}
-
-static uint64_t
-add_counted(struct fixture *f, const struct verdict_key *keys, size_t count, int64_t accepted_at,
-	    int64_t settle)
-{
-	return add_message(f, counted(keys, count, accepted_at, settle));
-}
-
 static uint64_t
 add_taken(struct fixture *f, const struct verdict_key *keys, size_t count, int64_t accepted_at)
 {
-	struct message *m = counted(keys, count, accepted_at, 0);
+	struct message *m = make_counted(keys, count, accepted_at, 0);
 	struct store_job job = {.op = STORE_ADD, .u.add = {.message = m, .taken = true}};
 	uint64_t id = m->id;
 
@@ -267,7 +245,7 @@ what_comes_late_joins(void **state)
 	taken = add_taken(f, &key_a, 1, TEST_NOW - 1);
 	assert_int_equal(look(f, taken).state, STORE_QUEUED);
 	job = (struct store_job){.op = STORE_ADD};
-	job.u.add.message = counted(both_keys, 2, TEST_NOW - 1, 0);
+	job.u.add.message = make_counted(both_keys, 2, TEST_NOW - 1, 0);
 	due = job.u.add.message->id;
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_int_equal(job.u.add.recalled_count, 2);
@@ -538,7 +516,7 @@ static void
 what_waits_is_due_by_the_steady_clock(void **state)
 {
 	struct fixture *f = *state;
-	struct message *m = counted(&key_a, 1, TEST_NOW, 5 * CLOCK_SECOND);
+	struct message *m = make_counted(&key_a, 1, TEST_NOW, 5 * CLOCK_SECOND);
 	struct store_job job = {.op = STORE_ADD, .u.add.message = m};
 
 	job.u.add.due_now = TEST_NOW - CLOCK_HOUR; /* the wall clock has jumped */

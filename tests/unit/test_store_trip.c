@@ -12,28 +12,6 @@
 
 static const struct verdict_key both_keys[] = {{0x1234, 5, true}, {0x777, 6, false}};
 
-/* One recipient that passes, or waits where settle is set, counted by those keys. */
-static struct message *
-counted(const struct verdict_key *keys, size_t count, int64_t accepted_at, int64_t settle)
-{
-	struct message *m =
-	    make_message("staging", "hello", 1, settle > 0 ? VERDICT_WAIT : VERDICT_PASS,
-			 settle > 0 ? "burst volume" : NULL, settle > 0 ? &test_stream : NULL);
-
-	m->accepted_at = accepted_at;
-	m->recipients[0].verdict.settle = settle;
-	m->recipients[0].verdict.keys = keys;
-	m->recipients[0].verdict.key_count = count;
-	return m;
-}
-
-static uint64_t
-add_counted(struct fixture *f, const struct verdict_key *keys, size_t count, int64_t accepted_at,
-	    int64_t settle)
-{
-	return add_message(f, counted(keys, count, accepted_at, settle));
-}
-
 /* ---- faults ---- */
 
 static struct backend faulty;
