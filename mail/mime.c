@@ -51,6 +51,44 @@ mime_knows_charset(const char *name, size_t len)
 	return false;
 }
 
+/* Classes are made on first use; here no other thread is there to see one half made. */
+static void
+make_classes(void)
+{
+	const GType types[] = {
+	    INTERNET_ADDRESS_LIST_TYPE,
+	    INTERNET_ADDRESS_TYPE_MAILBOX,
+	    INTERNET_ADDRESS_TYPE_GROUP,
+	    /* what a parser makes of a message */
+	    GMIME_TYPE_PARSER,
+	    GMIME_TYPE_MESSAGE,
+	    GMIME_TYPE_MESSAGE_PART,
+	    GMIME_TYPE_MESSAGE_PARTIAL,
+	    GMIME_TYPE_MULTIPART,
+	    GMIME_TYPE_MULTIPART_SIGNED,
+	    GMIME_TYPE_MULTIPART_ENCRYPTED,
+	    GMIME_TYPE_PART,
+	    GMIME_TYPE_TEXT_PART,
+	    GMIME_TYPE_APPLICATION_PKCS7_MIME,
+	    GMIME_TYPE_HEADER,
+	    GMIME_TYPE_HEADER_LIST,
+	    GMIME_TYPE_PARAM,
+	    GMIME_TYPE_PARAM_LIST,
+	    GMIME_TYPE_CONTENT_TYPE,
+	    GMIME_TYPE_CONTENT_DISPOSITION,
+	    /* and what its parts are decoded with */
+	    GMIME_TYPE_DATA_WRAPPER,
+	    GMIME_TYPE_STREAM_MEM,
+	    GMIME_TYPE_STREAM_NULL,
+	    GMIME_TYPE_STREAM_FILTER,
+	    GMIME_TYPE_FILTER_BASIC,
+	};
+	size_t i;
+
+	for (i = 0; i < G_N_ELEMENTS(types); i++)
+		g_type_class_ref(types[i]);
+}
+
 void
 mime_init(void)
 {
@@ -70,10 +108,7 @@ mime_init(void)
 	 */
 	for (i = 0; i < G_N_ELEMENTS(charsets); i++)
 		converters[i] = g_mime_iconv_open("UTF-8", charsets[i]);
-	/* Classes are made on first use; here no other thread is there to see one half made. */
-	g_type_class_ref(INTERNET_ADDRESS_LIST_TYPE);
-	g_type_class_ref(INTERNET_ADDRESS_TYPE_MAILBOX);
-	g_type_class_ref(INTERNET_ADDRESS_TYPE_GROUP);
+	make_classes();
 }
 
 /* The value with every unknown charset of an encoded word, and every language tag, made "utf-8". */
