@@ -30,16 +30,16 @@ def people(prefix, count):
     return [f"{prefix}{n}@x.test" for n in range(count)]
 
 
-def wait_at_rest(running):
+def wait_at_rest(running, deadline=30):
     """Until nothing is on its way; returns the counts."""
     wait_for(lambda: f"all is sent or held: {running.counts('production')}",
-             lambda: set(running.counts("production")) <= {"sent", "held", "failed"})
+             lambda: set(running.counts("production")) <= {"sent", "held", "failed"}, deadline)
     return running.counts("production")
 
 
-def check_accounts(running, sink, accepted):
+def check_accounts(running, sink, accepted, deadline=30):
     """Everybody is sent or held, and the batch's leak is what the sink got."""
-    counts = wait_at_rest(running)
+    counts = wait_at_rest(running, deadline)
     got = sink.recipients()
     assert len(got) == len(set(got))
     rows = running.deliveries(environment="production")
@@ -265,8 +265,8 @@ def test_leak_is_exact_whatever_the_upstream_does(seed, make_gate, sink):
     """Large envelopes over several loops: in every state that mail can be in when the trip comes."""
     sink.rule = Moody(seed)
     running = make_gate('loops = 4\n' + listener() + upstream(sink, "connections = 7")
-                        + production('burst "volume" { limit = "2500/10m" per = {source} '
-                                     'head = "200/1s" settle = "1s" }')).start()
+                        + production(f'burst "volume" {{ limit = "{scaled(2500)}/10m" '
+                                     'per = {source} head = "200/1s" settle = "1s" }')).start()
     rng = random.Random(seed)
     envelopes = [people(f"m{n}-", rng.choice([1, 1, 3, 40, 230])) for n in range(scaled(120))]
     accepted, count = [], len(envelopes)
@@ -288,7 +288,8 @@ def test_leak_is_exact_whatever_the_upstream_does(seed, make_gate, sink):
     for thread in threads:
         thread.join()
     assert len({name.partition("-")[0] for name in accepted}) == count
-    check_accounts(running, sink, accepted)
+    sink.rule = None
+    check_accounts(running, sink, accepted, 180)  # what was refused often waits long
 
 
 @pytest.mark.parametrize("window", ["10m", "1h", "7d"])
