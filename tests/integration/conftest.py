@@ -25,9 +25,9 @@ def pytest_configure(config):
 
 # Long tables of cases that go the same few ways through the program.
 TABLES = {
-    "test_cli_contract", "test_clients_tls", "test_config", "test_conformance", "test_headers",
-    "test_hostile_clients", "test_hostile_upstream", "test_incidents", "test_injection",
-    "test_passwd", "test_smarthosts", "test_smuggling", "test_upstream_tls",
+    "test_cli_contract", "test_clients_tls", "test_config", "test_conformance", "test_content",
+    "test_headers", "test_hostile_clients", "test_hostile_upstream", "test_incidents",
+    "test_injection", "test_passwd", "test_smarthosts", "test_smuggling", "test_upstream_tls",
 }
 
 
