@@ -15,7 +15,7 @@
 
 struct decided {
 	uint64_t stream;
-	int64_t at; /* wall clock */
+	int64_t at; /* clock_steady() */
 };
 
 struct recovery {
@@ -28,7 +28,7 @@ struct recovery {
 	size_t decided_count, forgotten;
 	char boot[CLOCK_BOOT_BYTES];
 	int64_t saved_at;               /* wall clock, the newest save; 0 = none */
-	int64_t since;                  /* wall clock: what came then or later is counted again */
+	int64_t since;                  /* what came then or later is counted again */
 	int64_t shift[COUNTERS_SHARDS]; /* of saved monotonic times */
 };
 
@@ -150,7 +150,7 @@ recover_delivery(void *context, const struct store_delivery *d)
 	return true;
 }
 
-/* Wholly decided: what stays in the list of a partly decided batch is collecting still. */
+/* Decisions that ended a batch: after them its stream was counted afresh. */
 static bool
 recover_decided(void *context, const struct store_batch *b)
 {
