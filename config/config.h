@@ -148,6 +148,37 @@ struct config_alert {
 	int64_t timeout;
 };
 
+/* Who may do what: names of users, "@group", "*". For the socket by uid; tokens carry their own. */
+struct config_access {
+	bool set; /* false: who reaches the socket may do all of it */
+	char **viewers, **operators, **approvers;
+};
+
+struct config_approval {
+	uint64_t above;     /* recipients a batch may release without a second person; 0 = any */
+	uint32_t approvers; /* different people in all, who asks among them; at least 2 */
+	int64_t expires;    /* of a request that nobody approves */
+};
+
+struct config_http {
+	bool set;
+	char *host; /* a loopback address for now */
+	uint16_t port;
+	char *tokens; /* path of the tokens file, see config/tokens.h */
+	int line;
+};
+
+/*
+ * A drill under way (config_with_drill()): who says EHLO with this name is the environment
+ * CONFIG_DRILL, which has the rules of another one and the upstream CONFIG_DRILL. Both names are
+ * kept for it. helo NULL = no drill.
+ */
+#define CONFIG_DRILL "drill"
+struct config_drill {
+	char *helo;        /* a secret: "drill-<32 hex>.mailfuse.invalid" */
+	char *environment; /* whose rules are drilled */
+};
+
 struct config {
 	char *path; /* "" = built-in defaults */
 	char *hostname, *store, *control;
@@ -170,7 +201,15 @@ struct config {
 	size_t environment_count;
 	struct config_alert *alerts;
 	size_t alert_count;
-	int refs; /* atomic; config_ref(), config_unref() */
+	struct config_access access;
+	struct config_approval approval;
+	struct config_http http;
+	int64_t
+	    *remind_after;   /* ends with 0: when a batch that nobody looked at is told of again */
+	int64_t drill_every; /* 0 = nobody is reminded of drills */
+	struct config_drill drill;
+	struct config *base; /* of a config_with_drill(): owns what both show; else NULL */
+	int refs;            /* atomic; config_ref(), config_unref() */
 };
 
 /*
@@ -189,6 +228,15 @@ struct config *config_load(const char *path, struct buf *errors);
 struct config *config_load_policy(const char *path, struct buf *errors);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
+
+/*
+ * The same configuration with a drill: one more environment and upstream, both CONFIG_DRILL. It
+ * keeps its own reference to `c` (of which a drill is left out). The environment has the rules,
+ * allow list and others of `environment`, which must exist; what its upstream gets goes to a
+ * loopback port.
+ */
+struct config *config_with_drill(struct config *c, const char *environment, const char *helo,
+				 uint16_t sink_port);
 
 /*
  * Which settings of `next` differ from `now` but need a restart (store, control, loops, listener

@@ -53,7 +53,7 @@ audit_log_list(struct request *r)
 	if (last > limit)
 		limit = last;
 	rows.items = json_make_array();
-	result = store_view_audit(r->deps->view, rows.highest, last, limit, add_row, &rows);
+	result = store_view_audit(r->deps->view, rows.highest, last, limit, NULL, add_row, &rows);
 	if (result != STORE_OK) {
 		json_decref(rows.items);
 		request_fail_store(r, result, "audit log", "");

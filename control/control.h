@@ -39,6 +39,16 @@ struct control_deps {
 	/* Queued mail or alerts may be waiting now: look. */
 	void (*queue_poke)(void *context);
 	void (*alert_poke)(void *context);
+	/* A release of this batch was paused (relay_pause_batch()). */
+	void (*batch_paused)(void *context, int64_t batch);
+	/*
+	 * A drill begins: for a while the policy in force has the environment CONFIG_DRILL with the
+	 * rules of `environment`. False and a reason if there is one already, or no such
+	 * environment. `helo` is good until it ends. drill_end() ends the one under way, if any.
+	 */
+	bool (*drill_begin)(void *context, const char *environment, uint16_t sink_port,
+			    const char **helo, struct buf *error);
+	void (*drill_end)(void *context);
 	int64_t started_at;
 };
 

@@ -35,6 +35,7 @@ struct gate_client {
 	const char *address;  /* numeric IP, text */
 	const char *user;     /* "" without login */
 	const char *tls_name; /* "" without client certificate */
+	const char *helo;     /* said in EHLO; NULL = not known. Only a drill goes by it */
 };
 
 /*
@@ -99,6 +100,11 @@ enum gate_mode {
  */
 void gate_judge(const struct policy *p, struct counters *c, struct message *m, int64_t mono,
 		int64_t wall, enum gate_mode mode);
+
+/* How much of a stream has come lately: recipients within its window, and the monotonic time of the
+ * last. False if nothing is counted of it any more. Any thread; one shard's lock. */
+bool counters_rate(struct counters *c, uint64_t stream_hash, int64_t mono, uint32_t *count,
+		   int64_t *window, int64_t *last);
 
 /* True if content rules of that environment look into bodies: intake keeps message.sample. */
 bool gate_wants_body(const struct policy *p, const char *environment);

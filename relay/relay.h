@@ -34,6 +34,9 @@ void relay_start(struct relay *r);
 void relay_set_policy(struct relay *r, struct policy *policy, struct keyring *keys);
 /* Queued mail may be waiting: look. Main thread. */
 void relay_poke(struct relay *r);
+/* A release was paused: what no upstream has been given of this batch goes back, and the store
+ * holds it again. Any thread. */
+void relay_pause_batch(struct relay *r, int64_t batch);
 /*
  * Stops accepting, lets messages and transactions under way finish for at most `limit`
  * microseconds, ends the loops' threads, then calls done() on the main loop. What is not finished

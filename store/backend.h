@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/audit_chain.h"
 #include "store/store.h"
 
 /* The first member of a backend's connection. */
@@ -34,6 +35,7 @@ struct delivery_row {
 	uint32_t tries;
 	bool counted;    /* the burst counters saw it */
 	unsigned notify; /* enum dsn_notify; 0 = not said */
+	int64_t ring;    /* plan and ring that it was released by, see plan.h; 0 = none */
 	enum store_notice_state notice;
 	const char *keys; /* its streams, see keys.h; never changed after it was added */
 	size_t keys_len;
@@ -72,7 +74,10 @@ typedef bool delivery_row_fn(void *context, const struct delivery_row *d);
 
 struct batch_row {
 	struct store_batch b;
-	uint64_t alerted; /* recipients when the last alert of it was written */
+	uint64_t alerted;    /* recipients when the last alert of it was written */
+	uint32_t reminded;   /* how often */
+	int64_t remind_from; /* wall clock: since when nobody has looked; 0 = since it opened */
+	uint64_t alone;      /* recipients released without a second person */
 };
 
 struct batch_query {
@@ -80,6 +85,7 @@ struct batch_query {
 	uint64_t stream;
 	int64_t tripped_at;
 	bool collecting; /* only those */
+	bool ruled;      /* only those with a ruling */
 	unsigned states; /* of 1 << enum store_batch_state; 0 = all */
 };
 
@@ -88,7 +94,7 @@ struct event_row {
 	const char *event, *environment, *text, *who, *reason;
 };
 
-enum outbox_state { OUTBOX_PENDING, OUTBOX_TAKEN, OUTBOX_FAILED };
+enum outbox_state { OUTBOX_PENDING, OUTBOX_TAKEN, OUTBOX_FAILED, OUTBOX_DELIVERED };
 
 struct outbox_row {
 	int64_t row;
@@ -116,12 +122,19 @@ struct notice_row {
 	const char *text;
 };
 
-enum { AUDIT_HASH_BYTES = 32 };
-
 struct audit_row {
-	int64_t id, at;
-	const char *who, *action, *object, *reason, *detail;
-	unsigned char hash[AUDIT_HASH_BYTES];
+	struct audit_link link;
+	unsigned char hash[AUDIT_CHAIN_BYTES];
+	bool malformed; /* out: see struct store_audit */
+};
+
+/* A plan, see store.h; `batch` is its key. */
+struct plan_row {
+	struct store_plan p;
+	bool whole;  /* it was decided on all that the batch held */
+	bool marked; /* its deliveries carry its number (delivery_row.ring); else it is all that
+			the batch held up to `until` */
+	struct store_delivery_id until;
 };
 
 /* The history of traffic: one stream in one minute, added up. */
@@ -182,7 +195,7 @@ struct backend {
 					 struct buf *envid);
 
 	enum store_result (*delivery_add)(struct db *db, const struct delivery_row *d);
-	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, notice, rule,
+	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, notice, ring, rule,
 	 * reason, reply, remote_mta, told; the last five stay as they are where NULL. */
 	enum store_result (*delivery_set)(struct db *db, const struct delivery_row *d);
 	enum store_result (*delivery_delete)(struct db *db, uint64_t id, uint32_t number);
@@ -204,6 +217,14 @@ struct backend {
 	enum store_result (*batch_list)(struct db *db, const struct batch_query *q,
 					bool (*row)(void *context, const struct batch_row *b),
 					void *context);
+
+	/* Replaces the batch's plan, if it has one; id 0 gets a new one, which it sets. */
+	enum store_result (*plan_set)(struct db *db, struct plan_row *p);
+	/* Of that batch, or (0) all in one of those states (of 1 << enum store_plan_state), by
+	 * batch. */
+	enum store_result (*plan_list)(struct db *db, int64_t batch, unsigned states,
+				       bool (*row)(void *context, const struct plan_row *p),
+				       void *context);
 
 	enum store_result (*hold_set)(struct db *db, const struct store_hold *h);
 	/* STORE_MISSING if there is none. */
@@ -241,10 +262,17 @@ struct backend {
 
 	/* The id and hash of the newest row; id 0 and zeroes if there is none. */
 	enum store_result (*audit_last)(struct db *db, int64_t *id,
-					unsigned char hash[AUDIT_HASH_BYTES]);
-	enum store_result (*audit_add)(struct db *db, const struct audit_row *a);
-	/* Oldest first, behind `after`, at most `limit`; with last > 0 only the newest `last`. */
+					unsigned char hash[AUDIT_CHAIN_BYTES]);
+	/* The row, and the head beside the rows. */
+	enum store_result (*audit_add)(struct db *db, const struct audit_link *link,
+				       const unsigned char hash[AUDIT_CHAIN_BYTES]);
+	/* The head beside the rows; id 0 and zeroes if there is none. */
+	enum store_result (*audit_head)(struct db *db, int64_t *id,
+					unsigned char hash[AUDIT_CHAIN_BYTES]);
+	/* Oldest first, behind `after`, at most `limit`; with last > 0 only the newest `last`; only
+	 * of `object` unless that is NULL. */
 	enum store_result (*audit_list)(struct db *db, int64_t after, uint32_t last, uint32_t limit,
+					const char *object,
 					bool (*row)(void *context, const struct audit_row *a),
 					void *context);
 

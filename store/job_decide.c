@@ -20,6 +20,8 @@ static const struct {
     [STORE_RELEASE] = {"release", "released", "batch.released", STORE_HELD, STORE_QUEUED},
     [STORE_DISCARD] = {"discard", "discarded", "batch.discarded", STORE_HELD, STORE_DISCARDED},
     [STORE_RESTORE] = {"restore", "restored", "batch.restored", STORE_DISCARDED, STORE_HELD},
+    /* `to` is nowhere: it is gone. */
+    [STORE_PURGE_NOW] = {"purge", "purged", "batch.purged", STORE_DISCARDED, STORE_DISCARDED},
 };
 
 struct selection {

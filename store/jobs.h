@@ -27,6 +27,12 @@ enum store_result notice_settle(struct work *w, uint64_t id, const uint32_t *num
 				enum store_notice_state to, const char *told, size_t *settled);
 /* job_decide.c */
 enum store_result job_decide(struct work *w, struct store_job *job);
+/* job_plan.c */
+enum store_result job_plan(struct work *w, struct store_job *job);
+enum store_result job_tick(struct work *w, struct store_job *job);
+enum store_result job_seen(struct work *w, struct store_job *job);
+/* job_import.c */
+enum store_result job_import(struct work *w, struct store_job *job);
 /* job_hold.c */
 enum store_result job_hold(struct work *w, struct store_job *job);
 enum store_result job_close(struct work *w, struct store_job *job);

@@ -440,6 +440,7 @@ const struct backend backend_memory = {
     .notice_list = memory_notice_list,
     .audit_last = memory_audit_last,
     .audit_add = memory_audit_add,
+    .audit_head = memory_audit_last,
     .audit_list = memory_audit_list,
     .counter_save = memory_counter_save,
     .counter_set = memory_counter_set,

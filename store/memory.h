@@ -188,9 +188,11 @@ enum store_result memory_notice_list(struct db *db, enum notice_kind kind,
 				     bool (*row)(void *context, const struct notice_row *n),
 				     void *context);
 enum store_result memory_audit_last(struct db *db, int64_t *id,
-				    unsigned char hash[AUDIT_HASH_BYTES]);
-enum store_result memory_audit_add(struct db *db, const struct audit_row *a);
+				    unsigned char hash[AUDIT_CHAIN_BYTES]);
+enum store_result memory_audit_add(struct db *db, const struct audit_link *link,
+				   const unsigned char hash[AUDIT_CHAIN_BYTES]);
 enum store_result memory_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
+				    const char *object,
 				    bool (*row)(void *context, const struct audit_row *a),
 				    void *context);
 

@@ -418,48 +418,56 @@ memory_notice_list(struct db *db, enum notice_kind kind,
 /* ---- audit ---- */
 
 enum store_result
-memory_audit_last(struct db *db, int64_t *id, unsigned char hash[AUDIT_HASH_BYTES])
+memory_audit_last(struct db *db, int64_t *id, unsigned char hash[AUDIT_CHAIN_BYTES])
 {
 	struct memory *m = memory_of(db);
 	const struct audit_row *a;
 
 	*id = 0;
-	memset(hash, 0, AUDIT_HASH_BYTES);
+	memset(hash, 0, AUDIT_CHAIN_BYTES);
 	if (m->audit.count == 0)
 		return STORE_OK;
 	a = memory_row(&m->audit, m->audit.count - 1);
-	*id = a->id;
-	memcpy(hash, a->hash, AUDIT_HASH_BYTES);
+	*id = a->link.id;
+	memcpy(hash, a->hash, AUDIT_CHAIN_BYTES);
 	return STORE_OK;
 }
 
 enum store_result
-memory_audit_add(struct db *db, const struct audit_row *a)
+memory_audit_add(struct db *db, const struct audit_link *link,
+		 const unsigned char hash[AUDIT_CHAIN_BYTES])
 {
 	struct memory *m = memory_of(db);
-	struct audit_row row = *a;
+	struct audit_row row = {.link = *link};
 
-	row.who = memory_text(m, a->who);
-	row.action = memory_text(m, a->action);
-	row.object = memory_text(m, a->object);
-	row.reason = memory_text(m, a->reason);
-	row.detail = memory_text(m, a->detail);
+	row.link.who = memory_text(m, link->who);
+	row.link.action = memory_text(m, link->action);
+	row.link.object = memory_text(m, link->object);
+	row.link.reason = memory_text(m, link->reason);
+	row.link.detail = memory_text(m, link->detail);
+	memcpy(row.hash, hash, AUDIT_CHAIN_BYTES);
 	memory_insert(m, &m->audit, m->audit.count, &row);
 	return STORE_OK;
 }
 
 enum store_result
-memory_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
+memory_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit, const char *object,
 		  bool (*row)(void *context, const struct audit_row *a), void *context)
 {
 	struct memory *m = memory_of(db);
-	size_t i = last > 0 && m->audit.count > last ? m->audit.count - last : 0;
 	uint32_t given = 0;
+	size_t i = m->audit.count, wanted = 0;
 
+	/* Back to the first of the newest `last` that are about it. */
+	for (; i > 0 && (last == 0 || wanted < last); i--) {
+		const struct audit_row *a = memory_row(&m->audit, i - 1);
+
+		wanted += object == NULL || strcmp(a->link.object, object) == 0;
+	}
 	for (; i < m->audit.count; i++) {
 		const struct audit_row *a = memory_row(&m->audit, i);
 
-		if (a->id <= after)
+		if (a->link.id <= after || (object != NULL && strcmp(a->link.object, object) != 0))
 			continue;
 		if ((limit > 0 && given++ == limit) || !row(context, a))
 			break;

@@ -500,6 +500,7 @@ const struct backend backend_sqlite = {
     .notice_list = sqlite_notice_list,
     .audit_last = sqlite_audit_last,
     .audit_add = sqlite_audit_add,
+    .audit_head = sqlite_audit_head,
     .audit_list = sqlite_audit_list,
     .counter_save = sqlite_counter_save,
     .counter_set = sqlite_counter_set,

@@ -1,5 +1,5 @@
 /*
- * Events, the alert outbox, notices and the audit log in SQLite. Writer's thread, and views for
+ * Events, the alert outbox and notices in SQLite. Writer's thread, and views for
  * the lists.
  */
 #include <string.h>
@@ -201,82 +201,6 @@ sqlite_notice_list(struct db *db, enum notice_kind kind,
 					.count = sqlite3_column_int64(s, 2),
 					.text = sql_text(s, 3),
 				    });
-	}
-	sql_end(db, s);
-	return r;
-}
-
-/* ---- audit ---- */
-
-static void
-read_hash(sqlite3_stmt *s, int column, unsigned char hash[AUDIT_HASH_BYTES])
-{
-	const void *blob = sqlite3_column_blob(s, column);
-
-	memset(hash, 0, AUDIT_HASH_BYTES);
-	if (sqlite3_column_bytes(s, column) == AUDIT_HASH_BYTES)
-		memcpy(hash, blob, AUDIT_HASH_BYTES);
-}
-
-enum store_result
-sqlite_audit_last(struct db *db, int64_t *id, unsigned char hash[AUDIT_HASH_BYTES])
-{
-	static const char text[] = "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1";
-	sqlite3_stmt *s;
-	enum store_result r;
-	bool more;
-
-	*id = 0;
-	memset(hash, 0, AUDIT_HASH_BYTES);
-	TRY(sql_start(db, SQL_KEY(text), text, NO_ARGS, &s));
-	r = sql_step(db, s, &more);
-	if (r == STORE_OK && more) {
-		*id = sqlite3_column_int64(s, 0);
-		read_hash(s, 1, hash);
-	}
-	sql_end(db, s);
-	return r;
-}
-
-enum store_result
-sqlite_audit_add(struct db *db, const struct audit_row *a)
-{
-	return sql_run(db,
-		       "INSERT INTO audit(id, at, who, action, object, reason, detail, hash)"
-		       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-		       ARGS(INT(a->id), INT(a->at), TEXT(a->who), TEXT(a->action), TEXT(a->object),
-			    TEXT(a->reason), TEXT(a->detail), BLOB(a->hash, AUDIT_HASH_BYTES)));
-}
-
-enum store_result
-sqlite_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
-		  bool (*row)(void *context, const struct audit_row *a), void *context)
-{
-	static const char text[] =
-	    "SELECT id, at, who, action, object, reason, detail, hash FROM audit WHERE id > max(?1,"
-	    " coalesce((SELECT max(id) FROM audit) - nullif(?2, 0), 0)) ORDER BY id LIMIT ?3";
-	struct audit_row a;
-	sqlite3_stmt *s;
-	enum store_result r = STORE_OK;
-	bool more = true;
-
-	TRY(sql_start(db, SQL_KEY(text), text,
-		      ARGS(INT(after), INT(last), INT(limit > 0 ? (int64_t)limit : -1)), &s));
-	while (more) {
-		r = sql_step(db, s, &more);
-		if (r != STORE_OK || !more)
-			break;
-		a = (struct audit_row){
-		    .id = sqlite3_column_int64(s, 0),
-		    .at = sqlite3_column_int64(s, 1),
-		    .who = sql_text(s, 2),
-		    .action = sql_text(s, 3),
-		    .object = sql_text(s, 4),
-		    .reason = sql_text(s, 5),
-		    .detail = sql_text(s, 6),
-		};
-		read_hash(s, 7, a.hash);
-		more = row(context, &a);
 	}
 	sql_end(db, s);
 	return r;

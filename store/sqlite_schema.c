@@ -116,6 +116,41 @@ static const char *const steps[] = {
     " messages INTEGER NOT NULL, recipients INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " passed INTEGER NOT NULL, waited INTEGER NOT NULL, held INTEGER NOT NULL,"
     " dropped INTEGER NOT NULL);",
+
+    /* delivery.ring: see plan.h. batch.alone: released without a second person. audit_head: the
+     * newest row once more, so that rows taken off the end are missed. outbox: what was delivered
+     * stays for a while (state 3), behind the index. origin: where an imported message was before.
+     */
+    "ALTER TABLE delivery ADD COLUMN ring INTEGER;"
+    "ALTER TABLE batch ADD COLUMN seen_at INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN seen_by TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE batch ADD COLUMN reminded INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN remind_from INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN ruling INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN ruling_until INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX batch_ruled ON batch(ruling_until) WHERE ruling > 0;"
+    "CREATE TABLE plan(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " batch INTEGER NOT NULL UNIQUE REFERENCES batch(id), state INTEGER NOT NULL,"
+    " sizes TEXT NOT NULL, wait INTEGER NOT NULL, stop_on REAL NOT NULL, rate INTEGER NOT NULL,"
+    " rate_window INTEGER NOT NULL, stream_for INTEGER NOT NULL, total INTEGER NOT NULL,"
+    " released INTEGER NOT NULL, ring INTEGER NOT NULL, ring_size INTEGER NOT NULL,"
+    " ring_released INTEGER NOT NULL, ring_sent INTEGER NOT NULL, ring_failed INTEGER NOT NULL,"
+    " ring_deferred INTEGER NOT NULL, ring_refused INTEGER NOT NULL,"
+    " ring_started_at INTEGER NOT NULL, next_ring_at INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,"
+    " who TEXT NOT NULL, reason TEXT NOT NULL, why TEXT NOT NULL, refusals TEXT NOT NULL,"
+    " approvers INTEGER NOT NULL, approved_by TEXT NOT NULL, whole INTEGER NOT NULL,"
+    " marked INTEGER NOT NULL, until_message INTEGER NOT NULL, until_number INTEGER NOT NULL);"
+    "CREATE INDEX plan_active ON plan(batch) WHERE state BETWEEN 1 AND 3;"
+    "CREATE INDEX outbox_open ON outbox(due_at) WHERE state < 3;"
+    "CREATE INDEX event_batch ON event(batch) WHERE batch > 0;"
+    "CREATE INDEX audit_object ON audit(object);"
+    "CREATE TABLE audit_head(one INTEGER PRIMARY KEY CHECK(one = 1), id INTEGER NOT NULL,"
+    " hash BLOB NOT NULL);"
+    "INSERT INTO audit_head SELECT 1, id, hash FROM audit ORDER BY id DESC LIMIT 1;"
+    "CREATE TABLE origin(message INTEGER PRIMARY KEY REFERENCES message(id) ON DELETE CASCADE,"
+    " store INTEGER NOT NULL, id INTEGER NOT NULL, UNIQUE(store, id));",
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };

@@ -20,6 +20,8 @@
 
 static const char *const state_names[STORE_STATE_COUNT] = {
     "queued", "waiting", "held", "dropped", "sent", "failed", "discarded"};
+static const char *const plan_state_names[STORE_PLAN_STATE_COUNT] = {"none",   "asked", "running",
+								     "paused", "done",  "ended"};
 static const char *const batch_state_names[STORE_BATCH_STATE_COUNT] = {
     "held", "releasing", "paused", "released", "discarded"};
 
@@ -33,6 +35,12 @@ const char *
 store_batch_state_name(enum store_batch_state s)
 {
 	return s >= 0 && s < STORE_BATCH_STATE_COUNT ? batch_state_names[s] : "unknown";
+}
+
+const char *
+store_plan_state_name(enum store_plan_state s)
+{
+	return s >= 0 && s < STORE_PLAN_STATE_COUNT ? plan_state_names[s] : "unknown";
 }
 
 static bool

@@ -18,6 +18,13 @@
  *   queued, taken -> held                               STORE_RESULTS under a panic
  *   held       -> queued (released)                     STORE_DECIDE release
  *   held       -> discarded   discarded -> held         STORE_DECIDE discard, restore
+ *   discarded  -> (gone)                                STORE_DECIDE purge
+ *   dropped    -> queued                                STORE_DECIDE release, by id, where its
+ *                                                       recipient may be written to now
+ *   queued, not taken -> held, in its own batch         STORE_PLAN pause, and the stop rule
+ *   queued, taken -> held, in its own batch             STORE_RESULTS handed back, while paused
+ *   (new) -> queued | discarded, in a batch             STORE_ADD, under the batch's ruling
+ *   (new) -> held | discarded                           STORE_IMPORT
  *   dropped, discarded, sent, failed -> (gone)          STORE_PURGE, after its keep_ time; never
  *                                                       while its sender waits to be told
  *
@@ -34,11 +41,30 @@
  *
  * State of a batch:
  *   held -> releasing -> released     held -> discarded -> held (restore)
+ *   releasing -> paused -> releasing (resume)
  *   releasing -> held (panic: what was released and has not left is held again in its own batch)
  *
- *   held: it has held deliveries. releasing: none held, some queued.
+ *   held: it has held deliveries, and no plan that goes on by itself. releasing: none held, some
+ *   queued; or its plan runs and has rings to come. paused: its plan is paused.
  *   released: none held or queued, at least one was released.
- *   discarded: all of what is left was discarded. `paused` comes with rings.
+ *   discarded: all of what is left was discarded.
+ *
+ * A plan is how a batch's release goes on: its rings, its rate, its stop rule, who has to approve
+ * it. A batch has at most one; a new release replaces one that does not run any more. State:
+ *   (new) -> asked                 STORE_DECIDE release of more than approve_above
+ *   (new) -> running               STORE_DECIDE release
+ *   asked -> running               STORE_PLAN approve, by the last person that it needs
+ *   asked -> ended                 STORE_TICK: nobody approved it in time; or nothing is left
+ *   running -> paused              STORE_PLAN pause; STORE_RESULTS: over its stop limit; STORE_HOLD
+ *   paused -> running              STORE_PLAN resume
+ *   running -> done                STORE_TICK, STORE_RESULTS: its last ring is delivered
+ *   asked, running, paused -> ended  STORE_DECIDE: a new release, or nothing is left of it
+ * A ring begins when the one before is delivered and the wait is over (STORE_TICK). Each step is
+ * one transaction: what a crash interrupts goes on after the next start.
+ *
+ * A ruling is what becomes of the rest of a batch's stream for a time (`--stream 1h`): what the
+ * gate holds into the batch is released or discarded as it comes. When the time is over the batch
+ * closes and the stream is counted afresh.
  *
  * Whether the sender must hear of a delivery that has ended (see "When a sender has to be told"):
  *   none -> pending   STORE_RESULTS, STORE_EXPIRE
@@ -52,8 +78,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/audit_chain.h"
 #include "base/buf.h"
 #include "mail/message.h"
+#include "store/backup.h"
 
 struct store;
 
@@ -118,6 +146,10 @@ enum store_op {
 	STORE_NOTICES,  /* whom nobody has told yet that mail failed, or was relayed */
 	STORE_TOLD,     /* they need not be told after all */
 	STORE_COUNTERS, /* burst counters that a restart must not forget */
+	STORE_PLAN,     /* approve, pause or resume a release */
+	STORE_TICK,     /* what time brings: rings, reminders, the end of requests and rulings */
+	STORE_SEEN,     /* somebody has looked at a batch: no more reminders */
+	STORE_IMPORT,   /* a message of a backup or an export comes into a batch, held */
 	/* reader */
 	STORE_LOAD, /* header and envelope of a message, and its first chunk */
 	STORE_LOAD_CHUNK
@@ -164,6 +196,7 @@ struct store_due_delivery {
 	bool rewritten;    /* that is not the recipient as given: orcpt must not be passed on */
 	unsigned notify;   /* enum dsn_notify; 0 = not said */
 	char *orcpt;       /* "" if none */
+	int64_t batch;     /* that it was released from; 0 = none */
 	struct verdict_key *keys; /* its streams; NULL if none, or it was released */
 	size_t key_count;
 };
@@ -185,7 +218,36 @@ struct store_due {
 	size_t count;
 };
 
-enum store_decision { STORE_RELEASE, STORE_DISCARD, STORE_RESTORE };
+enum store_decision { STORE_RELEASE, STORE_DISCARD, STORE_RESTORE, STORE_PURGE_NOW };
+
+enum { STORE_RINGS_MAX = 20, STORE_REFUSALS_MAX = 5 };
+
+/* How a release goes on by itself. Zero-initialised: all at once. */
+struct store_rings {
+	uint32_t count; /* 0 = one ring of all */
+	uint64_t
+	    sizes[STORE_RINGS_MAX]; /* recipients of each; 0 = all that is left, the last one */
+	int64_t wait;               /* after a ring is delivered; microseconds */
+	double stop_on; /* percent of a ring's recipients that the upstream may refuse, for now
+			   (4xx) or for good (5xx), each counted once; below 0 = no stop rule */
+};
+
+enum store_plan_state {
+	STORE_PLAN_NONE,
+	STORE_PLAN_ASKED,
+	STORE_PLAN_RUNNING,
+	STORE_PLAN_PAUSED,
+	STORE_PLAN_DONE,
+	STORE_PLAN_ENDED,
+	STORE_PLAN_STATE_COUNT
+};
+/* "none", "asked", ... */
+const char *store_plan_state_name(enum store_plan_state s);
+
+enum store_plan_step { STORE_APPROVE, STORE_PAUSE, STORE_RESUME };
+
+/* What becomes of the rest of a stream, for a time. */
+enum store_ruling { STORE_RULING_NONE, STORE_RULING_PASS, STORE_RULING_DISCARD };
 
 struct store_delivery_id {
 	uint64_t id;
@@ -228,6 +290,9 @@ struct store_alert {
 	int64_t count; /* recipients then */
 	uint32_t tries;
 	int64_t first_tried_at;
+	/* The head of the audit log's chain when it was taken. */
+	int64_t audit_id;
+	char audit_hash[AUDIT_CHAIN_HEX_BYTES];
 };
 
 struct store_job {
@@ -266,6 +331,7 @@ struct store_job {
 			 * delivery, for counters_unleave(); the caller frees `recalled` */
 			uint64_t *recalled;
 			size_t recalled_count;
+			bool released; /* out: a ruling let something through: it is due */
 		} add;
 		struct {
 			uint32_t limit;               /* messages */
@@ -283,6 +349,9 @@ struct store_job {
 			size_t count;
 			uint64_t *recalled; /* out, as in `add` */
 			size_t recalled_count;
+			/* out: a batch whose stop rule was met by these, and which is paused now;
+			 * the relay hands back what it has of it. 0 = none. Of several the last. */
+			int64_t paused;
 		} results;
 		struct {
 			const char *
@@ -309,13 +378,78 @@ struct store_job {
 			int64_t rate_window;
 			int64_t now;
 			int64_t due_now; /* clock_steady(), for what is released; 0 = now */
+			struct store_rings rings; /* release of one batch */
+			int64_t stream_for; /* release, discard of a whole batch: a ruling for so
+					       long; 0 = the stream is counted afresh */
+			/* A release that brings what this batch has released without a second
+			 * person above so many recipients is only asked for: 0 = never. */
+			uint64_t approve_above;
+			uint32_t approvers;  /* different people in all, who asks among them */
+			int64_t request_for; /* a request ends after so long */
+			/* Dropped mail (by id): may this recipient be written to? NULL = no. On the
+			 * writer's thread. */
+			bool (*may_reach)(void *context, const char *environment,
+					  const char *address);
 			/* out */
+			bool asked; /* nothing was released: it waits for approval */
+			uint32_t approvals_missing;
+			int64_t request_expires_at;    /* wall clock */
 			uint64_t messages, recipients; /* touched, or would be */
 			uint64_t left;                 /* still held in the batch afterwards */
 			bool closed;                   /* the batch collects no more */
 			uint64_t
 			    stream_hash; /* of the batch, for counters_forget(); 0 without batch */
 		} decide;
+		struct {
+			enum store_plan_step step;
+			int64_t batch;
+			const char *who, *reason;
+			uint32_t rate_count; /* RESUME: another rate; 0 = as it was */
+			int64_t rate_window;
+			int64_t now, due_now; /* as in `decide` */
+			/* The count that somebody was asked about, and the plan's number: another
+			 * one meanwhile is refused. 0 = any. */
+			int64_t plan;
+			bool dry_run;
+			/* out */
+			enum store_plan_state state;
+			uint64_t recipients; /* released by it, or taken back */
+			uint64_t left;       /* still held in the batch */
+			uint32_t approvals_missing;
+			bool closed; /* as in `decide` */
+			uint64_t stream_hash;
+		} plan;
+		struct {
+			int64_t now, due_now;
+			const int64_t *remind_after; /* since a batch opened; ends with 0. After the
+							last, once a day */
+			/* out */
+			bool released, told; /* something is due; an alert was written */
+			uint64_t *forget;    /* streams that are counted afresh now; free() */
+			size_t forget_count;
+		} tick;
+		struct {
+			int64_t batch;
+			const char *who;
+			int64_t now;
+		} seen;
+		struct {
+			int64_t batch; /* joined; 0 = a new one is opened, as `open` says */
+			/* environment, rule, key, source, sender, subject, limit, window,
+			 * opened_at, tripped_at, leaked; rule and key say where it is from */
+			const struct store_batch *open;
+			/* Complete, its content in memory; id 0 = it gets a new one. Not owned. */
+			struct message *message;
+			/* Of each recipient: STORE_HELD or STORE_DISCARDED. Their numbers are their
+			 * places, from 1; those with an empty address are left out. */
+			const enum store_state *states;
+			/* Where it was before: the other store's name and its id there. What was
+			 * imported from there already, or is here, is skipped. 0 = unknown. */
+			uint64_t origin_store, origin_id;
+			const char *who, *reason;
+			int64_t now;
+			uint64_t added, skipped; /* out: deliveries; `batch` too */
+		} import;
 		struct {
 			bool on;
 			int scope; /* enum gate_scope of filters/; stored as it is */
@@ -336,6 +470,10 @@ struct store_job {
 			    *text;  /* "" where there is none */
 			bool alert; /* an alert row too */
 			int64_t now;
+			/* Kept in the same transaction under this name, for store_view_number();
+			 * NULL = nothing. */
+			const char *keep;
+			int64_t number;
 		} fact;
 		struct {
 			enum store_alert_step step;
@@ -412,6 +550,22 @@ void store_due_free(struct store_due *due, size_t count);
 void store_notices_free(struct store_notice *notices, size_t count);
 void store_alerts_free(struct store_alert *alerts, size_t count);
 
+/*
+ * A copy of the store while it works: SQLite's backup, on a thread of its own; then the copy is
+ * opened, checked and sealed (backup.h). One at a time. `path` must not exist; a copy that is not
+ * whole is removed. done() runs on that thread, also at store_close(), which stops it. Any thread.
+ */
+struct store_copy {
+	const char *path;
+	void (*done)(struct store_copy *copy);
+	void *context;
+	/* out */
+	enum store_result result;
+	char error[400];
+	struct backup_report report;
+};
+void store_copy_start(struct store *s, struct store_copy *copy);
+
 /* ---- reading: one view belongs to one thread; each call sees one consistent state ---- */
 
 struct store_view;
@@ -435,6 +589,35 @@ struct store_batch {
 	uint64_t held, released, sent, failed,
 	    discarded; /* released: ever released; sent, failed: of those */
 	const char *decided_by, *decided_reason; /* the last decision; "" if none */
+	int64_t seen_at;                         /* somebody looked at it; 0 = nobody did */
+	const char *seen_by;
+	enum store_ruling ruling;
+	int64_t ruling_until; /* clock_steady() */
+};
+
+/* See "A plan" above. */
+struct store_plan {
+	int64_t id, batch;
+	enum store_plan_state state;
+	struct store_rings rings;
+	uint32_t rate_count;
+	int64_t rate_window;
+	int64_t stream_for; /* a ruling, when the last ring begins */
+	uint64_t total;     /* recipients that were decided on: it never releases more */
+	uint64_t released;  /* of these so far, of all rings */
+	uint32_t ring;      /* the present one, from 1; 0 = none has begun */
+	uint64_t ring_size; /* recipients that it releases; of these were: */
+	uint64_t ring_released, ring_sent;
+	uint64_t ring_failed, ring_deferred; /* refused for good, and for now at least once */
+	uint64_t ring_refused;               /* refused either way, each once */
+	int64_t ring_started_at;             /* wall clock */
+	int64_t next_ring_at; /* clock_steady(); 0 = the present one is not delivered yet */
+	int64_t created_at, changed_at, expires_at; /* expires_at: of a request */
+	const char *who, *reason;                   /* who released, or asked */
+	const char *why;         /* why it is paused or has ended, for people; else "" */
+	const char *refusals;    /* of the present ring: lines "3 550 5.1.1 no such user" */
+	uint32_t approvers;      /* that it needs, who asked among them; 0 = none */
+	const char *approved_by; /* lines; who asked is not among them */
 };
 
 struct store_delivery {
@@ -474,6 +657,30 @@ enum store_result store_view_batches(struct store_view *v, int state, bool all,
 enum store_result store_view_batch(struct store_view *v, int64_t id,
 				   bool (*row)(void *context, const struct store_batch *b),
 				   void *context);
+/* The plan of a batch. STORE_MISSING if there is none or it never had one; calls row once. */
+enum store_result store_view_plan(struct store_view *v, int64_t batch,
+				  bool (*row)(void *context, const struct store_plan *p),
+				  void *context);
+/* What became of the alerts of a batch (0 = of no batch: all), newest event first. */
+struct store_alert_fate {
+	int64_t event_id, at;
+	const char *event, *text;
+	const char *channel; /* "" where no channel wanted it, or none was asked yet */
+	enum {
+		STORE_FATE_PENDING,
+		STORE_FATE_DELIVERED,
+		STORE_FATE_FAILED,
+		STORE_FATE_UNWANTED
+	} fate;
+	int64_t done_at; /* when it was delivered; 0 = it was not */
+	uint32_t tries;
+	const char *error; /* of the last try; "" if none */
+};
+enum store_result
+store_view_alert_fates(struct store_view *v, int64_t batch, uint32_t limit,
+		       bool (*row)(void *context, const struct store_alert_fate *f), void *context);
+/* A number that STORE_FACT has kept (`keep` in its job): 0 if there is none. */
+enum store_result store_view_number(struct store_view *v, const char *name, int64_t *out);
 enum store_result store_view_deliveries(struct store_view *v, const struct store_filter *f,
 					bool (*row)(void *context, const struct store_delivery *d),
 					void *context);
@@ -503,11 +710,19 @@ struct store_audit {
 	int64_t id, at;
 	const char *who, *action, *object, *reason, *detail;
 	const char *hash; /* hex SHA-256 over the row before and this one */
+	/* A column is not of the kind that mailfuse writes, or has bytes behind a NUL: somebody
+	 * else has written it. */
+	bool malformed;
 };
+/* `object`: only rows about it ("B17"); NULL = all. */
 enum store_result store_view_audit(struct store_view *v, int64_t after, uint32_t last,
-				   uint32_t limit,
+				   uint32_t limit, const char *object,
 				   bool (*row)(void *context, const struct store_audit *a),
 				   void *context);
+/* The head of the chain as the last row that was added left it, kept apart from the rows: where the
+ * newest row is another, rows are missing or were added. id 0 if there is none. */
+enum store_result store_view_audit_head(struct store_view *v, int64_t *id,
+					char hash[AUDIT_CHAIN_HEX_BYTES]);
 struct store_hold {
 	int scope;
 	const char *name, *reason, *who;

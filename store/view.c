@@ -550,33 +550,42 @@ struct audit_call {
 static bool
 give_audit(void *context, const struct audit_row *a)
 {
-	static const char digits[] = "0123456789abcdef";
 	const struct audit_call *call = context;
-	char hex[2 * AUDIT_HASH_BYTES + 1] = "";
-	int i;
+	char hex[AUDIT_CHAIN_HEX_BYTES];
 
-	for (i = 0; i < AUDIT_HASH_BYTES; i++) {
-		hex[2 * i] = digits[a->hash[i] >> 4];
-		hex[2 * i + 1] = digits[a->hash[i] & 15];
-	}
-	return call->row(call->context, &(struct store_audit){.id = a->id,
-							      .at = a->at,
-							      .who = a->who,
-							      .action = a->action,
-							      .object = a->object,
-							      .reason = a->reason,
-							      .detail = a->detail,
-							      .hash = hex});
+	audit_chain_format(a->hash, hex);
+	return call->row(call->context, &(struct store_audit){.id = a->link.id,
+							      .at = a->link.at,
+							      .who = a->link.who,
+							      .action = a->link.action,
+							      .object = a->link.object,
+							      .reason = a->link.reason,
+							      .detail = a->link.detail,
+							      .hash = hex,
+							      .malformed = a->malformed});
 }
 
 enum store_result
 store_view_audit(struct store_view *v, int64_t after, uint32_t last, uint32_t limit,
-		 bool (*row)(void *context, const struct store_audit *a), void *context)
+		 const char *object, bool (*row)(void *context, const struct store_audit *a),
+		 void *context)
 {
 	struct audit_call call = {row, context};
 
 	TRY(view_begin(v));
-	return view_end(v, v->b->audit_list(v->db, after, last, limit, give_audit, &call));
+	return view_end(v, v->b->audit_list(v->db, after, last, limit, object, give_audit, &call));
+}
+
+enum store_result
+store_view_audit_head(struct store_view *v, int64_t *id, char hash[AUDIT_CHAIN_HEX_BYTES])
+{
+	unsigned char bytes[AUDIT_CHAIN_BYTES] = {0};
+	enum store_result r;
+
+	TRY(view_begin(v));
+	r = v->b->audit_head(v->db, id, bytes);
+	audit_chain_format(bytes, hash);
+	return view_end(v, r);
 }
 
 enum store_result

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "store/audit.h"
+#include "base/audit_chain.h"
 #include "store/recall.h"
 
 /* Which state may follow which (drawn in store.h). */
@@ -299,8 +299,8 @@ enum store_result
 work_audit(struct work *w, int64_t at, const char *who, const char *action, const char *object,
 	   const char *reason, const char *detail)
 {
-	unsigned char before[AUDIT_HASH_BYTES];
-	struct audit_row a = {
+	unsigned char before[AUDIT_CHAIN_BYTES], hash[AUDIT_CHAIN_BYTES];
+	struct audit_link a = {
 	    .at = at,
 	    .who = who != NULL && *who != '\0' ? who : "gate",
 	    .action = action,
@@ -311,8 +311,8 @@ work_audit(struct work *w, int64_t at, const char *who, const char *action, cons
 
 	TRY(w->b->audit_last(w->db, &a.id, before));
 	a.id++;
-	audit_hash(before, &a);
-	return w->b->audit_add(w->db, &a);
+	audit_chain_next(before, &a, hash);
+	return w->b->audit_add(w->db, &a, hash);
 }
 
 static const char *

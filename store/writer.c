@@ -29,7 +29,8 @@ static job_fn *const job_table[] = {
     [STORE_EXPIRE] = job_expire,     [STORE_DECIDE] = job_decide,   [STORE_HOLD] = job_hold,
     [STORE_CLOSE] = job_close,       [STORE_FACT] = job_fact,       [STORE_ALERTS] = job_alerts,
     [STORE_PURGE] = job_purge,       [STORE_NOTICES] = job_notices, [STORE_TOLD] = job_told,
-    [STORE_COUNTERS] = job_counters,
+    [STORE_COUNTERS] = job_counters, [STORE_PLAN] = job_plan,       [STORE_TICK] = job_tick,
+    [STORE_SEEN] = job_seen,         [STORE_IMPORT] = job_import,
 };
 
 /* ---- the queue ---- */

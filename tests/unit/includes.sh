@@ -38,7 +38,7 @@ openssl/kdf.h         base
 openssl/params.h      base
 openssl/core_names.h  base
 openssl/rand.h        base relay
-openssl/evp.h         base net store relay
+openssl/evp.h         base net relay store control
 openssl/hmac.h        relay
 confuse.h             config
 sqlite3.h             store

@@ -355,7 +355,7 @@ count_audit(struct fixture *f, const char *action)
 {
 	struct audit_count c = {action, 0};
 
-	assert_int_equal(store_view_audit(f->v, 0, 0, 0, see_audit, &c), STORE_OK);
+	assert_int_equal(store_view_audit(f->v, 0, 0, 0, NULL, see_audit, &c), STORE_OK);
 	return c.n;
 }
 

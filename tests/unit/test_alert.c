@@ -348,7 +348,7 @@ test_only_tries_count(void **state)
 	tell("batch.opened", "two");
 	alert_poke(rig.alert);
 	assert_true(backlog_becomes(0, 2, PATIENCE));
-	assert_int_equal(store_view_audit(rig.view, 0, 0, 0, keep_failed, &seen), STORE_OK);
+	assert_int_equal(store_view_audit(rig.view, 0, 0, 0, NULL, keep_failed, &seen), STORE_OK);
 	for (const char *t = buf_text(&seen); (t = strstr(t, "tries=")) != NULL; t++)
 		rig.count -= strtoul(t + 6, NULL, 10);
 	assert_int_equal(rig.count, 0);
@@ -416,7 +416,7 @@ test_gives_up(void **state)
 	tell("batch.opened", "x");
 	assert_true(backlog_becomes(0, 1, PATIENCE));
 	assert_true(rig.count >= 2);
-	assert_int_equal(store_view_audit(rig.view, 0, 0, 1000, find_failed, &found), STORE_OK);
+	assert_int_equal(store_view_audit(rig.view, 0, 0, 1000, NULL, find_failed, &found), STORE_OK);
 	assert_true(found);
 	rig_close();
 }

@@ -321,7 +321,7 @@ panic_that_stops_nothing_opens_no_batch(void **state)
 	press(f, false, 1, "staging", TEST_NOW + 6);
 	add_passing(f, "staging", 1);
 	press(f, true, 0, "", TEST_NOW + 7);
-	assert_int_equal(store_view_audit(f->v, 0, 0, 0, see_hold_audit, &seen), STORE_OK);
+	assert_int_equal(store_view_audit(f->v, 0, 0, 0, NULL, see_hold_audit, &seen), STORE_OK);
 	assert_string_equal(buf_text(&seen), "hold.set moved=0 again=0;hold.cleared ;"
 					     "hold.set moved=1 again=0 batch=B2;");
 	buf_free(&seen);

@@ -539,7 +539,7 @@ write_state(struct fixture *f, struct buf *out)
 
 	assert_int_equal(store_view_batches(f->v, -1, true, write_batch, out), STORE_OK);
 	assert_int_equal(store_view_deliveries(f->v, &all, write_delivery, out), STORE_OK);
-	assert_int_equal(store_view_audit(f->v, 0, 0, 0, write_audit, out), STORE_OK);
+	assert_int_equal(store_view_audit(f->v, 0, 0, 0, NULL, write_audit, out), STORE_OK);
 }
 
 static bool

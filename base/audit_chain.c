@@ -1,13 +1,12 @@
 /*
- * The audit log's hash chain: each row carries SHA-256 over the hash before it and its own fields.
- * Each field is written with its length first, so that no two rows have the same bytes. Called by
- * work.c on the writer's thread; `audit verify` computes the same.
+ * The audit log's hash chain. Each field is hashed with its length first, so that no two rows have
+ * the same bytes.
  *
  * Bytes hashed: 32 of the row before (zeroes at first), then id and time as 8 bytes each, then who,
  * action, object, reason, detail, each as 8 bytes of length and its bytes. Numbers are
  * little-endian.
  */
-#include "store/audit.h"
+#include "base/audit_chain.h"
 
 #include <openssl/evp.h>
 #include <string.h>
@@ -40,21 +39,35 @@ add_text(EVP_MD_CTX *md, const char *text)
 }
 
 void
-audit_hash(const unsigned char before[AUDIT_HASH_BYTES], struct audit_row *a)
+audit_chain_next(const unsigned char before[AUDIT_CHAIN_BYTES], const struct audit_link *link,
+		 unsigned char out[AUDIT_CHAIN_BYTES])
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 
 	if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
 		panic("SHA-256 is not available");
-	add_bytes(md, before, AUDIT_HASH_BYTES);
-	add_number(md, (uint64_t)a->id);
-	add_number(md, (uint64_t)a->at);
-	add_text(md, a->who);
-	add_text(md, a->action);
-	add_text(md, a->object);
-	add_text(md, a->reason);
-	add_text(md, a->detail);
-	if (EVP_DigestFinal_ex(md, a->hash, NULL) != 1)
+	add_bytes(md, before, AUDIT_CHAIN_BYTES);
+	add_number(md, (uint64_t)link->id);
+	add_number(md, (uint64_t)link->at);
+	add_text(md, link->who);
+	add_text(md, link->action);
+	add_text(md, link->object);
+	add_text(md, link->reason);
+	add_text(md, link->detail);
+	if (EVP_DigestFinal_ex(md, out, NULL) != 1)
 		panic("SHA-256 failed");
 	EVP_MD_CTX_free(md);
+}
+
+void
+audit_chain_format(const unsigned char hash[AUDIT_CHAIN_BYTES], char out[AUDIT_CHAIN_HEX_BYTES])
+{
+	static const char digits[] = "0123456789abcdef";
+	int i;
+
+	for (i = 0; i < AUDIT_CHAIN_BYTES; i++) {
+		out[2 * i] = digits[hash[i] >> 4];
+		out[2 * i + 1] = digits[hash[i] & 15];
+	}
+	out[2 * AUDIT_CHAIN_BYTES] = '\0';
 }
