@@ -1,8 +1,8 @@
 /*
  * What has to be done now and then, on the main loop: retention (once a minute, in steps, so that
- * mail passes between them), batches whose stream has cooled and a part of the counters to be saved
- * (once a second), and a look at how long the certificates last (once a day). Freed after the store
- * has closed.
+ * mail passes between them), batches whose stream has cooled, a part of the counters to be saved
+ * and what time brings to releases (once a second), and a look at how long the certificates last
+ * (once a day). Freed after the store has closed.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -19,6 +19,7 @@ struct chores {
 	struct daemon *daemon;
 	struct loop_timer *timer;
 	struct saves *saves;
+	struct ticks *ticks;
 	struct loop_post purged;
 	struct store_job purge;
 	bool purging;
@@ -109,6 +110,7 @@ chores_tick(void *context)
 
 	counters_cool(c->daemon->counters, now, chores_cooled, c);
 	saves_tick(c->saves);
+	ticks_tick(c->ticks);
 	if (now >= c->next_purge) {
 		c->next_purge = now + CLOCK_MINUTE;
 		chores_purge(c);
@@ -130,6 +132,7 @@ chores_new(struct daemon *d)
 	c->next_certificates = clock_mono() + CLOCK_DAY; /* who loads them looks too */
 	c->purged.run = chores_purged;
 	c->saves = saves_new(d);
+	c->ticks = ticks_new(d);
 	c->timer = loop_timer_new(d->loop, chores_tick, c);
 	loop_timer_set(c->timer, CLOCK_SECOND);
 	return c;
@@ -142,5 +145,6 @@ chores_free(struct chores *c)
 		return;
 	loop_timer_free(c->timer);
 	saves_free(c->saves);
+	ticks_free(c->ticks);
 	free(c);
 }

@@ -68,6 +68,12 @@ dep_alert_poke(void *context)
 	alert_poke(((struct daemon *)context)->alert);
 }
 
+static void
+dep_batch_paused(void *context, int64_t batch)
+{
+	relay_pause_batch(((struct daemon *)context)->relay, batch);
+}
+
 static bool
 daemon_open_store(struct daemon *d, struct buf *error)
 {
@@ -97,6 +103,7 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .warnings = warnings_list,
 				    .queue_poke = dep_queue_poke,
 				    .alert_poke = dep_alert_poke,
+				    .batch_paused = dep_batch_paused,
 				    .started_at = d->started_at};
 
 	int *sockets = sockets_open(c, error);

@@ -63,6 +63,11 @@ struct saves *saves_new(struct daemon *d);
 void saves_tick(struct saves *s);
 void saves_free(struct saves *s);
 
+/* ticks.c: rings, reminders, the end of requests: STORE_TICK, unless one is under way. */
+struct ticks *ticks_new(struct daemon *d);
+void ticks_tick(struct ticks *t);
+void ticks_free(struct ticks *t);
+
 /* chores.c: what has to be done now and then: retention, batches that have cooled. */
 struct chores *chores_new(struct daemon *d);
 void chores_free(struct chores *c);

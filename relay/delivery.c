@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "relay/health.h"
+#include "relay/pauses.h"
 #include "relay/recall.h"
 #include "relay/retry.h"
 #include "relay/upstream.h"
@@ -115,7 +116,8 @@ delivery_find_leads(struct delivery *d)
 	}
 }
 
-bool
+/* The panic button covers it: it must not move. */
+static bool
 delivery_is_stopped(const struct delivery *d)
 {
 	const char *environment =
@@ -136,7 +138,7 @@ static void
 recipient_recall(struct delivery *d, struct delivery_recipient *r, const struct verdict_key *key,
 		 int64_t tripped_at)
 {
-	r->answered = true;
+	r->answered = r->taken_back = true;
 	r->result = (struct store_delivery_result){
 	    .id = d->message != NULL ? d->message->id : d->due->id,
 	    .number = r->number,
@@ -150,13 +152,33 @@ recipient_recall(struct delivery *d, struct delivery_recipient *r, const struct 
 		 log_safe(r->address), d->upstream);
 }
 
+/* No word of an upstream on this one. */
+static void
+delivery_put_back(struct delivery *d, struct delivery_recipient *r, bool tried, const char *why)
+{
+	r->result.id = d->message != NULL ? d->message->id : d->due->id;
+	r->result.number = r->number;
+	r->result.state = STORE_QUEUED;
+	r->result.tried = tried;
+	r->result.remote_mta = d->remote_mta;
+	r->result.reply = arena_strdup(&d->arena, why);
+	r->result.due_at = clock_steady();
+	if (tried) {
+		retry_schedule(d, r);
+		metric_add(METRIC_RECIPIENTS_DEFERRED, 1);
+	}
+	log_info("%s.%u delivery.%s recipient=%s upstream=%s tries=%u reason=%s", d->id, r->number,
+		 tried ? store_state_name(r->result.state) : "put-back", log_safe(r->address),
+		 d->upstream, r->tries + (tried ? 1 : 0), log_safe(why));
+}
+
 /* The one copy for its address was handed over. */
 static bool
 is_with_upstream(const struct delivery *d, const struct delivery_recipient *r)
 {
 	const struct delivery_recipient *lead = &d->recipients[r->lead];
 
-	return lead->answered && lead->result.state != STORE_HELD;
+	return lead->answered && !lead->taken_back;
 }
 
 bool
@@ -173,6 +195,11 @@ delivery_recall(struct delivery *d)
 
 		if (r->answered || is_with_upstream(d, r))
 			continue;
+		if (pauses_cover(d->rl->relay->pauses, r->batch, d->turn)) {
+			r->answered = r->taken_back = true;
+			delivery_put_back(d, r, false, "its release is paused");
+			continue;
+		}
 		key = counters_find_trip(d->rl->relay->counters, r->keys, r->key_count, settling,
 					 &tripped_at);
 		if (key != NULL)
@@ -281,13 +308,14 @@ delivery_job_done(struct store_job *job)
 
 void
 delivery_start_claimed(struct relay_loop *rl, struct store_due *due, const char *upstream,
-		       struct health *health)
+		       struct health *health, uint64_t turn)
 {
 	struct delivery *d = delivery_new(rl, due->id, upstream);
 	size_t i;
 
 	d->due = due;
 	d->health = health;
+	d->turn = turn;
 	d->count = due->count;
 	d->recipients = arena_zalloc(&d->arena, due->count * sizeof(*d->recipients));
 	for (i = 0; i < due->count; i++) {
@@ -301,6 +329,7 @@ delivery_start_claimed(struct relay_loop *rl, struct store_due *due, const char 
 		    .notify = from->notify,
 		    .orcpt = from->orcpt != NULL ? from->orcpt : "",
 		    .rewritten = from->rewritten,
+		    .batch = from->batch,
 		    .keys = from->keys,
 		    .key_count = from->key_count,
 		};
@@ -415,6 +444,8 @@ delivery_recorded(struct loop_post *post)
 	struct record_again *again;
 
 	recall_forget(d->rl->relay, d->job.u.results.recalled, d->job.u.results.recalled_count);
+	if (d->job.result == STORE_OK && d->job.u.results.paused != 0)
+		relay_pause_batch(d->rl->relay, d->job.u.results.paused);
 	if (d->job.result == STORE_OK && delivery_has_queued(d))
 		relay_request_poke(d->rl->relay);
 	if (d->job.result == STORE_OK && delivery_has_news(d))
@@ -431,26 +462,6 @@ delivery_recorded(struct loop_post *post)
 	loop_timer_set(again->timer, RECORD_RETRY_US);
 }
 
-/* No word of an upstream on this one. */
-static void
-delivery_put_back(struct delivery *d, struct delivery_recipient *r, bool tried, const char *why)
-{
-	r->result.id = d->message != NULL ? d->message->id : d->due->id;
-	r->result.number = r->number;
-	r->result.state = STORE_QUEUED;
-	r->result.tried = tried;
-	r->result.remote_mta = d->remote_mta;
-	r->result.reply = arena_strdup(&d->arena, why);
-	r->result.due_at = clock_steady();
-	if (tried) {
-		retry_schedule(d, r);
-		metric_add(METRIC_RECIPIENTS_DEFERRED, 1);
-	}
-	log_info("%s.%u delivery.%s recipient=%s upstream=%s tries=%u reason=%s", d->id, r->number,
-		 tried ? store_state_name(r->result.state) : "put-back", log_safe(r->address),
-		 d->upstream, r->tries + (tried ? 1 : 0), log_safe(why));
-}
-
 void
 delivery_done(struct delivery *d, bool tried, const char *why)
 {
@@ -462,7 +473,7 @@ delivery_done(struct delivery *d, bool tried, const char *why)
 		struct delivery_recipient *r = &d->recipients[i];
 		const struct delivery_recipient *lead = &d->recipients[r->lead];
 
-		if (is_with_upstream(d, r))
+		if (!r->answered && is_with_upstream(d, r))
 			delivery_answer(d, i, lead->code, lead->result.reply);
 		else if (!r->answered)
 			delivery_put_back(d, r, tried, why);

@@ -5,8 +5,8 @@
  *
  *   LOADING (claimed ones: header and first chunk come from the store)
  *     -> WAITING (upstream.c's list) -> SENDING (one smtp_client) -> RECORDING (STORE_RESULTS) ->
- * (freed) LOADING | WAITING -> RECORDING when it is handed back: upstream down, panic, stop, or its
- * stream has tripped
+ * (freed) LOADING | WAITING -> RECORDING when it is handed back: upstream down, panic, stop, its
+ * stream has tripped, or its release was paused
  */
 #ifndef RELAY_DELIVERY_H
 #define RELAY_DELIVERY_H
@@ -30,7 +30,9 @@ struct delivery_recipient {
 	const char *orcpt; /* "" if none; where `address` is */
 	bool rewritten;    /* `address` is not whom the client named */
 	int code;          /* of the reply */
-	bool answered;     /* `result` holds an upstream's word, or that it is held after all */
+	bool answered;     /* `result` holds an upstream's word, or: */
+	bool taken_back;   /* that it is held after all, or goes back: no upstream was asked */
+	int64_t batch;     /* that it was released from; 0 = none */
 	const struct verdict_key *keys; /* its streams; where `address` is */
 	size_t key_count;
 	struct store_delivery_result result;
@@ -48,6 +50,7 @@ struct delivery {
 	size_t count;
 	uint32_t chunk_count;  /* of the body in the store; 0 = all of it is in message->body */
 	struct store_due *due; /* NULL for an accepted message */
+	uint64_t turn;         /* of its claim, see pauses.h */
 	struct health *health; /* counts what is claimed and under way */
 	char id[ID_TEXT_BYTES];
 	struct arena arena;     /* recipients, replies */
@@ -65,18 +68,17 @@ struct delivery {
 void delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct message *m);
 /* What retry.c claimed, one message: loads it first. Called on the loop. Owns `due`. */
 void delivery_start_claimed(struct relay_loop *rl, struct store_due *due, const char *upstream,
-			    struct health *health);
+			    struct health *health, uint64_t turn);
 /* An upstream's word on one recipient: code 2xx, 4xx or 5xx; `reply` is copied. */
 void delivery_answer(struct delivery *d, size_t recipient, int code, const char *reply);
 /* upstream.c has a connection for it. */
 void delivery_sending(struct delivery *d);
 /* The kept connection was dead before anything was said: another one, at once. */
 void delivery_again(struct delivery *d);
-/* True if the panic button covers it: it must not move. */
-bool delivery_is_stopped(const struct delivery *d);
 /*
  * Recipients that were not handed over yet and whose stream has tripped are marked as held: the
- * store puts them into the batch. False if nobody is left for the upstream.
+ * store puts them into the batch. Those whose release was paused are put back: the store holds them
+ * again. False if nobody is left for the upstream.
  */
 bool delivery_recall(struct delivery *d);
 /* The last look before an upstream gets it. False: it must not begin, and has been handed back. */

@@ -447,7 +447,7 @@ intake_stored(struct intake *in)
 {
 	struct session *s = in->session;
 	bool taken = in->job.u.add.taken;
-	bool look = !taken || intake_has_waiting(in->message);
+	bool look = !taken || in->job.u.add.released || intake_has_waiting(in->message);
 
 	intake_log(in);
 	if (s != NULL) {

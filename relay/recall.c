@@ -19,7 +19,7 @@ recall_look(struct loop_post *post)
 	upstream_recall_all(rl);
 }
 
-static void
+void
 recall_request(struct relay *r)
 {
 	size_t i;

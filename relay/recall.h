@@ -10,9 +10,11 @@
 
 #include "relay/relay.h"
 
+/* Every loop looks at what waits for an upstream on it (delivery_recall). Any thread. */
+void recall_request(struct relay *r);
 /*
- * After STORE_ADD of a message that was judged: if it made a stream trip, every loop looks at what
- * waits for an upstream on it (delivery_recall). Any thread.
+ * After STORE_ADD of a message that was judged: if it made a stream trip, recall_request(). Any
+ * thread.
  */
 void recall_stored(struct relay *r, const struct message *m, struct store_job *add);
 /* It was counted, but could not be stored: its sender will try again, and be counted then. */

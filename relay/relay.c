@@ -17,7 +17,9 @@
 #include "relay/health.h"
 #include "relay/keyring.h"
 #include "relay/login.h"
+#include "relay/pauses.h"
 #include "relay/peers.h"
+#include "relay/recall.h"
 #include "relay/retry.h"
 #include "relay/session.h"
 #include "relay/upstream.h"
@@ -94,6 +96,7 @@ relay_new(struct loop *main, struct policy *policy, struct keyring *keys, const 
 	r->retry = retry_new(r);
 	r->bounce = bounce_new(r);
 	r->peers = peers_new();
+	r->pauses = pauses_new();
 	r->desk = login_desk_new();
 	relay_make_loops(r, policy_config(policy)->loops);
 	relay_listen(r, policy_config(policy), sockets);
@@ -145,6 +148,13 @@ relay_set_policy(struct relay *r, struct policy *policy, struct keyring *keys)
 	}
 	health_recheck(r->health);
 	retry_poke(r->retry);
+}
+
+void
+relay_pause_batch(struct relay *r, int64_t batch)
+{
+	pauses_add(r->pauses, batch);
+	recall_request(r);
 }
 
 void
@@ -314,6 +324,7 @@ relay_free(struct relay *r)
 	bounce_free(r->bounce);
 	health_table_free(r->health);
 	peers_free(r->peers);
+	pauses_free(r->pauses);
 	policy_unref(r->policy);
 	keyring_unref(r->keys);
 	free(r->listeners);

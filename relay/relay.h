@@ -66,6 +66,7 @@ struct bounce;
 struct health;
 struct login_cache;
 struct login_desk;
+struct pauses;
 struct peers;
 struct retry;
 struct session;
@@ -102,6 +103,7 @@ struct relay {
 	struct keyring *keys;  /* main's reference */
 	struct login_desk *desk;
 	struct peers *peers;
+	struct pauses *pauses;
 	struct bounce *bounce;
 	struct relay_loop *loops;
 	struct loop **loop_list;

@@ -19,6 +19,7 @@
 #include "base/units.h"
 #include "relay/bounce.h"
 #include "relay/health.h"
+#include "relay/pauses.h"
 #include "relay/upstream.h"
 
 #define FIRST_DELAY CLOCK_MINUTE
@@ -37,6 +38,7 @@ struct route {
 	struct policy *policy; /* of the claim under way */
 	const char **environments;
 	struct store_job job;
+	uint64_t turn; /* of the last claim that was answered, see pauses.h */
 	bool claiming; /* the job is under way */
 	bool again;    /* a poke came meanwhile */
 	struct route *next;
@@ -156,6 +158,7 @@ struct claimed {
 	struct relay_loop *rl;
 	struct store_due *due;
 	struct route *route;
+	uint64_t turn;
 };
 
 static void
@@ -163,7 +166,7 @@ route_hand_over(struct loop_post *post)
 {
 	struct claimed *c = (struct claimed *)post;
 
-	delivery_start_claimed(c->rl, c->due, c->route->name, c->route->health);
+	delivery_start_claimed(c->rl, c->due, c->route->name, c->route->health, c->turn);
 	free(c);
 }
 
@@ -192,6 +195,7 @@ route_deal(struct route *r)
 		c->due = mem_alloc(sizeof(*c->due));
 		*c->due = due[i]; /* store_due_free(.., 1) of each by its delivery */
 		c->route = r;
+		c->turn = r->turn;
 		c->rl = route_choose_loop(r, u);
 		c->post.run = route_hand_over;
 		health_claimed(r->health, due[i].count);
@@ -233,6 +237,7 @@ route_job_done(struct store_job *job)
 {
 	struct route *r = job->context;
 
+	r->turn = pauses_turn(r->retry->relay->pauses);
 	loop_post(r->retry->relay->main, &r->post);
 }
 

@@ -1,0 +1,97 @@
+/*
+ * Once a second the store does what time brings (STORE_TICK): the next ring of a release, requests
+ * and rulings that end, reminders. One job at a time, on the main loop; freed after the store has
+ * closed.
+ */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/daemon.h"
+
+struct ticks {
+	struct daemon *daemon;
+	struct loop_post done;
+	struct store_job job;
+	int64_t *remind_after; /* of the job; the configuration may change meanwhile */
+	bool busy;
+};
+
+static void
+ticks_job_done(struct store_job *job)
+{
+	struct ticks *t = job->context;
+
+	loop_post(t->daemon->loop, &t->done);
+}
+
+static void
+ticks_done(struct loop_post *post)
+{
+	struct ticks *t = (struct ticks *)((char *)post - offsetof(struct ticks, done));
+	struct store_job *job = &t->job;
+
+	t->busy = false;
+	if (job->result != STORE_OK)
+		log_warn("- store.tick-failed error=%s", log_safe(job->error));
+	for (size_t i = 0; i < job->u.tick.forget_count; i++)
+		counters_forget(t->daemon->counters, job->u.tick.forget[i]);
+	free(job->u.tick.forget);
+	job->u.tick.forget = NULL;
+	/* At a stop the rest of the daemon may be gone already. */
+	if (job->result != STORE_OK || t->daemon->stopping)
+		return;
+	if (job->u.tick.released)
+		relay_poke(t->daemon->relay);
+	if (job->u.tick.told)
+		alert_poke(t->daemon->alert);
+}
+
+static int64_t *
+copy_reminders(const struct config *c)
+{
+	static const int64_t none[] = {0};
+	const int64_t *from = c->remind_after != NULL ? c->remind_after : none;
+	size_t n = 0;
+
+	while (from[n] != 0)
+		n++;
+	return memcpy(mem_alloc((n + 1) * sizeof(*from)), from, (n + 1) * sizeof(*from));
+}
+
+void
+ticks_tick(struct ticks *t)
+{
+	if (t->busy || t->daemon->stopping)
+		return;
+	t->busy = true;
+	free(t->remind_after);
+	t->remind_after = copy_reminders(policy_config(t->daemon->policy));
+	t->job = (struct store_job){.op = STORE_TICK,
+				    .done = ticks_job_done,
+				    .context = t,
+				    .u.tick = {.now = clock_wall(),
+					       .due_now = clock_steady(),
+					       .remind_after = t->remind_after}};
+	writer_submit(t->daemon->store, &t->job);
+}
+
+struct ticks *
+ticks_new(struct daemon *d)
+{
+	struct ticks *t = mem_zalloc(sizeof(*t));
+
+	t->daemon = d;
+	t->done.run = ticks_done;
+	return t;
+}
+
+void
+ticks_free(struct ticks *t)
+{
+	free(t->remind_after);
+	free(t);
+}
