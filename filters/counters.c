@@ -396,6 +396,30 @@ counters_forget(struct counters *c, uint64_t stream_hash)
 	shard_unlock(s);
 }
 
+bool
+counters_rate(struct counters *c, uint64_t stream_hash, int64_t mono, uint32_t *count,
+	      int64_t *window, int64_t *last)
+{
+	struct shard *s = shard_lock(c, stream_hash);
+	const struct key *k = key_find(c, s, stream_hash);
+	bool known = k != NULL && k->all.used > 0;
+
+	if (known) {
+		const struct window_cell *cells = window_cells(&k->all);
+		uint64_t n = 0;
+
+		for (uint32_t i = 0; i < k->all.used; i++)
+			n += cells[i].count;
+		*count = clamp_count(n);
+		*window = mono - cells[0].start;
+		*last = cells[k->all.used - 1].start + k->all.width;
+		if (*last > mono)
+			*last = mono;
+	}
+	shard_unlock(s);
+	return known;
+}
+
 const struct verdict_key *
 counters_find_trip(struct counters *c, const struct verdict_key *keys, size_t count, bool settling,
 		   int64_t *tripped_at)

@@ -101,8 +101,9 @@ enum gate_mode {
 void gate_judge(const struct policy *p, struct counters *c, struct message *m, int64_t mono,
 		int64_t wall, enum gate_mode mode);
 
-/* How much of a stream has come lately: recipients within its window, and the monotonic time of the
- * last. False if nothing is counted of it any more. Any thread; one shard's lock. */
+/* How much of a stream has come lately: recipients that its counter still knows of, the time in
+ * which they came, up to now, and the monotonic time of the last, as exact as the counter keeps
+ * them. False if it knows of none. Any thread; one shard's lock. */
 bool counters_rate(struct counters *c, uint64_t stream_hash, int64_t mono, uint32_t *count,
 		   int64_t *window, int64_t *last);
 

@@ -313,6 +313,39 @@ million(void **state)
 	counters_free(c);
 }
 
+/* "Is the application still sending?" */
+static void
+rate_tells_of_the_last_arrivals(void **state)
+{
+	static const struct {
+		uint32_t limit;
+		int64_t slack; /* times are as exact as the window keeps them */
+	} rows[] = {{20, 0}, {1000, 10 * CLOCK_SECOND}};
+	struct counters *c = counters_new();
+	int64_t window = 0, last = 0;
+	uint32_t count = 0;
+	size_t i;
+
+	(void)state;
+	assert_false(counters_rate(c, hash_of(9), CLOCK_SECOND, &count, &window, &last));
+	for (i = 0; i < COUNT_OF(rows); i++) {
+		const struct counters_rule rule = {
+		    .limit = rows[i].limit, .window = 600 * CLOCK_SECOND, .holds = true};
+
+		arrive(c, &rule, hash_of(i), 3, 60 * CLOCK_SECOND);
+		arrive(c, &rule, hash_of(i), 4, 120 * CLOCK_SECOND);
+		assert_true(
+		    counters_rate(c, hash_of(i), 150 * CLOCK_SECOND, &count, &window, &last));
+		assert_int_equal(count, 7);
+		assert_in_range(window, 90 * CLOCK_SECOND, 90 * CLOCK_SECOND + rows[i].slack);
+		assert_in_range(last, 120 * CLOCK_SECOND, 120 * CLOCK_SECOND + rows[i].slack);
+		counters_forget(c, hash_of(i));
+		assert_false(
+		    counters_rate(c, hash_of(i), 150 * CLOCK_SECOND, &count, &window, &last));
+	}
+	counters_free(c);
+}
+
 int
 main(void)
 {
@@ -320,7 +353,7 @@ main(void)
 	    cmocka_unit_test(audience), cmocka_unit_test(find_trip),
 	    cmocka_unit_test(uncount),  cmocka_unit_test(a_trip_without_mail_ends),
 	    cmocka_unit_test(flood),    cmocka_unit_test(full),
-	    cmocka_unit_test(million),
+	    cmocka_unit_test(million),  cmocka_unit_test(rate_tells_of_the_last_arrivals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
