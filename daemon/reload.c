@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "daemon/daemon.h"
+#include "store/fact.h"
 
 struct policy *
 daemon_read_policy(const char *path, struct keyring **keys, struct buf *errors)
@@ -30,40 +31,10 @@ daemon_read_policy(const char *path, struct keyring **keys, struct buf *errors)
 	return NULL;
 }
 
-struct reload_fact {
-	struct store_job job;
-	char *text;
-};
-
-static void
-reload_told(struct store_job *job)
-{
-	struct reload_fact *f = job->context;
-
-	if (job->result != STORE_OK)
-		log_warn("- config.fact-failed error=%s", log_safe(job->error));
-	free(f->text);
-	free(f);
-}
-
 static void
 reload_tell(struct daemon *d, const char *event, const char *text)
 {
-	struct reload_fact *f = mem_zalloc(sizeof(*f));
-
-	f->text = mem_strdup(text);
-	f->job.op = STORE_FACT;
-	f->job.done = reload_told;
-	f->job.context = f;
-	f->job.u.fact.event = event;
-	f->job.u.fact.environment = "";
-	f->job.u.fact.object = "";
-	f->job.u.fact.who = "gate";
-	f->job.u.fact.reason = "";
-	f->job.u.fact.text = f->text;
-	f->job.u.fact.alert = true;
-	f->job.u.fact.now = clock_wall();
-	writer_submit(d->store, &f->job);
+	fact_tell(d->store, &(struct fact){.event = event, .text = text, .alert = true});
 }
 
 static void

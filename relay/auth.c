@@ -14,6 +14,7 @@
 #include "mail/command.h"
 #include "mail/sasl.h"
 #include "relay/keyring.h"
+#include "relay/guesses.h"
 #include "relay/login.h"
 #include "relay/peers.h"
 #include "relay/session.h"
@@ -121,6 +122,7 @@ auth_deny(struct session *s)
 
 	log_warn("%s session.login-failed user=%s client=%s wait_ms=%lld", s->id,
 		 log_safe(s->auth->name), log_safe(s->client), (long long)wait / 1000);
+	guesses_add(s->rl->relay->guesses, s->client, s->auth->name, clock_mono());
 	if (s->state != SESSION_LOGIN)
 		session_set_login_state(s, SESSION_LOGIN);
 	s->auth->too_many = !session_add_error(s, PEERS_ERROR_LOGIN);

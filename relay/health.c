@@ -17,6 +17,7 @@
 #include "relay/relay.h"
 #include "relay/retry.h"
 #include "relay/upstream.h"
+#include "store/fact.h"
 
 enum health_state { HEALTH_UP, HEALTH_SUSPECT, HEALTH_DOWN };
 
@@ -49,11 +50,6 @@ struct health_report {
 	struct health *health;
 	bool up, probe;
 	char why[WHY_BYTES];
-};
-
-struct health_fact {
-	struct store_job job;
-	char text[WHY_BYTES + 200];
 };
 
 struct health_table *
@@ -131,39 +127,22 @@ health_set_state(struct health *h, enum health_state next, const char *why)
 	atomic_store(&h->state, next);
 }
 
-static void
-health_fact_done(struct store_job *job)
-{
-	struct health_fact *f = job->context;
-
-	if (job->result != STORE_OK)
-		log_warn("- upstream.fact-failed error=%s", log_safe(job->error));
-	free(f);
-}
-
 /* Audit and alert in one transaction. */
 static void
 health_tell(struct health *h, const char *event)
 {
-	struct health_fact *f = mem_zalloc(sizeof(*f));
 	bool up = strcmp(event, "upstream.up") == 0;
+	char *text = mem_printf(up ? "upstream %s answers again; queued mail is on its way%s"
+				   : "upstream %s cannot be used; mail waits in the queue: %s",
+				h->name, up ? "" : h->why);
 
-	snprintf(f->text, sizeof(f->text),
-		 up ? "upstream %s answers again; queued mail is on its way%s"
-		    : "upstream %s cannot be used; mail waits in the queue: %s",
-		 h->name, up ? "" : h->why);
-	f->job.op = STORE_FACT;
-	f->job.done = health_fact_done;
-	f->job.context = f;
-	f->job.u.fact.event = event;
-	f->job.u.fact.environment = "";
-	f->job.u.fact.object = h->name; /* lives as long as the store's threads */
-	f->job.u.fact.who = "gate";
-	f->job.u.fact.reason = "";
-	f->job.u.fact.text = f->text;
-	f->job.u.fact.alert = true;
-	f->job.u.fact.now = clock_wall();
-	writer_submit(h->relay->store, &f->job);
+	fact_tell(h->relay->store, &(struct fact){
+				       .event = event,
+				       .object = h->name,
+				       .text = text,
+				       .alert = true,
+				   });
+	free(text);
 }
 
 static void

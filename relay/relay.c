@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "relay/bounce.h"
+#include "relay/guesses.h"
 #include "relay/health.h"
 #include "relay/keyring.h"
 #include "relay/login.h"
@@ -97,6 +98,7 @@ relay_new(struct loop *main, struct policy *policy, struct keyring *keys, const 
 	r->bounce = bounce_new(r);
 	r->peers = peers_new();
 	r->pauses = pauses_new();
+	r->guesses = guesses_new(store);
 	r->desk = login_desk_new();
 	relay_make_loops(r, policy_config(policy)->loops);
 	relay_listen(r, policy_config(policy), sockets);
@@ -325,6 +327,7 @@ relay_free(struct relay *r)
 	health_table_free(r->health);
 	peers_free(r->peers);
 	pauses_free(r->pauses);
+	guesses_free(r->guesses);
 	policy_unref(r->policy);
 	keyring_unref(r->keys);
 	free(r->listeners);

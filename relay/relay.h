@@ -63,6 +63,7 @@ void relay_listeners(struct relay *r,
 /* ---- for relay/ only ---- */
 
 struct bounce;
+struct guesses;
 struct health;
 struct login_cache;
 struct login_desk;
@@ -104,6 +105,7 @@ struct relay {
 	struct login_desk *desk;
 	struct peers *peers;
 	struct pauses *pauses;
+	struct guesses *guesses;
 	struct bounce *bounce;
 	struct relay_loop *loops;
 	struct loop **loop_list;
