@@ -113,6 +113,20 @@ dump(json_t *object, struct buf *out)
 	json_decref(object);
 }
 
+/* The head of the audit log's chain: whoever keeps alerts can prove a rewritten database. */
+static json_t *
+audit_object(const struct store_alert *alert)
+{
+	json_t *o;
+
+	if (alert->audit_id == 0)
+		return json_null();
+	o = json_object();
+	put_count(o, "id", (uint64_t)alert->audit_id);
+	put_text(o, "hash", alert->audit_hash);
+	return o;
+}
+
 void
 payload_json(const struct store_alert *alert, const struct store_batch *batch, uint64_t distinct,
 	     const char *gate, struct buf *out)
@@ -128,6 +142,7 @@ payload_json(const struct store_alert *alert, const struct store_batch *batch, u
 	put_text(o, "reason", alert->reason);
 	put(o, "batch", batch == NULL ? json_null() : batch_object(batch, distinct));
 	put_text(o, "gate", gate);
+	put(o, "audit", audit_object(alert));
 	dump(o, out);
 }
 
@@ -175,6 +190,9 @@ payload_slack(const struct store_alert *alert, const char *gate, struct buf *out
 		buf_printf(&text, "\nLook at it with: mailfuse show B%" PRId64, alert->batch);
 	buf_printf(&text, "\n%s from ", alert->event);
 	add_slack_text(&text, gate);
+	/* As much of the hash as nobody can forge in a hurry; `audit verify --head` takes it. */
+	if (alert->audit_id != 0)
+		buf_printf(&text, " | audit %" PRId64 ":%.32s", alert->audit_id, alert->audit_hash);
 	put_text(o, "text", buf_text(&text));
 	buf_free(&text);
 	dump(o, out);

@@ -48,7 +48,7 @@ test_json_without_batch(void **state)
 	    "{\"event\":\"batch.opened\",\"id\":42,\"at\":\"2026-11-21T12:04:11.123Z\","
 	    "\"environment\":\"staging\",\"text\":\"staging: \\\"quoted\\\" \\\\ "
 	    "ü\",\"who\":\"gate\","
-	    "\"reason\":\"volume\",\"batch\":null,\"gate\":\"gate.example\"}");
+	    "\"reason\":\"volume\",\"batch\":null,\"gate\":\"gate.example\",\"audit\":null}");
 	buf_free(&out);
 }
 
@@ -94,7 +94,7 @@ test_json_with_batch(void **state)
 	    "\"messages\":5,\"recipients\":6,\"distinct_recipients\":4,\"leaked\":7,\"bytes\":8,"
 	    "\"held\":9,\"released\":10,\"sent\":11,\"failed\":12,\"discarded\":13,\"limit\":50,"
 	    "\"window\":600,\"collecting\":true,\"decided_by\":\"\",\"decided_reason\":\"\","
-	    "\"decided_at\":null},\"gate\":\"g\"}"));
+	    "\"decided_at\":null},\"gate\":\"g\",\"audit\":null}"));
 	buf_free(&out);
 }
 
@@ -178,12 +178,38 @@ test_slack_cut(void **state)
 	buf_free(&out);
 }
 
+/* Both carry the head of the audit log's chain. */
+static void
+test_audit_head(void **state)
+{
+	char text[] = "x", reason[] = "";
+	struct store_alert a = alert_row(text, reason, 0);
+	struct buf out = {0};
+
+	(void)state;
+	a.audit_id = 57;
+	memset(a.audit_hash, 'a', sizeof(a.audit_hash) - 1);
+	memset(a.audit_hash, 'b', 32);
+	payload_json(&a, NULL, 0, "g", &out);
+	assert_non_null(strstr(buf_text(&out),
+			       "\"audit\":{\"id\":57,\"hash\":\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+			       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}}"));
+	buf_clear(&out);
+	payload_slack(&a, "g", &out);
+	assert_non_null(
+	    strstr(buf_text(&out), "from g | audit 57:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"}"));
+	buf_free(&out);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_json_without_batch), cmocka_unit_test(test_json_with_batch),
-	    cmocka_unit_test(test_json_text),          cmocka_unit_test(test_slack),
+	    cmocka_unit_test(test_json_without_batch),
+	    cmocka_unit_test(test_json_with_batch),
+	    cmocka_unit_test(test_audit_head),
+	    cmocka_unit_test(test_json_text),
+	    cmocka_unit_test(test_slack),
 	    cmocka_unit_test(test_slack_cut),
 	};
 
