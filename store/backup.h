@@ -28,6 +28,9 @@ struct backup_report {
 	uint64_t messages, deliveries, held, discarded, batches;
 	int64_t audit_id; /* the newest row of the audit log, whose chain was verified */
 	char audit_hash[AUDIT_CHAIN_HEX_BYTES];
+	/* The first row of it that had been altered, was missing or out of order in the store
+	 * already: the copy is what the store was, and may be needed because of that. 0 = none. */
+	int64_t audit_bad;
 };
 
 /*
@@ -45,8 +48,9 @@ bool backup_batch(struct backup *b, int64_t id,
 		  struct buf *error);
 /*
  * Each message of the batch with deliveries that are held or discarded there, oldest first: the
- * whole message, its content in memory, and those deliveries. False ends it, as does a callback
- * that returns false.
+ * whole message, its content in memory, and those deliveries; m->recipients has the same ones in
+ * the same order, with what the sender asked to be told. False and a reason ends it; a callback
+ * that returns false ends it too, and is no error.
  */
 bool backup_messages(struct backup *b, int64_t batch,
 		     bool (*row)(void *context, const struct message *m,

@@ -436,7 +436,9 @@ struct store_job {
 		struct {
 			int64_t batch; /* joined; 0 = a new one is opened, as `open` says */
 			/* environment, rule, key, source, sender, subject, limit, window,
-			 * opened_at, tripped_at, leaked; rule and key say where it is from */
+			 * opened_at, tripped_at, leaked; rule and key say where it is from: a batch
+			 * that was opened by the same import before is joined. messages,
+			 * recipients: how many will come, for the audit log; 0 = unknown */
 			const struct store_batch *open;
 			/* Complete, its content in memory; id 0 = it gets a new one. Not owned. */
 			struct message *message;
@@ -448,7 +450,9 @@ struct store_job {
 			uint64_t origin_store, origin_id;
 			const char *who, *reason;
 			int64_t now;
-			uint64_t added, skipped; /* out: deliveries; `batch` too */
+			uint64_t added, skipped; /* out: deliveries; `batch` too, which stays 0 if
+						    nothing was added and none was opened */
+			int64_t chosen;          /* private: the batch, where 0 was given */
 		} import;
 		struct {
 			bool on;
@@ -553,7 +557,8 @@ void store_alerts_free(struct store_alert *alerts, size_t count);
 /*
  * A copy of the store while it works: SQLite's backup, on a thread of its own; then the copy is
  * opened, checked and sealed (backup.h). One at a time. `path` must not exist; a copy that is not
- * whole is removed. done() runs on that thread, also at store_close(), which stops it. Any thread.
+ * whole is removed. done() runs on that thread, also at store_close(), which stops it; on the
+ * caller's where it cannot start. Any thread.
  */
 struct store_copy {
 	const char *path;
