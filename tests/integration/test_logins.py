@@ -170,3 +170,21 @@ def test_stop_while_logins_wait(logins):
         assert not thread.is_alive()
     for client in clients:
         client.close()
+
+
+def test_a_burst_of_guesses_is_told_once(logins):
+    """From many addresses, so that none of them makes too many mistakes by itself."""
+    gate = logins()
+
+    def told():
+        return [row for row in gate.audit() if row["action"] == "login.failures"]
+
+    for i in range(9):
+        guess_and_hang_up(gate, f"127.0.3.{i + 1}", 1)
+    assert told() == []
+    guess_and_hang_up(gate, "127.0.3.10", 1)
+    wait_for("the fact in the audit log", told)
+    for i in range(12):
+        guess_and_hang_up(gate, f"127.0.3.{i + 11}", 1)
+    (row,) = told()
+    assert row["object"] == "127.0.3.10" and row["detail"].startswith("10 logins have failed lately")
