@@ -1,10 +1,11 @@
 /*
  * Cross checks of a configuration: top level, listeners, upstreams, alerts; check_environment.c has
- * the environments, check_transport.c TLS and logins. Called by load.c after all values were
- * converted. Allocates nothing that lasts.
+ * the environments, check_transport.c TLS and logins, check_access.c who may do what. Called by
+ * load.c after all values were converted. Allocates nothing that lasts.
  */
 #include "config/check.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,6 +14,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "config/check_access.h"
 #include "config/check_environment.h"
 #include "config/check_transport.h"
 #include "config/value.h"
@@ -26,6 +28,19 @@ check_is_domain(const char *name)
 
 	arena_free(&arena);
 	return ok;
+}
+
+bool
+check_is_loopback(const char *host)
+{
+	unsigned char bytes[16];
+
+	if (strcasecmp(host, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, host, bytes) == 1)
+		return bytes[0] == 127;
+	return inet_pton(AF_INET6, host, bytes) == 1 &&
+	       memcmp(bytes, &in6addr_loopback, sizeof(bytes)) == 0;
 }
 
 static void
@@ -64,24 +79,34 @@ check_listeners(const struct config *c, const struct text_section *at, struct pr
 static void
 check_upstreams(const struct config *c, const struct text_section *at, struct problems *problems)
 {
-	for (size_t i = 0; i < c->upstream_count; i++)
+	for (size_t i = 0; i < c->upstream_count; i++) {
+		int line = text_child(at, "upstream", i)->line;
+
 		if (strcmp(c->upstreams[i].name, "none") == 0)
-			problem_add(problems, text_child(at, "upstream", i)->line,
+			problem_add(problems, line,
 				    "an upstream cannot be called none, because upstream = none "
 				    "captures; choose another "
 				    "name");
+		if (strcmp(c->upstreams[i].name, CONFIG_DRILL) == 0)
+			problem_add(problems, line,
+				    "an upstream cannot be called %s, which is kept for drills; "
+				    "choose another name",
+				    CONFIG_DRILL);
+	}
 }
 
 /* ---- alerts */
 
 /* docs/api.md, "Alerts". */
-static const char *const event_names[] = {"batch.opened",    "batch.grown",
-					  "batch.observed",  "batch.released",
-					  "batch.discarded", "batch.restored",
-					  "upstream.down",   "upstream.up",
-					  "hold.set",        "hold.cleared",
-					  "delivery.failed", "config.reloaded",
-					  "config.refused",  NULL};
+static const char *const event_names[] = {"batch.opened",   "batch.grown",     "batch.observed",
+					  "batch.released", "batch.discarded", "batch.restored",
+					  "upstream.down",  "upstream.up",     "hold.set",
+					  "hold.cleared",   "delivery.failed", "config.reloaded",
+					  "config.refused", "batch.asked",     "batch.approved",
+					  "batch.lapsed",   "batch.paused",    "batch.resumed",
+					  "batch.done",     "batch.waiting",   "batch.purged",
+					  "batch.imported", "drill.passed",    "drill.failed",
+					  "login.failures", "audit.broken",    NULL};
 
 static void
 check_events(const struct config_alert *a, const struct text_section *at, struct problems *problems)
@@ -175,6 +200,7 @@ check_config(struct config *c, const struct text_section *at, const struct check
 	check_upstreams(c, at, problems);
 	check_transport(c, at, scope, problems);
 	check_environments(c, at, problems);
+	check_access(c, at, problems);
 	for (size_t i = 0; i < c->alert_count; i++)
 		check_alert(&c->alerts[i], text_child(at, "alert", i), scope->secrets, problems);
 	if (scope->files && scope->secrets && problems->count > 0)

@@ -26,5 +26,7 @@ struct check_scope {
 void check_config(struct config *c, const struct text_section *at, const struct check_scope *scope,
 		  struct problems *problems);
 bool check_is_domain(const char *name);
+/* Where nobody else listens to the wire: an address of 127.0.0.0/8, ::1, or localhost. */
+bool check_is_loopback(const char *host);
 
 #endif

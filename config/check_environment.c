@@ -298,6 +298,11 @@ check_environment(struct check *k, struct config_environment *e, const struct te
 		problem_add(k->problems, at->line,
 			    "environment unknown is built in and holds what matches no other; "
 			    "choose another name");
+	if (strcmp(e->name, CONFIG_DRILL) == 0)
+		problem_add(k->problems, at->line,
+			    "an environment cannot be called %s, which is kept for drills; choose "
+			    "another name",
+			    CONFIG_DRILL);
 	if (e->match_count == 0)
 		problem_add(k->problems, at->line,
 			    "environment %s has no match, so nothing would belong to it; add match "

@@ -5,10 +5,8 @@
  */
 #include "config/check_transport.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,20 +20,6 @@ struct check {
 	const struct check_scope *scope;
 	struct problems *problems;
 };
-
-/* Where nobody else listens to the wire. */
-static bool
-is_loopback(const char *host)
-{
-	unsigned char bytes[16];
-
-	if (strcasecmp(host, "localhost") == 0)
-		return true;
-	if (inet_pton(AF_INET, host, bytes) == 1)
-		return bytes[0] == 127;
-	return inet_pton(AF_INET6, host, bytes) == 1 &&
-	       memcmp(bytes, &in6addr_loopback, sizeof(bytes)) == 0;
-}
 
 static const char *
 chosen(const char *section, const char *setting, int value)
@@ -83,7 +67,7 @@ check_auth(struct check *k, const struct config_listener *l)
 			    "auth = %s needs to know who may log in; add users = "
 			    "\"/etc/mailfuse/users\" at the top level",
 			    auth);
-	if (l->tls == CONFIG_TLS_OFF && !is_loopback(l->host))
+	if (l->tls == CONFIG_TLS_OFF && !check_is_loopback(l->host))
 		problem_add(k->problems, text_line(k->at, "auth"),
 			    "auth = %s would never be offered: passwords are taken in clear on "
 			    "loopback only; set tls = starttls, required or implicit",
@@ -145,7 +129,7 @@ check_upstream_tls(struct check *k, const struct config_upstream *u)
 
 	if (u->tls == CONFIG_UPSTREAM_TLS_REQUIRED || u->tls == CONFIG_UPSTREAM_TLS_IMPLICIT)
 		return;
-	if (login && !is_loopback(u->host))
+	if (login && !check_is_loopback(u->host))
 		problem_add(k->problems,
 			    text_line(k->at, text_is_set(k->at, "tls")        ? "tls"
 					     : text_is_set(k->at, "password") ? "password"
@@ -219,6 +203,8 @@ check_transport(const struct config *c, const struct text_section *at,
 
 	if (files)
 		check_mode("users", c->users, at, problems);
+	if (files && c->http.set)
+		check_mode("tokens", c->http.tokens, text_child(at, "http", 0), problems);
 	for (size_t i = 0; i < c->listener_count; i++) {
 		k.at = text_child(at, "listener", i);
 		/* -1: a word that is none, which was reported. */
@@ -261,6 +247,8 @@ check_files(const struct config *c, const struct text_section *at, struct proble
 {
 	check_readable("users", c->users, "; mailfuse passwd NAME --users FILE makes it", at,
 		       problems);
+	check_readable("tokens", c->http.tokens, "; mailfuse token NAME --tokens FILE makes it",
+		       c->http.set ? text_child(at, "http", 0) : at, problems);
 	for (size_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
 		const struct text_section *own = text_child(at, "listener", i);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/drill.h"
 #include "config/options.h"
 #include "config/value.h"
 
@@ -53,6 +54,10 @@ config_unref(struct config *c)
 {
 	if (c == NULL || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
+	if (c->base != NULL) {
+		config_drill_free(c);
+		return;
+	}
 	for (size_t i = 0; i < c->listener_count; i++) {
 		free_fields("listener", &c->listeners[i]);
 		free(c->listeners[i].name);
@@ -71,6 +76,9 @@ config_unref(struct config *c)
 	free(c->upstreams);
 	free(c->environments);
 	free(c->alerts);
+	free_fields("approval", &c->approval);
+	free_fields("access", &c->access);
+	free_fields("http", &c->http);
 	free_fields("", c);
 	free(c->path);
 	free(c);
@@ -129,8 +137,13 @@ config_diff_fixed(const struct config *now, const struct config *next, struct bu
 		buf_printf(out, "%s%s", between, row->name);
 		between = ", ";
 	}
-	if (!same_listeners(now, next))
+	if (!same_listeners(now, next)) {
 		buf_printf(out, "%slistener addresses", between);
+		between = ", ";
+	}
+	if (now->http.set != next->http.set || now->http.port != next->http.port ||
+	    strcmp(now->http.host, next->http.host) != 0)
+		buf_printf(out, "%shttp address", between);
 }
 
 /* ---- documentation */
@@ -153,6 +166,8 @@ type_name(const struct option *row)
 		return "size";
 	case OPTION_DURATION:
 		return "duration";
+	case OPTION_TIMES:
+		return "durations";
 	case OPTION_RATE:
 		return "rate";
 	case OPTION_CHOICE:
@@ -185,8 +200,6 @@ config_document(struct buf *out)
 		struct buf name = {0};
 		const char *def = row->def;
 
-		if (row->type == OPTION_LATER)
-			continue;
 		if (row->type == OPTION_SECTION)
 			def = (row->flags & OPTION_TITLE) != 0 ? "\"name\" { }" : "{ }";
 		else if ((row->flags & OPTION_REQUIRED) != 0)

@@ -40,7 +40,7 @@ build_options(const char *section)
 	size_t n = 0;
 
 	for (const struct option *row = options_table(); row->name != NULL; row++) {
-		if (strcmp(row->section, section) != 0 || row->type == OPTION_LATER)
+		if (strcmp(row->section, section) != 0)
 			continue;
 		if (n == KIND_ROWS_MAX)
 			panic("config: more than %d settings in one section", KIND_ROWS_MAX);
@@ -54,7 +54,7 @@ build_options(const char *section)
 			if ((row->flags & OPTION_TITLE) != 0)
 				o->flags |= CFGF_TITLE | CFGF_NO_TITLE_DUPES;
 			o->subopts = build_options(row->name);
-		} else if (row->type == OPTION_LIST || row->type == OPTION_SET) {
+		} else if (options_is_list(row)) {
 			o->flags |= CFGF_LIST;
 		}
 	}
@@ -142,18 +142,18 @@ load_section(struct loader *l, cfg_t *cfg, const struct text_section *at, const 
 	for (const struct option *row = options_table(); row->name != NULL; row++) {
 		struct value_place place = {row, object, l->scope.files};
 
-		if (strcmp(row->section, kind) != 0 || row->type == OPTION_SECTION ||
-		    row->type == OPTION_LATER)
+		if (strcmp(row->section, kind) != 0 || row->type == OPTION_SECTION)
 			continue;
 		value_reset(&place);
 		if (cfg != NULL && text_is_set(at, row->name)) {
 			load_values(l, cfg, at, &place);
 		} else if (row->def[0] != '\0') {
-			if (!value_add(&place, row->def, &why))
+			if (!value_add_default(&place, &why))
 				panic("config: bad default: %s", buf_text(&why));
 		} else if ((row->flags & OPTION_REQUIRED) != 0 && cfg != NULL) {
-			problem_add(l->problems, at->line, "%s %s has no %s; add %s = ...", kind,
-				    at->title, row->name, row->name);
+			problem_add(l->problems, at->line, "%s%s%s has no %s; add %s = ...", kind,
+				    at->title[0] != '\0' ? " " : "", at->title, row->name,
+				    row->name);
 		} else if ((row->flags & OPTION_MAY_MISS) != 0) {
 			value_free(&place);
 		}
@@ -225,6 +225,30 @@ load_sections(struct loader *l, cfg_t *cfg, const struct text_section *at)
 	for (size_t i = 0; i < c->environment_count; i++)
 		load_environment(l, cfg_getnsec(cfg, "environment", (unsigned)i),
 				 text_child(at, "environment", i), &c->environments[i]);
+}
+
+/* A section of which there is at most one; its defaults where there is none. */
+static bool
+load_once(struct loader *l, cfg_t *cfg, const struct text_section *at, const char *kind,
+	  void *object)
+{
+	bool set = cfg_size(cfg, kind) > 0;
+
+	load_section(l, set ? cfg_getnsec(cfg, kind, 0) : NULL, text_child(at, kind, 0), kind,
+		     object);
+	return set;
+}
+
+static void
+load_singles(struct loader *l, cfg_t *cfg, const struct text_section *at)
+{
+	struct config *c = l->config;
+
+	load_once(l, cfg, at, "approval", &c->approval);
+	c->access.set = load_once(l, cfg, at, "access", &c->access);
+	c->http.set = load_once(l, cfg, at, "http", &c->http);
+	if (c->http.set)
+		c->http.line = text_child(at, "http", 0)->line;
 }
 
 /* ---- what a file leaves open */
@@ -362,6 +386,7 @@ load_all(struct loader *l, char *text)
 	if (cfg != NULL) {
 		load_section(l, cfg, at, "", l->config);
 		load_sections(l, cfg, at);
+		load_singles(l, cfg, at);
 		check_config(l->config, at, &l->scope, l->problems);
 		if (l->problems->count == 0)
 			complete(l);

@@ -35,12 +35,6 @@ static const char *const words_auth[] = {"off", "optional", "required", NULL};
 #define IN(type, field) .offset = offsetof(struct type, field)
 #define AND(type, field) .offset2 = offsetof(struct type, field)
 #define RANGE(least, most) .min = (least), .max = (most)
-#define LATER(where, what, instead)                                                                \
-	{                                                                                          \
-		.section = (where), .name = (what), .type = OPTION_LATER, .def = "",               \
-		.help = (instead)                                                                  \
-	}
-#define LEAVE_OUT "leave it out"
 
 /* clang-format off: a row reads best as a row */
 static const struct option table[] = {
@@ -91,8 +85,19 @@ static const struct option table[] = {
      .help = "a group of sources with one policy; a source that matches none is held"},
     {"", "alert", OPTION_SECTION, OPTION_TITLE, "",
      .help = "a channel that tells people what happens"},
-    LATER("", "approval", LEAVE_OUT),
-    LATER("", "http", LEAVE_OUT),
+    {"", "remind_after", OPTION_TIMES, 0, "1h, 4h, 24h", IN(config, remind_after),
+     RANGE(SECOND, 365 * DAY),
+     .help = "when a held batch that nobody looked at is told of again, and then once a day; {} is "
+	     "never"},
+    {"", "drill_every", OPTION_DURATION, 0, "30d", IN(config, drill_every), RANGE(0, YEARS_10),
+     .help = "status warns where no drill has passed for so long; 0 is never"},
+    {"", "approval", OPTION_SECTION, OPTION_ONCE, "",
+     .help = "large releases wait for a second person; without it nobody is asked"},
+    {"", "access", OPTION_SECTION, OPTION_ONCE, "",
+     .help = "who may do what on the control socket; without it who reaches it may do all"},
+    {"", "http", OPTION_SECTION, OPTION_ONCE, "",
+     .help = "the API on a TCP port of this machine, for who has a token; without it on the "
+	     "control socket only"},
 
     /* ---- listener */
     {"listener", "address", OPTION_ADDRESS,
@@ -256,6 +261,31 @@ static const struct option table[] = {
      RANGE(SECOND, 365 * DAY), .help = "how long an alert is tried before it is given up"},
     {"alert", "timeout", OPTION_DURATION, 0, "10s", IN(config_alert, timeout),
      RANGE(SECOND, 10 * MINUTE), .help = "how long one try may take"},
+
+    /* ---- approval */
+    {"approval", "above", OPTION_NUMBER, OPTION_REQUIRED | OPTION_WIDE, "",
+     IN(config_approval, above), RANGE(1, UINT32_MAX),
+     .help =
+	 "recipients of a batch that may be released before a release of it waits for approval"},
+    {"approval", "approvers", OPTION_NUMBER, 0, "2", IN(config_approval, approvers), RANGE(1, 10),
+     .help = "different people in all, who asks for the release among them"},
+    {"approval", "expires", OPTION_DURATION, 0, "24h", IN(config_approval, expires),
+     RANGE(SECOND, 365 * DAY), .help = "a request that is not approved for so long lapses"},
+
+    /* ---- access */
+    {"access", "viewers", OPTION_LIST, 0, "", IN(config_access, viewers),
+     .help = "users of this machine, @groups or * that may look at everything"},
+    {"access", "operators", OPTION_LIST, 0, "", IN(config_access, operators),
+     .help = "the same, that may release, discard, restore, purge, pause and stop mail, and look"},
+    {"access", "approvers", OPTION_LIST, 0, "", IN(config_access, approvers),
+     .help = "the same, that may approve what another asked for, and look"},
+
+    /* ---- http */
+    {"http", "address", OPTION_ADDRESS, OPTION_FIXED | OPTION_REQUIRED | OPTION_NUMERIC, "",
+     IN(config_http, host), AND(config_http, port),
+     .help = "a loopback address and port, such as \"127.0.0.1:8025\""},
+    {"http", "tokens", OPTION_PATH, OPTION_REQUIRED, "", IN(config_http, tokens),
+     .help = "the file of who may ask, one NAME:ROLES:HASH a line, as mailfuse token writes it"},
     {.name = NULL}};
 /* clang-format on */
 
@@ -334,7 +364,7 @@ options_suggest(const char *section, const char *name)
 	size_t distance = NEAR_MAX;
 
 	for (const struct option *row = table; row->name != NULL; row++)
-		if (strcmp(row->section, section) == 0 && row->type != OPTION_LATER)
+		if (strcmp(row->section, section) == 0)
 			keep_nearer(row->name, name, &nearest, &distance);
 	return nearest;
 }
@@ -348,4 +378,10 @@ options_nearest(const char *const *words, const char *name)
 	for (; *words != NULL; words++)
 		keep_nearer(*words, name, &nearest, &distance);
 	return nearest;
+}
+
+bool
+options_is_list(const struct option *row)
+{
+	return row->type == OPTION_LIST || row->type == OPTION_SET || row->type == OPTION_TIMES;
 }

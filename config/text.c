@@ -210,18 +210,13 @@ setting_refused(struct walk *w, struct text_section *in, const struct option *ro
 		report_unknown(w, in, name);
 		return true;
 	}
-	if (row->type == OPTION_LATER) {
-		problem_add(w->problems, name->line, "%s is not available in this version; %s",
-			    row->name, row->help);
-		return true;
-	}
 	if (row->type == OPTION_SECTION) {
 		problem_add(w->problems, name->line, "%s is a section; write %s%s { ... }",
 			    row->name, row->name,
 			    (row->flags & OPTION_TITLE) != 0 ? " \"name\"" : "");
 		return true;
 	}
-	if (append && row->type != OPTION_LIST && row->type != OPTION_SET) {
+	if (append && !options_is_list(row)) {
 		problem_add(w->problems, name->line, "%s is no list; write %s = ...", row->name,
 			    row->name);
 		return true;
@@ -245,8 +240,7 @@ walk_setting(struct walk *w, struct text_section *in, const struct word *name)
 	w->scan.unset_is_empty = !w->secrets && row != NULL && (row->flags & OPTION_SECRET) != 0;
 	walk_next(w);
 	value_line = w->scan.word_line;
-	if (!refused && w->token == SCAN_OPEN && row->type != OPTION_LIST &&
-	    row->type != OPTION_SET) {
+	if (!refused && w->token == SCAN_OPEN && !options_is_list(row)) {
 		problem_add(w->problems, value_line, "%s takes one value, not a list", row->name);
 		refused = true;
 	}
@@ -277,17 +271,21 @@ section_refused(struct walk *w, const struct text_section *in, const struct opti
 
 	if (row == NULL) {
 		report_unknown(w, in, name);
-	} else if (row->type == OPTION_LATER) {
-		problem_add(w->problems, name->line, "%s is not available in this version; %s",
-			    row->name, row->help);
 	} else if (row->type != OPTION_SECTION) {
 		problem_add(w->problems, name->line, "%s is a setting; write %s = ...", row->name,
 			    row->name);
 	} else if ((row->flags & OPTION_TITLE) == 0) {
-		if (title == NULL)
+		twin = (row->flags & OPTION_ONCE) != 0 ? find_title(in, row, "") : NULL;
+		if (title == NULL && twin == NULL)
 			return false;
-		problem_add(w->problems, name->line, "%s takes no name; write %s { ... }",
-			    row->name, row->name);
+		if (title != NULL)
+			problem_add(w->problems, name->line, "%s takes no name; write %s { ... }",
+				    row->name, row->name);
+		else
+			problem_add(w->problems, name->line,
+				    "there is already a section %s on line %d; write all of it "
+				    "there",
+				    row->name, twin->line);
 	} else if (title == NULL) {
 		problem_add(w->problems, name->line, "%s needs a name; write %s \"name\" { ... }",
 			    row->name, row->name);

@@ -54,6 +54,16 @@ value_list_free(char **list)
 	free(list);
 }
 
+size_t
+value_times_count(const int64_t *times)
+{
+	size_t n = 0;
+
+	while (times != NULL && times[n] != 0)
+		n++;
+	return n;
+}
+
 static void
 text_replace(char **field, const char *text, size_t len)
 {
@@ -73,6 +83,10 @@ value_reset(const struct value_place *p)
 	case OPTION_LIST:
 		value_list_free(*FIELD(p, char **));
 		*FIELD(p, char **) = value_list_new();
+		break;
+	case OPTION_TIMES:
+		free(*FIELD(p, int64_t *));
+		*FIELD(p, int64_t *) = mem_zalloc(sizeof(int64_t));
 		break;
 	case OPTION_SET:
 		*FIELD(p, unsigned) = 0;
@@ -97,6 +111,10 @@ value_free(const struct value_place *p)
 	case OPTION_LIST:
 		value_list_free(*FIELD(p, char **));
 		*FIELD(p, char **) = NULL;
+		break;
+	case OPTION_TIMES:
+		free(*FIELD(p, int64_t *));
+		*FIELD(p, int64_t *) = NULL;
 		break;
 	default:
 		break;
@@ -191,7 +209,10 @@ number_add(const struct value_place *p, const char *text, struct buf *why)
 			   p->row->name, log_safe(text), p->row->min, p->row->max);
 		return false;
 	}
-	*FIELD(p, uint32_t) = (uint32_t)n;
+	if ((p->row->flags & OPTION_WIDE) != 0)
+		*FIELD(p, uint64_t) = n;
+	else
+		*FIELD(p, uint32_t) = (uint32_t)n;
 	return true;
 }
 
@@ -221,7 +242,7 @@ size_add(const struct value_place *p, const char *text, struct buf *why)
 }
 
 static bool
-duration_add(const struct value_place *p, const char *text, struct buf *why)
+duration_read(const struct value_place *p, const char *text, int64_t *out, struct buf *why)
 {
 	char least[UNITS_BYTES], most[UNITS_BYTES];
 	int64_t t;
@@ -237,7 +258,22 @@ duration_add(const struct value_place *p, const char *text, struct buf *why)
 			   units_format_duration((int64_t)p->row->max, most));
 		return false;
 	}
-	*FIELD(p, int64_t) = t;
+	*out = t;
+	return true;
+}
+
+static bool
+times_add(const struct value_place *p, const char *text, struct buf *why)
+{
+	int64_t **times = FIELD(p, int64_t *);
+	size_t n = value_times_count(*times);
+	int64_t t;
+
+	if (!duration_read(p, text, &t, why))
+		return false;
+	*times = mem_resize_array(*times, n + 2, sizeof(int64_t));
+	(*times)[n] = t;
+	(*times)[n + 1] = 0;
 	return true;
 }
 
@@ -455,7 +491,9 @@ convert(const struct value_place *p, const char *text, struct buf *why)
 	case OPTION_SIZE:
 		return size_add(p, text, why);
 	case OPTION_DURATION:
-		return duration_add(p, text, why);
+		return duration_read(p, text, FIELD(p, int64_t), why);
+	case OPTION_TIMES:
+		return times_add(p, text, why);
 	case OPTION_RATE:
 		return rate_add(p, text, why);
 	case OPTION_ADDRESS:
@@ -489,5 +527,24 @@ value_add(const struct value_place *p, const char *text, struct buf *why)
 			 why) &&
 	     is_clean(p, buf_text(&content), why) && convert(p, buf_text(&content), why);
 	buf_free(&content);
+	return ok;
+}
+
+bool
+value_add_default(const struct value_place *p, struct buf *why)
+{
+	const char *at = p->row->def;
+	bool ok = true;
+
+	if (p->row->type != OPTION_TIMES)
+		return value_add(p, at, why);
+	while (ok && *at != '\0') {
+		size_t len = strcspn(at, ", ");
+		char *one = mem_strndup(at, len);
+
+		ok = value_add(p, one, why);
+		free(one);
+		at += len + strspn(at + len, ", ");
+	}
 	return ok;
 }

@@ -20,6 +20,8 @@ struct value_place {
 void value_reset(const struct value_place *p);
 /* Adds one value. False and a reason that starts with the setting's name in `why` if it is none. */
 bool value_add(const struct value_place *p, const char *text, struct buf *why);
+/* The same with the row's default, of which a list may have several. */
+bool value_add_default(const struct value_place *p, struct buf *why);
 /* Frees what the field holds; a secret is overwritten. The field is NULL afterwards. */
 void value_free(const struct value_place *p);
 /* Two structures' values of a text, number or choice. */
@@ -29,6 +31,8 @@ char **value_list_new(void);
 void value_list_add(char ***list, const char *item);
 size_t value_list_count(char *const *list);
 void value_list_free(char **list);
+/* Entries before the 0. */
+size_t value_times_count(const int64_t *times);
 
 /*
  * `10.1.0.0/16`, `2001:db8::/32`, `192.0.2.7`. False and a reason in `why`; a network with host

@@ -87,6 +87,21 @@ check_rules(const struct config_environment *e)
 	}
 }
 
+/* Nobody decides alone where two are asked, and nothing listens beyond this machine. */
+static void
+check_decisions(const struct config *c)
+{
+	FUZZ_CHECK(c->approval.approvers >= 2 && c->approval.expires > 0);
+	FUZZ_CHECK(c->access.set == (c->access.operators[0] != NULL));
+	FUZZ_CHECK(!c->http.set || (c->http.tokens[0] == '/' &&
+				    (strncmp(c->http.host, "127.", 4) == 0 ||
+				     c->http.host[0] == ':' || c->http.host[0] == '0')));
+	for (const int64_t *t = c->remind_after; *t != 0; t++)
+		FUZZ_CHECK(*t > 0 && (t == c->remind_after || t[-1] < *t));
+	FUZZ_CHECK(config_find_upstream(c, CONFIG_DRILL) == NULL);
+	FUZZ_CHECK(config_find_environment(c, CONFIG_DRILL) == NULL);
+}
+
 static void
 check_config(const struct config *c)
 {
@@ -96,6 +111,7 @@ check_config(const struct config *c)
 	FUZZ_CHECK(strcmp(last->name, "unknown") == 0 && !last->production);
 	FUZZ_CHECK(last->allow[0] == NULL && last->others == CONFIG_OTHERS_HOLD);
 	check_transport(c);
+	check_decisions(c);
 	for (size_t i = 0; i < c->environment_count; i++) {
 		const struct config_environment *e = &c->environments[i];
 

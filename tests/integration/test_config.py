@@ -197,11 +197,14 @@ def test_reload_adds_and_removes_upstreams_and_alerts(gate, sink, webhook):
     other.stop()
 
 
-@pytest.mark.parametrize("section", ["approval { above = 10000 approvers = 2 }",
-                                     'http { address = "127.0.0.1:8025" }'])
-def test_what_this_version_cannot_do_is_refused_not_ignored(section, tmp_path):
+@pytest.mark.parametrize("section, says", [
+    ("approval { above = 10000 approvers = 1 }", "no second person"),
+    ('http { address = "0.0.0.0:8025" tokens = "/etc/mailfuse/tokens" }', "TLS proxy"),
+    ('environment "drill" { match { network = {"10.0.0.0/8"} } }', "kept for drills")])
+def test_what_would_not_protect_is_refused_with_its_line(section, says, tmp_path):
     path = tmp_path / "mailfuse.conf"
     path.write_text(f'listener "apps" {{\n address = "127.0.0.1:0"\n}}\n{section}\n')
     result = check(path)
     assert result.returncode == 1
     assert f"{path}:4:" in result.stderr + result.stdout
+    assert says in result.stderr + result.stdout

@@ -208,4 +208,31 @@
     {"alert event", "alert a {\n" "type = webhook url = \"http://h/\"\n" "events = {\n" "\"batch.*\",\n" "\"bach.opened\"}\n" "}", "t:5: there is no event bach.opened; did you mean batch.opened?\n"},
     {"alert events empty", "alert a {\n" "type = webhook url = \"http://h/\"\n" "events = {}\n" "}", "t:3: events is empty, so alert a would never tell anything; write {\"*\"} for all\n"},
     {"alert timeout", "alert a {\n" "type = webhook url = \"http://h/\"\n" "timeout = 1h\n" "}", "t:3: timeout cannot be 1h; write from 1 s to 10 min\n"},
-    {"approval", "approval { above = 1 }\n" "http {\n" "address = \"x\" }", "t:1: approval is not available in this version; leave it out\n" "t:2: http is not available in this version; leave it out\n"},
+    {"approval of one", "approval {\n" "above = 5\n" "approvers = 1 }", "t:3: approvers = 1 is who asks, and no second person; write 2, or remove approval\n"},
+    {"approval of too many", "approval { above = 5 approvers = 11 }", "t:1: approvers cannot be 11; write a number from 1 to 10\n"},
+    {"approval without above", "approval { approvers = 2 }", "t:1: approval has no above; add above = ...\n"},
+    {"approval above 0", "approval { above = 0 }", "t:1: above cannot be 0; write a number from 1 to 4294967295\n"},
+    {"approval expires", "approval { above = 1\n" "expires = 0 }", "t:2: expires cannot be 0; write from 1 s to 365 d\n"},
+    {"approval twice", "approval { above = 1 }\n" "approval { above = 2 }", "t:2: there is already a section approval on line 1; write all of it there\n"},
+    {"approval with a name", "approval x { above = 1 }", "t:1: approval takes no name; write approval { ... }\n"},
+    {"access without operators", "access {\n" "viewers = {\"*\"} }", "t:1: access names no operators, so nobody could release, discard or stop mail; add operators = {\"root\", \"@mailops\"}\n"},
+    {"access with operators empty", "access {\n" "operators = {} }", "t:2: access names no operators, so nobody could release, discard or stop mail; add operators = {\"root\", \"@mailops\"}\n"},
+    {"access without approvers", "access { operators = root }\n" "approval { above = 9 }", "t:1: access names no approvers, so no large release could ever be approved; add approvers = {\"@mailops\"}, or remove approval\n"},
+    {"access names", "access { operators = {root,\n" "\"\",\n" "\"@\",\n" "\"a b\",\n" "\"a*\",\n" "\"@*\",\n" "\"a,b\"} }",
+     "t:2: operators has an empty name; write a user such as alice, a group such as @mailops, or *\n"
+     "t:3: operators has an empty name; write a user such as alice, a group such as @mailops, or *\n"
+     "t:4: \"a b\" is no name of a user or group; write each in quotes of its own, such as {\"alice\", \"@mailops\"}, or \"*\" for everybody\n"
+     "t:5: a* is no name of a user or group; write each in quotes of its own, such as {\"alice\", \"@mailops\"}, or \"*\" for everybody\n"
+     "t:6: @* is no name of a user or group; write each in quotes of its own, such as {\"alice\", \"@mailops\"}, or \"*\" for everybody\n"
+     "t:7: a,b is no name of a user or group; write each in quotes of its own, such as {\"alice\", \"@mailops\"}, or \"*\" for everybody\n"},
+    {"http beyond this machine", "http { tokens = \"/t\"\n" "address = \"0.0.0.0:8025\" }", "t:2: address 0.0.0.0 can be reached from other machines, and there is no TLS on it yet: write 127.0.0.1 and put a TLS proxy before it, or use the control socket\n"},
+    {"http without tokens", "http { address = \"127.0.0.1:8025\" }", "t:1: http has no tokens; add tokens = ...\n"},
+    {"http with tokens empty", "http { address = \"127.0.0.1:8025\"\n" "tokens = \"\" }", "t:2: tokens is empty, so nobody could ask; write tokens = \"/etc/mailfuse/tokens\"\n"},
+    {"http tokens relative", "http { address = \"127.0.0.1:8025\"\n" "tokens = t }", "t:2: tokens cannot be t; write a path that begins with /\n"},
+    {"http without address", "http { tokens = \"/t\" }", "t:1: http has no address; add address = ...\n"},
+    {"http where a listener is", "listener a { address = \"127.0.0.1:8025\" }\n" "http { address = \"127.0.0.1:8025\" tokens = \"/t\" }", "t:2: http has the address of listener a; choose another port\n"},
+    {"reminders that fall", "remind_after = {2h,\n" "1h}", "t:2: remind_after must rise, and 60 min stands behind 2 h; write the shorter time first\n"},
+    {"reminder of nothing", "remind_after = {0}", "t:1: remind_after cannot be 0; write from 1 s to 365 d\n"},
+    {"reminders, too many", "remind_after = {1m,2m,3m,4m,5m,6m,7m,8m,9m,10m,11m}", "t:1: remind_after has 11 times; write at most 10, after the last it is once a day anyway\n"},
+    {"upstream drill", "upstream drill { address = \"h.example:25\" }", "t:1: an upstream cannot be called drill, which is kept for drills; choose another name\n"},
+    {"environment drill", "environment drill { match { network = {\"10.0.0.0/8\"} } }", "t:1: an environment cannot be called drill, which is kept for drills; choose another name\n"},

@@ -84,6 +84,25 @@ dump_environment(struct buf *out, const struct config_environment *e)
 	buf_add_char(out, '\n');
 }
 
+/* Who decides, and when people are told again. */
+static void
+dump_decisions(struct buf *out, const struct config *c)
+{
+	buf_add_text(out, "remind");
+	for (const int64_t *t = c->remind_after; *t != 0; t++)
+		buf_printf(out, " %" PRId64, *t / CLOCK_SECOND);
+	buf_printf(out, " drill=%" PRId64 " approval=%" PRIu64 ",%u,%" PRId64 "\n",
+		   c->drill_every / CLOCK_SECOND, c->approval.above, c->approval.approvers,
+		   c->approval.expires / CLOCK_SECOND);
+	buf_printf(out, "access %s", c->access.set ? "set" : "unset");
+	dump_list(out, "viewers", c->access.viewers);
+	dump_list(out, "operators", c->access.operators);
+	dump_list(out, "approvers", c->access.approvers);
+	buf_printf(out, "\nhttp %s host=%s port=%u tokens=%s line=%d\n",
+		   c->http.set ? "set" : "unset", c->http.host, c->http.port, c->http.tokens,
+		   c->http.line);
+}
+
 static void
 dump(struct buf *out, const struct config *c)
 {
@@ -131,6 +150,7 @@ dump(struct buf *out, const struct config *c)
 		dump_list(out, "events", a->events);
 		buf_add_char(out, '\n');
 	}
+	dump_decisions(out, c);
 }
 
 /* A copy, as load_text() changes what it reads. */

@@ -131,6 +131,29 @@ static const struct good_row good_rows[] = {
     {"upstream named",
      UP "upstream v { address = \"b.example:25\" } environment s { upstream = v " HERE "}",
      "environment s upstream=v "},
+    {"nothing: decisions", "",
+     "remind 3600 14400 86400 drill=2592000 approval=0,2,86400\naccess unset viewers={} "
+     "operators={} approvers={}\nhttp unset host= port=0 tokens= line=0\n"},
+    {"approval", "approval { above = 10000 }", " approval=10000,2,86400\n"},
+    {"approval, all", "approval { above = 4294967295 approvers = 10 expires = 2s }",
+     " approval=4294967295,10,2\n"},
+    {"access",
+     "access { viewers = \"*\" operators = {\"root\", \"@mail-ops\"} approvers = {\"a.b_c\"} }",
+     "access set viewers={*} operators={root,@mail-ops} approvers={a.b_c}\n"},
+    {"access without viewers and approvers", "access { operators = root }",
+     "access set viewers={} operators={root} approvers={}\n"},
+    {"approvers by token only",
+     "approval { above = 5 } access { operators = root } http { address = \"127.0.0.1:1\" tokens "
+     "= \"/t\" }",
+     "approvers={}\nhttp set "},
+    {"http", "\nhttp { address = \"[::1]:8025\" tokens = \"/etc/mailfuse/tokens\" }",
+     "http set host=::1 port=8025 tokens=/etc/mailfuse/tokens line=2\n"},
+    {"http on any port", "http { address = \"127.9.9.9:0\" tokens = \"/t\" }",
+     "http set host=127.9.9.9 port=0 tokens=/t line=1\n"},
+    {"reminders", "remind_after = {1s, \"90m\"} drill_every = 0", "remind 1 5400 drill=0 "},
+    {"one reminder", "remind_after = 2h", "remind 7200 drill="},
+    {"no reminders", "remind_after = {}", "remind drill="},
+    {"ten reminders", "remind_after = {1m,2m,3m,4m,5m,6m,7m,8m,9m,10m}", " 540 600 drill="},
     {"staging of the design",
      UP "environment \"staging\" {\nmatch { network = {\"10.2.0.0/16\"} }\n"
 	"subject_prefix = \"[STAGING] \"\nallow = {\"@example.com\", \"qa-*@partner.test\"}\n"
@@ -300,6 +323,15 @@ test_diff(void **state)
 	    {"listener added", "listener a { address = \"127.0.0.1:1\" }",
 	     "listener a { address = \"127.0.0.1:1\" } listener b { address = \"127.0.0.1:2\" }",
 	     "listener addresses"},
+	    {"http added", "", "http { address = \"127.0.0.1:1\" tokens = \"/t\" }",
+	     "http address"},
+	    {"http moved", "http { address = \"127.0.0.1:1\" tokens = \"/t\" }",
+	     "http { address = \"127.0.0.1:2\" tokens = \"/t\" } loops = 2", "loops, http address"},
+	    {"http, other tokens, and who may do what",
+	     "http { address = \"127.0.0.1:1\" tokens = \"/t\" }",
+	     "http { address = \"127.0.0.1:1\" tokens = \"/u\" } access { operators = root } "
+	     "approval { above = 1 } remind_after = {} drill_every = 1d",
+	     ""},
 	    {"listeners in another order",
 	     "listener a { address = \"127.0.0.1:1\" } listener b { address = \"127.0.0.1:2\" }",
 	     "listener b { address = \"127.0.0.1:2\" } listener a { address = \"127.0.0.1:1\" }",
@@ -439,8 +471,6 @@ test_manual(void **state)
 		struct buf item = {0};
 		const char *at, *end;
 
-		if (row->type == OPTION_LATER)
-			continue;
 		add_manual_item(row, &item);
 		at = strstr(page, buf_text(&item));
 		if (at == NULL)
@@ -472,7 +502,12 @@ test_document(void **state)
 	    strstr(buf_text(&out), "\nenvironment.content.per         words      source "));
 	assert_non_null(
 	    strstr(buf_text(&out), "\nenvironment.content             section    \"name\" { } "));
-	assert_null(strstr(buf_text(&out), "approval"));
+	assert_non_null(
+	    strstr(buf_text(&out), "\nremind_after                    durations  1h, 4h, 24h "));
+	assert_non_null(strstr(buf_text(&out), "\napproval                        section    { } "));
+	assert_non_null(strstr(buf_text(&out), "\napproval.approvers              number     2 "));
+	assert_non_null(strstr(buf_text(&out), "\nhttp.address                    host:port  "
+					       "(required)                         restart"));
 	buf_free(&out);
 }
 
