@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/audit_log.h"
+#include "control/batch.h"
 #include "control/batches.h"
 #include "control/button.h"
 #include "control/decisions.h"
@@ -28,6 +29,7 @@
 #include "control/explain.h"
 #include "control/json.h"
 #include "control/messages.h"
+#include "control/plans.h"
 #include "control/queue.h"
 #include "control/request.h"
 #include "control/status.h"
@@ -61,13 +63,18 @@ struct route {
 static const struct route routes[] = {
     {EVHTTP_REQ_GET, "/v1/status", 0, status_get},
     {EVHTTP_REQ_GET, "/v1/batches", 0, batches_list},
-    {EVHTTP_REQ_GET, "/v1/batches/*", 0, batches_get},
+    {EVHTTP_REQ_GET, "/v1/batches/*", 0, batch_get},
+    {EVHTTP_REQ_GET, "/v1/batches/*/alerts", 0, batch_alerts}, /* viewer */
     {EVHTTP_REQ_GET, "/v1/deliveries", 0, deliveries_list},
     {EVHTTP_REQ_GET, "/v1/messages/*", 0, messages_get},
     {EVHTTP_REQ_GET, "/v1/messages/*/raw", 0, messages_get_raw},
     {EVHTTP_REQ_POST, "/v1/release", BODY_SMALL, decisions_release},
     {EVHTTP_REQ_POST, "/v1/discard", BODY_SMALL, decisions_discard},
     {EVHTTP_REQ_POST, "/v1/restore", BODY_SMALL, decisions_restore},
+    {EVHTTP_REQ_POST, "/v1/purge", BODY_SMALL, decisions_purge}, /* operator */
+    {EVHTTP_REQ_POST, "/v1/approve", BODY_SMALL, plans_approve}, /* approver */
+    {EVHTTP_REQ_POST, "/v1/pause", BODY_SMALL, plans_pause},     /* operator */
+    {EVHTTP_REQ_POST, "/v1/resume", BODY_SMALL, plans_resume},   /* operator */
     {EVHTTP_REQ_POST, "/v1/hold", BODY_SMALL, button_hold},
     {EVHTTP_REQ_POST, "/v1/unhold", BODY_SMALL, button_unhold},
     {EVHTTP_REQ_POST, "/v1/explain", BODY_LARGE, explain_post},
@@ -263,6 +270,13 @@ poke_nobody(void *context)
 }
 
 static void
+pause_nobody(void *context, int64_t batch)
+{
+	(void)context;
+	(void)batch;
+}
+
+static void
 wake(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
@@ -285,6 +299,7 @@ api_drain(struct api *h, int64_t patience)
 	h->listener = NULL;
 	h->deps.queue_poke = poke_nobody;
 	h->deps.alert_poke = poke_nobody;
+	h->deps.batch_paused = pause_nobody;
 	while (!LIST_EMPTY(&h->unanswered) && clock_mono() < until)
 		if (event_base_loop(base, EVLOOP_ONCE) < 0)
 			break;

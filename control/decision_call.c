@@ -1,6 +1,6 @@
 /*
- * Reads a call of /v1/release, /v1/discard or /v1/restore: every field is checked before anything
- * moves. Called by decisions.c; main loop.
+ * Reads a call of /v1/release, /v1/discard, /v1/restore or /v1/purge: every field is checked before
+ * anything moves. Rings are read in rings_call.c. Called by decisions.c; main loop.
  */
 #include "control/decision_call.h"
 
@@ -11,9 +11,9 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/units.h"
 #include "control/obstacle.h"
 #include "control/request.h"
+#include "control/rings_call.h"
 #include "filters/pattern.h"
 
 enum { IDS_MAX = 10000, PATTERN_MAX = 1000 };
@@ -70,6 +70,7 @@ read_ids(struct request *r, struct decision *d)
 		return false;
 	}
 	d->batches = mem_zalloc(count * sizeof(*d->batches));
+	d->asked = mem_zalloc(count * sizeof(*d->asked));
 	d->ids = mem_zalloc(count * sizeof(*d->ids));
 	json_array_foreach(ids, i, item)
 	{
@@ -145,34 +146,38 @@ read_pattern(struct request *r, const char *name,
 	return *out != NULL;
 }
 
-static bool
-read_rate(struct request *r, struct decision *d)
+/* Which fields a call takes besides those of all decisions. */
+static const char *const *
+known_fields(enum store_decision what)
 {
-	const char *text;
+	static const char *const release[] = {"ids",     "reason",  "dry_run", "first", "percent",
+					      "to",      "subject", "rate",    "rings", "wait",
+					      "stop_on", "stream",  NULL};
+	static const char *const discard[] = {"ids", "reason",  "dry_run", "first", "percent",
+					      "to",  "subject", "stream",  NULL};
+	static const char *const others[] = {"ids",     "reason", "dry_run", "first",
+					     "percent", "to",     "subject", NULL};
 
-	if (!request_field_text(r, "rate", 40, &text))
-		return false;
-	if (text[0] == '\0' || units_parse_rate(text, &d->rate_count, &d->rate_window))
-		return true;
-	request_fail(r, 400, "rate: %s is none; write a number and a time, such as 100/1m",
-		     log_safe(text));
-	return false;
+	switch (what) {
+	case STORE_RELEASE:
+		return release;
+	case STORE_DISCARD:
+		return discard;
+	case STORE_RESTORE:
+	case STORE_PURGE_NOW:
+		break;
+	}
+	return others;
 }
 
 bool
 decision_read(struct request *r, struct decision *d)
 {
-	static const char *const release_fields[] = {
-	    "ids", "reason", "dry_run", "first", "percent", "to", "subject", "rate", NULL};
-	static const char *const fields[] = {"ids", "reason", "dry_run", NULL};
-
-	if (!request_check_fields(r, d->what == STORE_RELEASE ? release_fields : fields) ||
-	    !request_field_reason(r, &d->reason) ||
-	    !request_field_bool(r, "dry_run", &d->dry_run) || !read_ids(r, d))
-		return false;
-	if (d->what != STORE_RELEASE)
-		return true;
-	return read_amount(r, d) && read_pattern(r, "to", pattern_for_address, &d->to) &&
-	       read_pattern(r, "subject", pattern_for_text, &d->subject) && read_rate(r, d) &&
-	       obstacle_check(r, d);
+	return request_check_fields(r, known_fields(d->what)) &&
+	       request_field_reason(r, &d->reason) &&
+	       request_field_bool(r, "dry_run", &d->dry_run) && read_ids(r, d) &&
+	       read_amount(r, d) && read_pattern(r, "to", pattern_for_address, &d->to) &&
+	       read_pattern(r, "subject", pattern_for_text, &d->subject) &&
+	       request_field_rate(r, "rate", &d->rate_count, &d->rate_window) && rings_read(r, d) &&
+	       (d->what != STORE_RELEASE || obstacle_check(r, d));
 }

@@ -1,6 +1,6 @@
 /*
- * What a call of /v1/release, /v1/discard or /v1/restore asks for. Main loop; struct decision is
- * owned by decisions.c.
+ * What a call of /v1/release, /v1/discard, /v1/restore or /v1/purge asks for. Main loop; struct
+ * decision is owned by decisions.c.
  */
 #ifndef CONTROL_DECISION_CALL_H
 #define CONTROL_DECISION_CALL_H
@@ -8,6 +8,7 @@
 #include "control/control.h"
 
 struct pattern;
+struct policy;
 struct request;
 
 /* One call, until its answer. */
@@ -20,9 +21,11 @@ struct decision {
 
 	int64_t *batches; /* in the order of the call */
 	size_t batch_count, batch_at;
+	bool *asked;                   /* of each batch: it waits for a second person */
 	struct store_delivery_id *ids; /* sorted, each once */
 	size_t id_count;
 	bool ids_done;
+	bool ids_are_drill; /* all of them are mail of a drill */
 
 	const char *reason;
 	uint64_t first; /* of what is left to take over all steps; 0 = no limit */
@@ -30,10 +33,17 @@ struct decision {
 	struct pattern *to, *subject;
 	uint32_t rate_count;
 	int64_t rate_window;
+	struct store_rings rings;
+	int64_t stream_for; /* microseconds; 0 = no ruling */
 	bool dry_run;
+	struct policy *policy; /* in force when it came; its own reference */
 
-	uint64_t messages, recipients, left; /* so far */
-	size_t steps;                        /* done */
+	/* so far */
+	uint64_t messages, recipients, left;
+	uint64_t released; /* of the recipients: at once, not with a later ring or approval */
+	uint32_t approvals_missing;
+	int64_t expires_at; /* wall clock: the first request to end; 0 = nobody is asked */
+	size_t steps;       /* done */
 };
 
 /*

@@ -1,14 +1,14 @@
 /*
- * POST /v1/release, /v1/discard and /v1/restore. Called by api.c, on the main loop.
+ * POST /v1/release, /v1/discard, /v1/restore and /v1/purge. Called by api.c, on the main loop.
  *
  * A call is read and checked, then becomes one store job after another: one for each batch it
  * names and one for all single ids. The answer comes after the last commit, with their sum.
  *
  *   decision_start -> decision_submit -> (writer) decision_done -> decision_stepped
- *                          ^------------- next batch -----------------'  '-> decision_finish
+ *                          ^------------- next batch -----------------'  '-> decision_answer
  *
- * decision_finish() frees the struct decision. Each step is durable by itself: where a later one
- * fails, the answer says what was done before.
+ * decision_stepped() frees the struct decision with the answer. Each step is durable by itself:
+ * where a later one fails, the answer says what was done before.
  */
 #include "control/decisions.h"
 
@@ -19,25 +19,21 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/decision_answer.h"
 #include "control/decision_call.h"
 #include "control/json.h"
 #include "control/request.h"
+#include "control/rings_call.h"
 #include "filters/pattern.h"
-
-static const char *
-decision_name(enum store_decision what)
-{
-	static const char *const names[] = {"release", "discard", "restore"};
-
-	return names[what];
-}
 
 static void
 decision_free(struct decision *d)
 {
+	policy_unref(d->policy);
 	pattern_free(d->to);
 	pattern_free(d->subject);
 	free(d->batches);
+	free(d->asked);
 	free(d->ids);
 	free(d);
 }
@@ -63,12 +59,59 @@ decision_match(void *context, const char *recipient, const char *subject)
 }
 
 /* Writer's thread. */
+static bool
+decision_may_reach(void *context, const char *environment, const char *address)
+{
+	const struct decision *d = context;
+
+	return gate_may_reach(d->policy, environment, address);
+}
+
+/* Writer's thread. */
 static void
 decision_done(struct store_job *job)
 {
 	struct decision *d = job->context;
 
 	loop_post(d->loop, &d->post);
+}
+
+static bool
+batch_is_drill(void *context, const struct store_batch *b)
+{
+	bool *drill = context;
+
+	*drill = strcmp(b->environment, CONFIG_DRILL) == 0;
+	return true;
+}
+
+/* What this step releases goes to the drill's own sink. What is not known for sure does not. */
+static bool
+step_is_drill(const struct decision *d)
+{
+	bool drill = false;
+
+	if (d->batch_at == d->batch_count)
+		return d->ids_are_drill;
+	return store_view_batch(d->request->deps->view, d->batches[d->batch_at], batch_is_drill,
+				&drill) == STORE_OK &&
+	       drill;
+}
+
+static void
+fill_release(struct decision *d, struct store_job *job)
+{
+	const struct config_approval *approval = &policy_config(d->policy)->approval;
+
+	job->u.decide.rate_count = d->rate_count;
+	job->u.decide.rate_window = d->rate_window;
+	job->u.decide.rings = d->rings;
+	job->u.decide.may_reach = decision_may_reach;
+	if (step_is_drill(d))
+		return;
+	job->u.decide.approve_above = approval->above;
+	job->u.decide.approvers = approval->approvers;
+	job->u.decide.request_for = approval->expires;
 }
 
 static void
@@ -91,36 +134,18 @@ decision_submit(struct decision *d)
 	}
 	selector->first = d->first;
 	selector->percent = d->percent;
-	if (d->to != NULL || d->subject != NULL) {
+	selector->match_context = d;
+	if (d->to != NULL || d->subject != NULL)
 		selector->match = decision_match;
-		selector->match_context = d;
-	}
 	job->u.decide.who = d->request->who;
 	job->u.decide.reason = d->reason;
 	job->u.decide.dry_run = d->dry_run;
-	job->u.decide.rate_count = d->rate_count;
-	job->u.decide.rate_window = d->rate_window;
+	job->u.decide.stream_for = d->stream_for;
 	job->u.decide.now = clock_wall();
 	job->u.decide.due_now = clock_steady();
+	if (d->what == STORE_RELEASE)
+		fill_release(d, job);
 	writer_submit(d->request->deps->store, job);
-}
-
-static void
-decision_finish(struct decision *d)
-{
-	json_t *answer = json_make_object(), *batches = json_make_array();
-	char id[JSON_BATCH_BYTES];
-
-	json_put_text(answer, "decision", decision_name(d->what));
-	json_put_count(answer, "messages", d->messages);
-	json_put_count(answer, "recipients", d->recipients);
-	json_put_count(answer, "left", d->left);
-	for (size_t i = 0; i < d->batch_at; i++) /* `first` may have ended it early */
-		json_append(batches, json_string(json_batch_id(d->batches[i], id)));
-	json_put(answer, "batches", batches);
-	json_put_bool(answer, "dry_run", d->dry_run);
-	request_reply(d->request, answer);
-	decision_free(d);
 }
 
 /* What the failed step was about: `batch B17`. */
@@ -164,14 +189,44 @@ decision_spread(struct decision *d)
 
 	if (d->dry_run)
 		return;
-	log_info("%s control.%s who=%s recipients=%" PRIu64 " left=%" PRIu64,
+	log_info("%s control.%s who=%s recipients=%" PRIu64 " left=%" PRIu64 " asked=%d",
 		 batch != 0 ? json_batch_id(batch, id) : "-", decision_name(d->what),
-		 log_safe(d->request->who), d->job.u.decide.recipients, d->job.u.decide.left);
+		 log_safe(d->request->who), d->job.u.decide.recipients, d->job.u.decide.left,
+		 d->job.u.decide.asked);
 	if (d->job.u.decide.closed && d->job.u.decide.stream_hash != 0)
 		counters_forget(deps->counters, d->job.u.decide.stream_hash);
 	if (d->what == STORE_RELEASE)
 		deps->queue_poke(deps->context);
 	deps->alert_poke(deps->context);
+}
+
+/* False once `first` is used up. */
+static bool
+decision_add_up(struct decision *d)
+{
+	const uint64_t recipients = d->job.u.decide.recipients;
+	const int64_t expires_at = d->job.u.decide.request_expires_at;
+
+	d->steps++;
+	d->messages += d->job.u.decide.messages;
+	d->recipients += recipients;
+	d->left += d->job.u.decide.left;
+	if (!d->job.u.decide.asked) {
+		d->released += rings_size(&d->rings, 0, recipients);
+	} else {
+		if (d->job.u.decide.approvals_missing > d->approvals_missing)
+			d->approvals_missing = d->job.u.decide.approvals_missing;
+		if (d->expires_at == 0 || expires_at < d->expires_at)
+			d->expires_at = expires_at;
+	}
+	if (d->batch_at < d->batch_count)
+		d->asked[d->batch_at++] = d->job.u.decide.asked;
+	else
+		d->ids_done = true;
+	if (d->first == 0)
+		return true;
+	d->first -= recipients < d->first ? recipients : d->first;
+	return d->first > 0;
 }
 
 /* Main loop, after a commit. */
@@ -191,26 +246,13 @@ decision_stepped(struct loop_post *post)
 		return;
 	}
 	decision_spread(d);
-	d->steps++;
-	d->messages += d->job.u.decide.messages;
-	d->recipients += d->job.u.decide.recipients;
-	d->left += d->job.u.decide.left;
-	if (d->batch_at < d->batch_count)
-		d->batch_at++;
-	else
-		d->ids_done = true;
-	if (d->first > 0) {
-		d->first -=
-		    d->job.u.decide.recipients < d->first ? d->job.u.decide.recipients : d->first;
-		if (d->first == 0) {
-			decision_finish(d);
-			return;
-		}
-	}
-	if (d->batch_at < d->batch_count || (d->id_count > 0 && !d->ids_done))
+	if (decision_add_up(d) &&
+	    (d->batch_at < d->batch_count || (d->id_count > 0 && !d->ids_done))) {
 		decision_submit(d);
-	else
-		decision_finish(d);
+		return;
+	}
+	request_reply(d->request, decision_answer(d));
+	decision_free(d);
 }
 
 /* ---- the call */
@@ -223,6 +265,7 @@ decision_start(struct request *r, enum store_decision what)
 	d->request = r;
 	d->loop = r->deps->loop;
 	d->what = what;
+	d->policy = policy_ref(r->deps->policy(r->deps->context));
 	d->post.run = decision_stepped;
 	if (decision_read(r, d))
 		decision_submit(d);
@@ -246,4 +289,10 @@ void
 decisions_restore(struct request *r)
 {
 	decision_start(r, STORE_RESTORE);
+}
+
+void
+decisions_purge(struct request *r)
+{
+	decision_start(r, STORE_PURGE_NOW);
 }

@@ -13,5 +13,7 @@ void decisions_release(struct request *r);
 void decisions_discard(struct request *r);
 /* POST /v1/restore. */
 void decisions_restore(struct request *r);
+/* POST /v1/purge: what is discarded, for good. */
+void decisions_purge(struct request *r);
 
 #endif

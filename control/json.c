@@ -160,6 +160,19 @@ put_batch_id(json_t *object, const char *key, int64_t id)
 	json_put_text(object, key, id == 0 ? NULL : json_batch_id(id, text));
 }
 
+static json_t *
+json_from_ruling(const struct store_batch *b)
+{
+	json_t *o;
+
+	if (b->ruling == STORE_RULING_NONE)
+		return json_null();
+	o = json_make_object();
+	json_put_text(o, "goes", b->ruling == STORE_RULING_PASS ? "pass" : "discard");
+	json_put_time(o, "until", clock_steady_as_wall(b->ruling_until));
+	return o;
+}
+
 json_t *
 json_from_batch(const struct store_batch *b)
 {
@@ -190,6 +203,9 @@ json_from_batch(const struct store_batch *b)
 	json_put_text(o, "decided_by", b->decided_by);
 	json_put_text(o, "decided_reason", b->decided_reason);
 	json_put_time(o, "decided_at", b->decided_at);
+	json_put_time(o, "seen_at", b->seen_at);
+	json_put_text(o, "seen_by", b->seen_by);
+	json_put(o, "ruling", json_from_ruling(b));
 	return o;
 }
 

@@ -27,7 +27,7 @@ json_t *json_make_array(void);
 /* {"items": items, "next": next}; takes both, next may be NULL. */
 json_t *json_make_list(json_t *items, json_t *next);
 
-/* Without distinct_recipients, which costs a look at every delivery. */
+/* Without what batches_complete() adds. */
 json_t *json_from_batch(const struct store_batch *b);
 json_t *json_from_delivery(const struct store_delivery *d);
 json_t *json_from_audit(const struct store_audit *a);

@@ -1,8 +1,8 @@
 /*
  * What stands in the way of a release, told before anything moves: an environment without upstream,
  * or one that captures, or is gone, or the panic button, or that all of it was discarded. Mail
- * released against these would wait unseen, or be stopped again. Called by decision_call.c; main
- * loop.
+ * released against these would wait unseen, or be stopped again. Called by decision_call.c and
+ * plans.c; main loop.
  */
 #include "control/obstacle.h"
 
@@ -25,6 +25,9 @@ release_obstacle(struct request *r, const char *environment, const char *source)
 	const struct config_environment *env = config_find_environment(config, environment);
 	const char *name = log_safe(environment);
 
+	if (env == NULL && strcmp(environment, CONFIG_DRILL) == 0)
+		return mem_printf("it is mail of a drill that is over, which nothing takes any "
+				  "more: discard it");
 	if (env == NULL)
 		return mem_printf("the configuration has no environment %s any more: put it back "
 				  "with an upstream and reload (SIGHUP), or discard the mail",
@@ -116,8 +119,8 @@ judge_obstacle(struct request *r, enum store_result result, struct obstacle *o, 
 	return free_to_go;
 }
 
-static bool
-check_one_batch(struct request *r, int64_t batch)
+bool
+obstacle_check_batch(struct request *r, int64_t batch)
 {
 	const struct store_filter held = {.batch = batch, .state = STORE_HELD, .limit = UINT32_MAX};
 	struct obstacle o = {.request = r};
@@ -131,28 +134,33 @@ check_one_batch(struct request *r, int64_t batch)
 	return judge_obstacle(r, result, &o, what);
 }
 
+/* Makes *drill false where it is no mail of a drill. */
 static bool
-check_one_message(struct request *r, uint64_t message)
+check_one_message(struct request *r, uint64_t message, bool *drill)
 {
 	const struct store_filter any = {.message = message, .state = -1, .limit = 1};
 	struct obstacle o = {.request = r};
 	char what[64], id[ID_TEXT_BYTES];
+	enum store_result result;
 
 	snprintf(what, sizeof(what), "message %s", id_format(message, id));
-	return judge_obstacle(r, store_view_deliveries(r->deps->view, &any, check_delivery, &o), &o,
-			      what);
+	result = store_view_deliveries(r->deps->view, &any, check_delivery, &o);
+	if (o.environment == NULL || strcmp(o.environment, CONFIG_DRILL) != 0)
+		*drill = false;
+	return judge_obstacle(r, result, &o, what);
 }
 
 bool
-obstacle_check(struct request *r, const struct decision *d)
+obstacle_check(struct request *r, struct decision *d)
 {
+	d->ids_are_drill = true;
 	for (size_t i = 0; i < d->batch_count; i++)
-		if (!check_one_batch(r, d->batches[i]))
+		if (!obstacle_check_batch(r, d->batches[i]))
 			return false;
 	for (size_t i = 0; i < d->id_count; i++) {
 		if (i > 0 && d->ids[i].id == d->ids[i - 1].id)
 			continue; /* another delivery of the same message */
-		if (!check_one_message(r, d->ids[i].id))
+		if (!check_one_message(r, d->ids[i].id, &d->ids_are_drill))
 			return false;
 	}
 	return true;

@@ -14,9 +14,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "control/json.h"
-
-enum { REASON_MAX = 500 };
 
 static const char *
 status_title(int status)
@@ -272,7 +271,7 @@ request_field_text(struct request *r, const char *name, size_t max, const char *
 bool
 request_field_reason(struct request *r, const char **out)
 {
-	if (!request_field_text(r, "reason", REASON_MAX, out))
+	if (!request_field_text(r, "reason", REQUEST_REASON_MAX, out))
 		return false;
 	if (text_is_blank(*out)) {
 		request_fail(r, 400, "say why: --reason TEXT");
@@ -290,5 +289,37 @@ request_field_bool(struct request *r, const char *name, bool *out)
 	if (value == NULL || json_is_null(value) || json_is_boolean(value))
 		return true;
 	request_fail(r, 400, "%s: write true or false", name);
+	return false;
+}
+
+bool
+request_field_rate(struct request *r, const char *name, uint32_t *count, int64_t *window)
+{
+	const char *text;
+
+	if (!request_field_text(r, name, 40, &text))
+		return false;
+	if (text[0] == '\0' || units_parse_rate(text, count, window))
+		return true;
+	request_fail(r, 400, "%s: %s is none; write a number and a time, such as 100/1m", name,
+		     log_safe(text));
+	return false;
+}
+
+bool
+request_field_duration(struct request *r, const char *name, int64_t least, int64_t most,
+		       int64_t *out)
+{
+	char from[UNITS_BYTES], to[UNITS_BYTES];
+	const char *text;
+
+	*out = 0;
+	if (!request_field_text(r, name, 40, &text))
+		return false;
+	if (text[0] == '\0' || (units_parse_duration(text, out) && *out >= least && *out <= most))
+		return true;
+	request_fail(r, 400, "%s: %s is none; write a time from %s to %s, such as 10m", name,
+		     log_safe(text), units_format_duration(least, from),
+		     units_format_duration(most, to));
 	return false;
 }

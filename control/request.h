@@ -63,7 +63,13 @@ bool request_query_limit(struct request *r, const char *name, uint32_t fallback,
 /* A text field without control characters, at most `max` bytes; "" where absent or null. */
 bool request_field_text(struct request *r, const char *name, size_t max, const char **out);
 /* `reason`, which every change needs. */
+enum { REQUEST_REASON_MAX = 500 };
 bool request_field_reason(struct request *r, const char **out);
 bool request_field_bool(struct request *r, const char *name, bool *out);
+/* `100/1m`; 0 and 0 where absent. */
+bool request_field_rate(struct request *r, const char *name, uint32_t *count, int64_t *window);
+/* `10m`, from `least` to `most` microseconds; 0 where absent. */
+bool request_field_duration(struct request *r, const char *name, int64_t least, int64_t most,
+			    int64_t *out);
 
 #endif

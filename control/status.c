@@ -192,6 +192,31 @@ add_hold(void *context, const struct store_hold *h)
 	return true;
 }
 
+/* Null where there never was one. */
+static enum store_result
+put_last_drill(json_t *answer, struct store_view *view)
+{
+	int64_t at = 0, passed_at = 0, passed = 0;
+	enum store_result result = store_view_number(view, "drill_at", &at);
+	json_t *o;
+
+	if (result == STORE_OK)
+		result = store_view_number(view, "drill_passed_at", &passed_at);
+	if (result == STORE_OK)
+		result = store_view_number(view, "drill_passed", &passed);
+	if (at == 0 && passed_at == 0) {
+		json_put(answer, "last_drill", json_null());
+		return result;
+	}
+	o = json_make_object();
+	json_put_time(o, "passed_at", passed_at);
+	json_put_time(o, "at", at);
+	json_put_bool(o, "passed", passed != 0);
+	json_put(o, "environment", json_null());
+	json_put(answer, "last_drill", o);
+	return result;
+}
+
 static enum store_result
 put_stored(json_t *answer, struct store_view *view)
 {
@@ -207,6 +232,8 @@ put_stored(json_t *answer, struct store_view *view)
 		result = store_view_holds(view, add_hold, put_array(answer, "holds"));
 	if (result == STORE_OK)
 		result = store_view_alert_backlog(view, &pending, &failed, &oldest);
+	if (result == STORE_OK)
+		result = put_last_drill(answer, view);
 	o = json_make_object();
 	json_put_count(o, "batches", held.batches);
 	json_put_count(o, "recipients", held.recipients);
@@ -247,7 +274,6 @@ put_running(json_t *answer, const struct control_deps *deps, const struct config
 	json_put_count(o, "keys", counters_key_count(deps->counters));
 	json_put_count(o, "keys_most", config->counter_keys);
 	json_put(answer, "counters", o);
-	json_put(answer, "last_drill", json_null());
 	o = json_make_object();
 	for (int i = 0; i < METRIC_COUNT; i++) {
 		int64_t value = metric_get((enum metric)i);

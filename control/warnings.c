@@ -13,8 +13,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/units.h"
 #include "control/json.h"
+#include "control/plan_json.h"
 
 /* An alert that waits so long has a channel that does not work. */
 #define ALERT_LATE CLOCK_HOUR
@@ -204,6 +206,89 @@ warn_alerts(json_t *list, const struct control_deps *deps)
 		     failed == 1 ? "alert was" : "alerts were");
 }
 
+/* ---- releases that wait for a person */
+
+enum { PLANS_LOOKED_AT = 1000, PLANS_TOLD = 20 };
+
+struct open_batches {
+	int64_t ids[PLANS_LOOKED_AT]; /* the newest */
+	size_t count;
+	json_t *list;
+	size_t told, untold;
+};
+
+static bool
+add_open_batch(void *context, const struct store_batch *b)
+{
+	struct open_batches *open = context;
+
+	open->ids[open->count++] = b->id;
+	return open->count < PLANS_LOOKED_AT;
+}
+
+static const char *
+format_count(uint64_t n, char out[32])
+{
+	char digits[24];
+	size_t len = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, n), to = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (i > 0 && (len - i) % 3 == 0)
+			out[to++] = ',';
+		out[to++] = digits[i];
+	}
+	out[to] = '\0';
+	return out;
+}
+
+static bool
+warn_plan(void *context, const struct store_plan *p)
+{
+	struct open_batches *open = context;
+	char since[CLOCK_ISO_BYTES], total[32], people[40] = "a second person";
+	uint32_t missing = plan_approvals_missing(p);
+
+	if (p->state != STORE_PLAN_ASKED && p->state != STORE_PLAN_PAUSED)
+		return true;
+	if (open->told++ >= PLANS_TOLD) {
+		open->untold++;
+		return true;
+	}
+	if (p->approvers > 2)
+		snprintf(people, sizeof(people), "%" PRIu32 " more %s", missing,
+			 missing == 1 ? "person" : "people");
+	if (p->state == STORE_PLAN_ASKED) {
+		clock_format_iso(p->created_at, since);
+		warn(open->list,
+		     "B%" PRId64 ": a release of %s recipients waits for %s since %s: mailfuse "
+		     "approve B%" PRId64 ".",
+		     p->batch, format_count(p->total, total), people, since, p->batch);
+	} else {
+		clock_format_iso(p->changed_at, since);
+		warn(open->list,
+		     "B%" PRId64 "'s release is paused since %s: %s; mailfuse resume B%" PRId64 ".",
+		     p->batch, since, p->why, p->batch);
+	}
+	return true;
+}
+
+static void
+warn_plans(json_t *list, const struct control_deps *deps)
+{
+	struct open_batches *open = mem_zalloc(sizeof(*open));
+
+	open->list = list;
+	if (store_view_batches(deps->view, -1, false, add_open_batch, open) == STORE_OK)
+		for (size_t i = 0; i < open->count; i++)
+			(void)store_view_plan(deps->view, open->ids[i], warn_plan, open);
+	if (open->untold > 0)
+		warn(list,
+		     "%zu more releases are paused or wait for a second person: mailfuse batches "
+		     "lists them.",
+		     open->untold);
+	free(open);
+}
+
 /* Beyond it keys share one, and trip sooner than their limit says. */
 static void
 warn_counters(json_t *list, const json_t *status)
@@ -239,6 +324,7 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 	warn_upstreams(all, status);
 	if (deps->warnings != NULL)
 		deps->warnings(deps->context, warn_row, all);
+	warn_plans(all, deps);
 	warn_alerts(all, deps);
 	warn_counters(all, status);
 	warn_unknown(all, status);

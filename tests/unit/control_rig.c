@@ -91,6 +91,12 @@ gate_alert_poke(void *context)
 	((struct gate *)context)->alert_pokes++;
 }
 
+static void
+gate_batch_paused(void *context, int64_t batch)
+{
+	((struct gate *)context)->paused_batch = (int)batch;
+}
+
 struct waited {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -207,6 +213,7 @@ gate_deps(void)
 				     .listeners = gate_listeners,
 				     .queue_poke = gate_queue_poke,
 				     .alert_poke = gate_alert_poke,
+				     .batch_paused = gate_batch_paused,
 				     .started_at = clock_wall()};
 }
 

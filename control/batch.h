@@ -1,0 +1,20 @@
+/*
+ * One batch: its story, and what became of its alerts. Called by the table of api.c, on the main
+ * loop.
+ */
+#ifndef CONTROL_BATCH_H
+#define CONTROL_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct request;
+
+/* GET /v1/batches/B17. */
+void batch_get(struct request *r);
+/* GET /v1/batches/B17/alerts?limit=N. */
+void batch_alerts(struct request *r);
+/* The batch that stands in the path; false after it answered 404. */
+bool batch_read_id(struct request *r, int64_t *id);
+
+#endif
