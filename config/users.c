@@ -4,19 +4,16 @@
  */
 #include "config/users.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/password.h"
 #include "base/text.h"
 #include "config/problem.h"
+#include "config/whole_file.h"
 
 #define uthash_fatal(message) fatal("out of memory")
 #include <uthash.h>
@@ -36,53 +33,6 @@ struct users {
 	struct user **list; /* in the order of the file */
 	size_t count, cap;
 };
-
-/* All of the file, or false and why not. */
-static bool
-read_all(int fd, struct buf *out, struct buf *why)
-{
-	size_t before;
-	ssize_t n;
-
-	do {
-		before = out->len;
-		buf_reserve(out, 65536);
-		n = read(fd, out->data + before, 65536);
-		if (n > 0)
-			out->len += (size_t)n;
-		if (out->len > FILE_MAX) {
-			buf_add_text(why, "larger than 16 MiB; is it the right file?");
-			return false;
-		}
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	if (n < 0) {
-		buf_printf(why, "cannot be read: %s", strerror(errno));
-		return false;
-	}
-	buf_add_char(out, '\n');
-	return true;
-}
-
-static bool
-read_file(const char *path, struct buf *out, struct buf *why)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-	bool ok = false;
-
-	if (fd < 0 || fstat(fd, &st) != 0)
-		buf_printf(why, "cannot be read: %s; mailfuse passwd NAME --users FILE makes one",
-			   strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		buf_add_text(why, "is not a regular file");
-	else if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0)
-		buf_add_text(why, "every user can read or write it; run chmod o-rw on it");
-	else
-		ok = read_all(fd, out, why);
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
 
 static void
 add_user(struct users *u, char *name, const char *hash, int line, struct problems *problems)
@@ -163,7 +113,8 @@ users_load(const char *path, struct buf *errors)
 	struct buf text = {0}, why = {0};
 	size_t len;
 
-	if (read_file(path, &text, &why)) {
+	if (whole_file_read(path, FILE_MAX, "mailfuse passwd NAME --users FILE makes one", &text,
+			    &why)) {
 		len = text.len;
 		u->text = buf_take(&text);
 		read_lines(u, len, &problems);

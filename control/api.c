@@ -20,19 +20,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/access.h"
 #include "control/audit_log.h"
+#include "control/backup.h"
 #include "control/batch.h"
 #include "control/batches.h"
 #include "control/button.h"
 #include "control/decisions.h"
 #include "control/deliveries.h"
+#include "control/drill.h"
 #include "control/explain.h"
+#include "control/import.h"
 #include "control/json.h"
 #include "control/messages.h"
 #include "control/plans.h"
 #include "control/queue.h"
 #include "control/request.h"
 #include "control/status.h"
+#include "control/story.h"
 #include "control/traffic.h"
 
 enum {
@@ -56,39 +61,45 @@ struct api {
 struct route {
 	enum evhttp_cmd_type method;
 	const char *path; /* `*` is one segment */
+	enum role role;   /* what it takes */
 	size_t body_max;
 	void (*run)(struct request *r);
 };
 
 static const struct route routes[] = {
-    {EVHTTP_REQ_GET, "/v1/status", 0, status_get},
-    {EVHTTP_REQ_GET, "/v1/batches", 0, batches_list},
-    {EVHTTP_REQ_GET, "/v1/batches/*", 0, batch_get},
-    {EVHTTP_REQ_GET, "/v1/batches/*/alerts", 0, batch_alerts}, /* viewer */
-    {EVHTTP_REQ_GET, "/v1/deliveries", 0, deliveries_list},
-    {EVHTTP_REQ_GET, "/v1/messages/*", 0, messages_get},
-    {EVHTTP_REQ_GET, "/v1/messages/*/raw", 0, messages_get_raw},
-    {EVHTTP_REQ_POST, "/v1/release", BODY_SMALL, decisions_release},
-    {EVHTTP_REQ_POST, "/v1/discard", BODY_SMALL, decisions_discard},
-    {EVHTTP_REQ_POST, "/v1/restore", BODY_SMALL, decisions_restore},
-    {EVHTTP_REQ_POST, "/v1/purge", BODY_SMALL, decisions_purge}, /* operator */
-    {EVHTTP_REQ_POST, "/v1/approve", BODY_SMALL, plans_approve}, /* approver */
-    {EVHTTP_REQ_POST, "/v1/pause", BODY_SMALL, plans_pause},     /* operator */
-    {EVHTTP_REQ_POST, "/v1/resume", BODY_SMALL, plans_resume},   /* operator */
-    {EVHTTP_REQ_POST, "/v1/hold", BODY_SMALL, button_hold},
-    {EVHTTP_REQ_POST, "/v1/unhold", BODY_SMALL, button_unhold},
-    {EVHTTP_REQ_POST, "/v1/explain", BODY_LARGE, explain_post},
-    {EVHTTP_REQ_GET, "/v1/queue", 0, queue_get},
-    {EVHTTP_REQ_GET, "/v1/log", 0, audit_log_list},
-    {EVHTTP_REQ_GET, "/v1/traffic", 0, traffic_list},
+    {EVHTTP_REQ_GET, "/v1/status", ROLE_VIEWER, 0, status_get},
+    {EVHTTP_REQ_GET, "/v1/batches", ROLE_VIEWER, 0, batches_list},
+    {EVHTTP_REQ_GET, "/v1/batches/*", ROLE_VIEWER, 0, batch_get},
+    {EVHTTP_REQ_GET, "/v1/batches/*/alerts", ROLE_VIEWER, 0, batch_alerts},
+    {EVHTTP_REQ_GET, "/v1/batches/*/story", ROLE_VIEWER, 0, story_get},
+    {EVHTTP_REQ_GET, "/v1/deliveries", ROLE_VIEWER, 0, deliveries_list},
+    {EVHTTP_REQ_GET, "/v1/messages/*", ROLE_VIEWER, 0, messages_get},
+    {EVHTTP_REQ_GET, "/v1/messages/*/raw", ROLE_VIEWER, 0, messages_get_raw},
+    {EVHTTP_REQ_POST, "/v1/release", ROLE_OPERATOR, BODY_SMALL, decisions_release},
+    {EVHTTP_REQ_POST, "/v1/discard", ROLE_OPERATOR, BODY_SMALL, decisions_discard},
+    {EVHTTP_REQ_POST, "/v1/restore", ROLE_OPERATOR, BODY_SMALL, decisions_restore},
+    {EVHTTP_REQ_POST, "/v1/purge", ROLE_OPERATOR, BODY_SMALL, decisions_purge},
+    {EVHTTP_REQ_POST, "/v1/approve", ROLE_APPROVER, BODY_SMALL, plans_approve},
+    {EVHTTP_REQ_POST, "/v1/pause", ROLE_OPERATOR, BODY_SMALL, plans_pause},
+    {EVHTTP_REQ_POST, "/v1/resume", ROLE_OPERATOR, BODY_SMALL, plans_resume},
+    {EVHTTP_REQ_POST, "/v1/hold", ROLE_OPERATOR, BODY_SMALL, button_hold},
+    {EVHTTP_REQ_POST, "/v1/unhold", ROLE_OPERATOR, BODY_SMALL, button_unhold},
+    {EVHTTP_REQ_POST, "/v1/drill", ROLE_OPERATOR, BODY_SMALL, drill_start},
+    {EVHTTP_REQ_POST, "/v1/drill/end", ROLE_OPERATOR, BODY_SMALL, drill_finish},
+    {EVHTTP_REQ_POST, "/v1/explain", ROLE_VIEWER, BODY_LARGE, explain_post},
+    {EVHTTP_REQ_POST, "/v1/backup", ROLE_OPERATOR, BODY_SMALL, backup_post},
+    {EVHTTP_REQ_POST, "/v1/import", ROLE_OPERATOR, IMPORT_BODY_MAX, import_post},
+    {EVHTTP_REQ_GET, "/v1/queue", ROLE_VIEWER, 0, queue_get},
+    {EVHTTP_REQ_GET, "/v1/log", ROLE_VIEWER, 0, audit_log_list},
+    {EVHTTP_REQ_GET, "/v1/traffic", ROLE_VIEWER, 0, traffic_list},
 };
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
 
 /* ---- the call */
 
-/* The uid of the process at the other end, as the kernel saw it at connect(). */
+/* The user of the process at the other end, as the kernel saw it at connect(). */
 static void
-identify_peer(struct evhttp_connection *c, char *out, size_t size)
+identify_peer(struct request *r, struct evhttp_connection *c)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -97,12 +108,14 @@ identify_peer(struct evhttp_connection *c, char *out, size_t size)
 	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(c));
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) {
-		snprintf(out, size, "uid:?");
+		snprintf(r->who, sizeof(r->who), "uid:?");
 		return;
 	}
 	if (getpwuid_r(peer.uid, &entry, space, sizeof(space), &found) != 0)
 		found = NULL;
-	snprintf(out, size, "uid:%u(%s)", (unsigned)peer.uid, found != NULL ? entry.pw_name : "?");
+	snprintf(r->who, sizeof(r->who), "uid:%u(%s)", (unsigned)peer.uid,
+		 found != NULL ? entry.pw_name : "?");
+	r->roles = access_roles_of_user(request_config(r), peer.uid);
 }
 
 /* True if the path fits the pattern; `*` takes one segment, which `id` gets. */
@@ -219,14 +232,14 @@ request_start(struct evhttp_request *http, void *context)
 	TAILQ_INIT(r->query);
 	LIST_INSERT_HEAD(&h->unanswered, r, next);
 	evhttp_connection_set_closecb(c, request_closed, r);
-	identify_peer(c, r->who, sizeof(r->who));
+	identify_peer(r, c);
 
 	if (h->listener == NULL) {
 		request_fail(r, 503, "mailfused stops; ask again once it runs");
 		return;
 	}
 	route = request_route(r, evhttp_request_get_command(http));
-	if (route == NULL)
+	if (route == NULL || !access_check(r, route->role))
 		return;
 	if (query != NULL && query[0] != '\0' && evhttp_parse_query_str(query, r->query) != 0) {
 		request_fail(r, 400,

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "config/tokens.h"
 #include "filters/gate.h"
 #include "net/loop.h"
 #include "store/store.h"
@@ -36,6 +37,8 @@ struct control_deps {
 			  void (*row)(void *arg, const char *name, const char *address), void *arg);
 	/* Sentences for people about what only the daemon knows; NULL where it knows nothing. */
 	void (*warnings)(void *context, void (*row)(void *arg, const char *text), void *arg);
+	/* Who may use HTTP; borrowed until the call's end. NULL, or an answer of NULL: nobody. */
+	const struct tokens *(*tokens)(void *context);
 	/* Queued mail or alerts may be waiting now: look. */
 	void (*queue_poke)(void *context);
 	void (*alert_poke)(void *context);

@@ -30,8 +30,9 @@ struct request {
 	const char *path;            /* as asked, for the log */
 	char id[64];                 /* what stood for the `*` of the route, "" if none */
 	struct evkeyvalq *query;
-	json_t *body; /* of a POST: an object */
-	char who[96]; /* uid:1000(name) */
+	json_t *body;   /* of a POST: an object */
+	char who[96];   /* uid:1000(name), or token:NAME */
+	unsigned roles; /* of who asks: enum role */
 };
 
 /* 200 and this JSON; takes the reference. */

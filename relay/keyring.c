@@ -1,6 +1,6 @@
 /*
- * Certificates, keys and users of one configuration. Made and let go of by daemon/ on the main
- * thread; each relay loop, and each login under way, holds a reference.
+ * Certificates, keys, users and tokens of one configuration. Made and let go of by daemon/ on the
+ * main thread; each relay loop, and each login under way, holds a reference.
  */
 #include "relay/keyring.h"
 
@@ -25,6 +25,7 @@ struct keyring {
 	struct keyring_entry *listeners, *upstreams;
 	size_t listener_count, upstream_count;
 	struct users *users;
+	struct tokens *tokens;
 };
 
 static void
@@ -54,6 +55,7 @@ keyring_unref(struct keyring *k)
 	keyring_free_entries(k->listeners, k->listener_count);
 	keyring_free_entries(k->upstreams, k->upstream_count);
 	users_free(k->users);
+	tokens_free(k->tokens);
 	free(k);
 }
 
@@ -115,6 +117,10 @@ keyring_new(const struct config *c, struct buf *errors)
 	if (c->users[0] != '\0') {
 		k->users = users_load(c->users, errors);
 		ok = k->users != NULL && ok;
+	}
+	if (c->http.set) {
+		k->tokens = tokens_load(c->http.tokens, errors);
+		ok = k->tokens != NULL && ok;
 	}
 	if (ok) {
 		keyring_warn_ending(k, c);
@@ -178,4 +184,10 @@ const struct users *
 keyring_users(const struct keyring *k)
 {
 	return k->users;
+}
+
+const struct tokens *
+keyring_tokens(const struct keyring *k)
+{
+	return k->tokens;
 }

@@ -1,14 +1,15 @@
 /*
  * What a configuration needs from other files than its own: certificates, keys, trusted CAs, the
- * users file. Read on the main thread at the start (while the process may still read keys) and at
- * each reload, then immutable, counted, and shared by the loops like the policy beside which it
- * travels.
+ * users file, the tokens file. Read on the main thread at the start (while the process may still
+ * read keys) and at each reload, then immutable, counted, and shared by the loops like the policy
+ * beside which it travels.
  */
 #ifndef RELAY_KEYRING_H
 #define RELAY_KEYRING_H
 
 #include "base/buf.h"
 #include "config/config.h"
+#include "config/tokens.h"
 #include "config/users.h"
 #include "net/tls.h"
 
@@ -29,5 +30,7 @@ bool keyring_is_ending(const struct tls *tls);
 struct tls *keyring_upstream(const struct keyring *k, const char *name);
 /* NULL where there is no users file. */
 const struct users *keyring_users(const struct keyring *k);
+/* NULL where there is no section http. */
+const struct tokens *keyring_tokens(const struct keyring *k);
 
 #endif
