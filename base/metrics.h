@@ -29,7 +29,9 @@
 	ROW(COMMITTED_JOBS, "committed_jobs", "jobs in those commits")                             \
 	ROW(ALERTS_SENT, "alerts_sent", "alerts that a channel took")                              \
 	ROW(ALERTS_FAILED, "alerts_failed", "tries of alerts that failed")                         \
-	ROW(RELOADS, "reloads", "configurations taken into use")
+	ROW(RELOADS, "reloads", "configurations taken into use")                                   \
+	ROW(LAST_DRILL_PASSED_AT, "last_drill_passed_at",                                          \
+	    "when the last drill passed, seconds since 1970; 0 = none did")
 
 enum metric {
 #define METRICS_ENUM(id, name, help) METRIC_##id,

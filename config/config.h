@@ -174,6 +174,7 @@ struct config_http {
  * kept for it. helo NULL = no drill.
  */
 #define CONFIG_DRILL "drill"
+#define CONFIG_DRILL_DOMAIN "drill.invalid" /* whom its mail is to: in it, or below it */
 struct config_drill {
 	char *helo;        /* a secret: "drill-<32 hex>.mailfuse.invalid" */
 	char *environment; /* whose rules are drilled */
@@ -231,9 +232,9 @@ void config_unref(struct config *c);
 
 /*
  * The same configuration with a drill: one more environment and upstream, both CONFIG_DRILL. It
- * keeps its own reference to `c` (of which a drill is left out). The environment has the rules,
- * allow list and others of `environment`, which must exist; what its upstream gets goes to a
- * loopback port.
+ * keeps its own reference to `c` (of which a drill is left out). The environment has the rules of
+ * `environment`; it may write to drill.invalid only, and what its upstream gets goes to a loopback
+ * port. NULL if there is no such environment, or one of these names is taken.
  */
 struct config *config_with_drill(struct config *c, const char *environment, const char *helo,
 				 uint16_t sink_port);

@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "config/options.h"
 #include "control/button.h"
+#include "control/drill.h"
 #include "control/json.h"
 #include "control/request.h"
 #include "control/warnings.h"
@@ -126,20 +127,28 @@ json_from_content(const struct config_content *c)
 	return o;
 }
 
+json_t *
+status_bursts(const struct config_environment *env)
+{
+	json_t *list = json_make_array();
+
+	for (size_t i = 0; i < env->burst_count; i++)
+		json_append(list, json_from_burst(&env->bursts[i]));
+	return list;
+}
+
 static json_t *
 json_from_environment(const struct config_environment *env)
 {
 	static const char *const others[] = {"drop", "rewrite", "reject", "hold"};
-	json_t *o = json_make_object(), *bursts, *contents;
+	json_t *o = json_make_object(), *contents;
 
 	json_put_text(o, "name", env->name);
 	json_put_bool(o, "production", env->production);
 	json_put_text(o, "upstream",
 		      env->upstream != NULL && env->upstream[0] == '\0' ? "none" : env->upstream);
 	json_put_text(o, "others", others[env->others]);
-	bursts = put_array(o, "bursts");
-	for (size_t i = 0; i < env->burst_count; i++)
-		json_append(bursts, json_from_burst(&env->bursts[i]));
+	json_put(o, "bursts", status_bursts(env));
 	contents = put_array(o, "contents");
 	for (size_t i = 0; i < env->content_count; i++)
 		json_append(contents, json_from_content(&env->contents[i]));
@@ -192,31 +201,6 @@ add_hold(void *context, const struct store_hold *h)
 	return true;
 }
 
-/* Null where there never was one. */
-static enum store_result
-put_last_drill(json_t *answer, struct store_view *view)
-{
-	int64_t at = 0, passed_at = 0, passed = 0;
-	enum store_result result = store_view_number(view, "drill_at", &at);
-	json_t *o;
-
-	if (result == STORE_OK)
-		result = store_view_number(view, "drill_passed_at", &passed_at);
-	if (result == STORE_OK)
-		result = store_view_number(view, "drill_passed", &passed);
-	if (at == 0 && passed_at == 0) {
-		json_put(answer, "last_drill", json_null());
-		return result;
-	}
-	o = json_make_object();
-	json_put_time(o, "passed_at", passed_at);
-	json_put_time(o, "at", at);
-	json_put_bool(o, "passed", passed != 0);
-	json_put(o, "environment", json_null());
-	json_put(answer, "last_drill", o);
-	return result;
-}
-
 static enum store_result
 put_stored(json_t *answer, struct store_view *view)
 {
@@ -232,8 +216,6 @@ put_stored(json_t *answer, struct store_view *view)
 		result = store_view_holds(view, add_hold, put_array(answer, "holds"));
 	if (result == STORE_OK)
 		result = store_view_alert_backlog(view, &pending, &failed, &oldest);
-	if (result == STORE_OK)
-		result = put_last_drill(answer, view);
 	o = json_make_object();
 	json_put_count(o, "batches", held.batches);
 	json_put_count(o, "recipients", held.recipients);
@@ -243,6 +225,7 @@ put_stored(json_t *answer, struct store_view *view)
 	json_put_count(o, "failed", failed);
 	json_put_time(o, "oldest_at", oldest);
 	json_put(answer, "alerts", o);
+	json_put(answer, "last_drill", drill_last(view));
 	return result;
 }
 

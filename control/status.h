@@ -5,9 +5,14 @@
 #ifndef CONTROL_STATUS_H
 #define CONTROL_STATUS_H
 
+#include <jansson.h>
+
+struct config_environment;
 struct request;
 
 /* GET /v1/status. */
 void status_get(struct request *r);
+/* The burst rules of an environment, as status lists them. A new reference. */
+json_t *status_bursts(const struct config_environment *env);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "control/drill.h"
 #include "control/json.h"
 #include "control/plan_json.h"
 
@@ -176,6 +177,13 @@ warn_stranded(json_t *list, const json_t *status, const struct config *config)
 			continue;
 		if (env != NULL && env->upstream != NULL && env->upstream[0] != '\0')
 			continue;
+		if (env == NULL && strcmp(name, CONFIG_DRILL) == 0) {
+			warn(list,
+			     "%" PRIu64 " recipients of a drill that was cut short are %s; nothing "
+			     "takes them: mailfuse drill clears them away.",
+			     (uint64_t)json_integer_value(json_object_get(item, "count")), state);
+			continue;
+		}
 		warn(list,
 		     "%" PRIu64
 		     " recipients of environment %s are %s and cannot leave, because the "
@@ -306,6 +314,17 @@ warn_counters(json_t *list, const json_t *status)
 }
 
 static void
+warn_drill(json_t *list, const json_t *status, const struct config *config)
+{
+	struct buf text = {0};
+
+	drill_warn(config, json_object_get(status, "last_drill"), &text);
+	if (text.len > 0)
+		warn(list, "%s", buf_text(&text));
+	buf_free(&text);
+}
+
+static void
 warn_row(void *list, const char *text)
 {
 	warn(list, "%s", text);
@@ -330,6 +349,7 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 	warn_unknown(all, status);
 	warn_stranded(all, status, config);
 	warn_observers(all, config);
+	warn_drill(all, status, config);
 	warn_policy(policy, config);
 	json_put(status, "policy_warnings", policy);
 	json_put(status, "warnings", all);

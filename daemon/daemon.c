@@ -86,7 +86,10 @@ daemon_open_store(struct daemon *d, struct buf *error)
 	if (d->store == NULL)
 		return false;
 	d->view = store_view_open(d->store, error);
-	return d->view != NULL && daemon_recover(d, error);
+	if (d->view == NULL || !daemon_recover(d, error))
+		return false;
+	drill_recall(d);
+	return true;
 }
 
 /* In the order in which they need each other; the first that cannot be had ends the start. */
@@ -103,6 +106,8 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .warnings = warnings_list,
 				    .queue_poke = dep_queue_poke,
 				    .alert_poke = dep_alert_poke,
+				    .drill_begin = drill_begin,
+				    .drill_end = drill_end,
 				    .batch_paused = dep_batch_paused,
 				    .started_at = d->started_at};
 
@@ -144,6 +149,7 @@ daemon_free(struct daemon *d)
 	relay_free(d->relay);
 	chores_free(d->chores);
 	counters_free(d->counters);
+	drill_forget(d);
 	policy_unref(d->policy);
 	keyring_unref(d->keys);
 	free(d->refused);

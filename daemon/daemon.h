@@ -29,6 +29,7 @@ struct daemon {
 	struct control *control;
 	struct alert *alert;
 	struct chores *chores;
+	struct drill *drill; /* under way, NULL = none */
 	char *refused; /* why the last reload was, one a line; NULL where it was not */
 	int64_t refused_at;
 	int64_t started_at;
@@ -45,6 +46,18 @@ void daemon_reload(struct daemon *d);
  * one a line, in `errors`; then *keys is NULL too.
  */
 struct policy *daemon_read_policy(const char *path, struct keyring **keys, struct buf *errors);
+
+/* drill.c: for control's deps; drill_end() does nothing where there is none. */
+bool drill_begin(void *context, const char *environment, uint16_t sink_port, const char **helo,
+		 struct buf *error);
+void drill_end(void *context);
+/* A reload: takes over the new policy, returns the one to put in force: the same with the drill
+ * under way, if there is one. */
+struct policy *drill_keep(struct daemon *d, struct policy *next);
+/* At the end of the process. */
+void drill_forget(struct daemon *d);
+/* After a start: the metric of the last drill that passed. */
+void drill_recall(struct daemon *d);
 
 /* warnings.c: what status tells people. Copies `why`; NULL after a reload that was not refused. */
 void warnings_set_refused(struct daemon *d, const char *why);

@@ -84,6 +84,7 @@ daemon_reload(struct daemon *d)
 		return;
 	}
 	warnings_set_refused(d, NULL);
+	next = drill_keep(d, next);
 	policy_unref(d->policy);
 	d->policy = next;
 	config = policy_config(next);

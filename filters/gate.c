@@ -15,7 +15,9 @@ const struct config_environment *
 gate_identify(const struct policy *p, const struct gate_client *c, const char **why)
 {
 	const char *line = "no match";
-	const struct config_environment *e = identify_find(p->identify, c, &line);
+	const struct config_environment *e = gate_is_drill(p, c)
+						 ? identify_drill(p->config, &line)
+						 : identify_find(p->identify, c, &line);
 
 	if (why != NULL)
 		*why = line;
@@ -30,6 +32,12 @@ gate_source(const struct gate_client *c)
 	if (c->tls_name != NULL && *c->tls_name != '\0')
 		return c->tls_name;
 	return c->address;
+}
+
+bool
+gate_is_drill(const struct policy *p, const struct gate_client *c)
+{
+	return identify_is_drill(p->config, c);
 }
 
 bool

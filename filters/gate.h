@@ -49,6 +49,9 @@ const struct config_environment *gate_identify(const struct policy *p, const str
 					       const char **why);
 /* The source's name: login, else TLS name, else address. One of the three pointers of c. */
 const char *gate_source(const struct gate_client *c);
+/* True if this is the client of the drill under way: it knows the name that was given to it for
+ * EHLO. gate_identify() then says CONFIG_DRILL whatever matches; that is its source's name too. */
+bool gate_is_drill(const struct policy *p, const struct gate_client *c);
 
 /*
  * The recipients filter for one RCPT: fills r->final and r->verdict (PASS, DROP, REJECT, HOLD).

@@ -25,4 +25,10 @@ void identify_free(struct identify *id);
 const struct config_environment *identify_find(const struct identify *id,
 					       const struct gate_client *client, const char **why);
 
+/* True if the client has said the name that was given to the drill under way. Takes as long for any
+ * name of that length. */
+bool identify_is_drill(const struct config *config, const struct gate_client *client);
+/* The environment of that client; *why as above. */
+const struct config_environment *identify_drill(const struct config *config, const char **why);
+
 #endif

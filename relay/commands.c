@@ -117,23 +117,47 @@ protocol_name(const struct session *s, bool utf8)
 	return names[utf8][conn_security(s->conn) != NULL][s->user != NULL];
 }
 
+/* Who talks here, as far as is known now. */
+static struct gate_client
+client_of(const struct session *s)
+{
+	const struct conn_security *tls = conn_security(s->conn);
+
+	return (struct gate_client){.listener = s->listener->name,
+				    .address = s->client,
+				    .user = s->user != NULL ? s->user : "",
+				    .tls_name = tls != NULL ? tls->peer_name : "",
+				    .helo = s->helo};
+}
+
+/*
+ * A drill's client has no password: what it knows instead is a secret of 128 bits, for ten minutes
+ * at most, and its mail can reach nothing but the drill's own sink. TLS it has to do like others.
+ */
+static bool
+client_is_drill(const struct session *s)
+{
+	struct gate_client client = client_of(s);
+
+	return gate_is_drill(s->policy, &client);
+}
+
 static struct message *
 make_message(struct session *s, const struct command *c)
 {
 	const struct conn_security *tls = conn_security(s->conn);
-	struct gate_client client = {.listener = s->listener->name,
-				     .address = s->client,
-				     .user = s->user != NULL ? s->user : "",
-				     .tls_name = tls != NULL ? tls->peer_name : ""};
+	struct gate_client client = client_of(s);
+	bool drill = gate_is_drill(s->policy, &client);
 	const char *why = NULL;
 	const struct config_environment *e = gate_identify(s->policy, &client, &why);
 	struct message *m = message_new();
 
 	message_set_sender(m, &c->path);
 	m->environment = arena_strdup(&m->arena, e->name);
-	m->source = arena_strdup(&m->arena, gate_source(&client));
+	m->source = arena_strdup(&m->arena, drill ? CONFIG_DRILL : gate_source(&client));
 	m->client = arena_strdup(&m->arena, s->client);
-	m->helo = arena_strdup(&m->arena, s->helo);
+	/* The secret stands in no header, no log and no store. */
+	m->helo = arena_strdup(&m->arena, drill ? CONFIG_DRILL_DOMAIN : s->helo);
 	m->protocol = protocol_name(s, c->smtputf8);
 	if (tls != NULL)
 		m->tls = arena_printf(&m->arena, "%s with cipher %s", tls->version, tls->cipher);
@@ -333,7 +357,7 @@ check_order(struct session *s, unsigned flags)
 	else if ((flags & NEEDS_HELO) && s->helo == NULL)
 		session_reply(s, 503, "5.5.1", "Send EHLO or HELO first");
 	else if ((flags & NEEDS_LOGIN) && s->limits->auth == CONFIG_AUTH_REQUIRED &&
-		 s->user == NULL)
+		 s->user == NULL && !client_is_drill(s))
 		session_reply(s, 530, "5.7.0", "Log in with AUTH first");
 	else if ((flags & OUTSIDE_CHUNKS) && s->intake != NULL)
 		session_reply(s, 503, "5.5.1",

@@ -165,6 +165,13 @@ relay_poke(struct relay *r)
 	retry_poke(r->retry);
 }
 
+void
+relay_probe(struct relay *r, const char *upstream)
+{
+	if (!r->stopping)
+		upstream_probe(&r->loops[0], upstream);
+}
+
 static void
 relay_poked(struct loop_post *post)
 {

@@ -34,6 +34,8 @@ void relay_start(struct relay *r);
 void relay_set_policy(struct relay *r, struct policy *policy, struct keyring *keys);
 /* Queued mail may be waiting: look. Main thread. */
 void relay_poke(struct relay *r);
+/* Asks an upstream whether it can be reached, as mail would find it; relay_upstreams() tells. */
+void relay_probe(struct relay *r, const char *upstream);
 /* A release was paused: what no upstream has been given of this batch goes back, and the store
  * holds it again. Any thread. */
 void relay_pause_batch(struct relay *r, int64_t batch);
