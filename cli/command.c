@@ -216,16 +216,45 @@ command_message_id(const char *word)
 	return id;
 }
 
+/* The terminal that started us; NULL without one. */
+static FILE *
+open_terminal(void)
+{
+	return fopen("/dev/tty", "re");
+}
+
 bool
 command_will_ask(const struct command *c)
 {
-	return !c->yes && isatty(STDIN_FILENO) == 1;
+	FILE *terminal;
+
+	if (c->yes || !c->stdin_taken)
+		return !c->yes && isatty(STDIN_FILENO) == 1;
+	terminal = open_terminal();
+	if (terminal != NULL)
+		fclose(terminal);
+	return terminal != NULL;
+}
+
+/* True if the answer is yes. */
+static bool
+read_answer(FILE *in)
+{
+	char answer[16];
+
+	if (in == NULL || fgets(answer, sizeof(answer), in) == NULL) {
+		fputc('\n', stderr);
+		return false;
+	}
+	answer[strcspn(answer, "\r\n")] = '\0';
+	return strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0;
 }
 
 bool
 command_confirm(const struct command *c, const char *question, const char *doing)
 {
-	char answer[16];
+	FILE *in;
+	bool yes;
 
 	fflush(stdout);
 	if (!command_will_ask(c)) {
@@ -235,13 +264,11 @@ command_confirm(const struct command *c, const char *question, const char *doing
 	}
 	fprintf(stderr, "%s [y/N] ", question);
 	fflush(stderr);
-	if (fgets(answer, sizeof(answer), stdin) == NULL) {
-		fputc('\n', stderr);
-		answer[0] = '\0';
-	}
-	answer[strcspn(answer, "\r\n")] = '\0';
-	if (strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0)
-		return true;
-	command_note("Nothing was changed.");
-	return false;
+	in = c->stdin_taken ? open_terminal() : stdin;
+	yes = read_answer(in);
+	if (in != NULL && in != stdin)
+		fclose(in);
+	if (!yes)
+		command_note("Nothing was changed.");
+	return yes;
 }

@@ -17,8 +17,9 @@ struct command {
 	const char *verb;
 	const struct options *options;
 	struct client *client;
-	bool json; /* --json */
-	bool yes;  /* --yes */
+	bool json;        /* --json */
+	bool yes;         /* --yes */
+	bool stdin_taken; /* standard input holds ids: questions go to the terminal itself */
 };
 
 /* Both print "mailfuse VERB: ..." to stderr and return CLIENT_USAGE or CLIENT_REFUSED. */
@@ -57,7 +58,8 @@ char *command_batch_id(const char *word);
 char *command_message_id(const char *word);
 
 /*
- * Asks a yes-or-no question where stdin is a terminal and --yes was not given. True = go on.
+ * Asks a yes-or-no question where there is somebody to ask and --yes was not given: where stdin is
+ * a terminal, or behind ids on stdin the terminal that started us. True = go on.
  * Where nobody is asked, `doing` is said instead; "" says nothing.
  */
 bool command_confirm(const struct command *c, const char *question, const char *doing);

@@ -1,59 +1,56 @@
 /*
- * release, discard and restore: a dry run first, which says how many recipients it would touch,
- * then the question, then the change. Mail that arrives between the two may join the batch, so what
- * was done is told from the second answer.
+ * release, discard, restore and purge: a dry run first, which says how many recipients it would
+ * touch, then the question, then the change. More ids than one call takes go in several, and what
+ * is told is their sum.
  */
 #include "cli/decide.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/units.h"
+#include "cli/decide_text.h"
 #include "cli/field.h"
+#include "cli/follow.h"
+#include "cli/ids.h"
 #include "cli/screen.h"
 
-/* One row for each verb. */
-struct decision {
-	const char *path;
-	const char *doing; /* "Releasing 10 recipients of B17." */
-	const char *done;
-	const char *able; /* "nothing of B17 can be ..." */
-};
+static const struct decision decision_release = {DECISION_RELEASE, "/v1/release", "Releasing",
+						 "Released", "release"};
+static const struct decision decision_discard = {DECISION_DISCARD, "/v1/discard", "Discarding",
+						 "Discarded", "discard"};
+static const struct decision decision_restore = {DECISION_RESTORE, "/v1/restore", "Restoring",
+						 "Restored", "restore"};
+static const struct decision decision_purge = {DECISION_PURGE, "/v1/purge", "Deleting", "Deleted",
+					       "delete"};
 
-static const struct decision decision_release = {"/v1/release", "Releasing", "Released",
-						 "released"};
-static const struct decision decision_discard = {"/v1/discard", "Discarding", "Discarded",
-						 "discarded"};
-static const struct decision decision_restore = {"/v1/restore", "Restoring", "Restored",
-						 "restored"};
+/* ---- what is meant */
 
-/* Words as the daemon wants them; NULL and a sentence if one is no id. */
-static json_t *
-read_ids(const struct command *c)
+/* The words; "-" is what standard input lists. */
+static int
+read_ids(struct command *c, struct ids *ids)
 {
-	json_t *ids = json_array();
+	struct buf error = {0};
+	bool good = true;
 	size_t i;
 
-	for (i = 0; i < c->options->word_count; i++) {
+	for (i = 0; good && i < c->options->word_count; i++) {
 		const char *word = c->options->words[i];
-		char *id = command_batch_id(word);
 
-		if (id == NULL)
-			id = command_message_id(word);
-		if (id == NULL) {
-			command_refused(
-			    c,
-			    "\"%s\" is no batch and no message id; batches look like "
-			    "B17 (mailfuse batches), messages have 26 letters and digits "
-			    "(mailfuse messages).",
-			    screen_text(word));
-			json_decref(ids);
-			return NULL;
+		if (strcmp(word, "-") != 0) {
+			good = ids_add(ids, word, &error);
+			continue;
 		}
-		json_array_append_new(ids, json_string(id));
-		free(id);
+		good = ids_read(ids, stdin, &error);
+		c->stdin_taken = true;
 	}
-	return ids;
+	if (good && ids_count(ids) == 0) {
+		buf_add_text(&error, "standard input lists nothing.");
+		good = false;
+	}
+	if (!good)
+		command_refused(c, "%s", buf_text(&error));
+	buf_free(&error);
+	return good ? CLIENT_DONE : CLIENT_REFUSED;
 }
 
 static void
@@ -65,205 +62,295 @@ add_text(const struct command *c, json_t *body, const char *name)
 		json_object_set_new(body, name, json_string(text));
 }
 
-static json_t *
-make_body(const struct command *c, json_t *ids)
+static void
+add_percent(const struct command *c, json_t *body, const char *option, const char *name)
 {
-	double percent = options_percent(c->options, "percent");
+	double percent = options_percent(c->options, option);
+
+	if (options_has(c->options, option))
+		json_object_set_new(body, name,
+				    percent == (double)(json_int_t)percent
+					? json_integer((json_int_t)percent)
+					: json_real(percent));
+}
+
+static void
+add_rings(const struct command *c, json_t *body)
+{
+	uint64_t sizes[OPTIONS_RINGS_MAX];
+	size_t count = options_rings(c->options, "rings", sizes), i;
+	json_t *rings;
+
+	if (count == 0)
+		return;
+	rings = json_array();
+	for (i = 0; i < count; i++)
+		json_array_append_new(rings, sizes[i] == 0 ? json_string("all")
+							   : json_integer((json_int_t)sizes[i]));
+	json_object_set_new(body, "rings", rings);
+}
+
+/* The call, but for its ids. */
+static json_t *
+make_body(const struct command *c)
+{
 	json_t *body = json_object();
 
-	json_object_set(body, "ids", ids);
 	json_object_set_new(body, "reason", json_string(command_reason(c)));
 	if (options_has(c->options, "first"))
 		json_object_set_new(body, "first",
 				    json_integer((json_int_t)options_number(c->options, "first")));
-	if (percent > 0)
-		json_object_set_new(body, "percent",
-				    percent == (double)(json_int_t)percent
-					? json_integer((json_int_t)percent)
-					: json_real(percent));
+	add_percent(c, body, "percent", "percent");
 	add_text(c, body, "to");
 	add_text(c, body, "subject");
 	add_text(c, body, "rate");
+	add_rings(c, body);
+	add_text(c, body, "wait");
+	add_percent(c, body, "stop-on", "stop_on");
+	add_text(c, body, "stream");
 	return body;
 }
 
-/* "B17", "B17 and B18", "5 ids". */
-static void
-name_ids(const json_t *ids, struct buf *out)
-{
-	size_t count = json_array_size(ids);
+/* ---- the calls */
 
-	buf_add_text(out, screen_text(json_string_value(json_array_get(ids, 0))));
-	if (count == 2)
-		buf_printf(out, " and %s", screen_text(json_string_value(json_array_get(ids, 1))));
-	if (count <= 2)
+/* Adds one answer to the sum of those before; the first is the sum. */
+static void
+add_answer(json_t **sum, json_t *answer)
+{
+	static const char *const counts[] = {"messages", "recipients", "left", "released"};
+	static const char *const lists[] = {"batches", "asked"};
+	size_t i;
+
+	if (*sum == NULL) {
+		*sum = json_incref(answer);
 		return;
-	buf_clear(out);
-	buf_printf(out, "%zu ids", count);
-}
-
-/* Whose upstream it goes to: that of the batch's environment, where there is one batch. */
-static void
-name_upstream(const struct command *c, const json_t *ids, struct buf *out)
-{
-	const char *id = json_string_value(json_array_get(ids, 0));
-	struct buf path = {0}, ignored = {0};
-	json_t *batch = NULL;
-
-	if (json_array_size(ids) == 1 && id[0] == 'B') {
-		buf_printf(&path, "/v1/batches/%s", id);
-		/* Only the question reads better with it. */
-		if (client_get(c->client, buf_text(&path), &batch, &ignored) != CLIENT_DONE)
-			batch = NULL;
 	}
-	if (*field_text(batch, "environment") != '\0')
-		buf_printf(out, "%s's upstream", field_show(batch, "environment"));
-	else
-		buf_add_text(out, "the upstream of its environment");
-	json_decref(batch);
-	buf_free(&path);
-	buf_free(&ignored);
-}
-
-static void
-write_question(const struct command *c, const struct decision *d, const json_t *ids,
-	       const char *recipients, const char *what, struct buf *out)
-{
-	if (d == &decision_release) {
-		buf_printf(out, "Release %s of %s to ", recipients, what);
-		name_upstream(c, ids, out);
-		if (options_has(c->options, "rate"))
-			buf_printf(out, " at %s", screen_text(options_text(c->options, "rate")));
-		buf_add_char(out, '?');
-	} else if (d == &decision_discard) {
-		buf_printf(out, "Discard %s of %s, so that nothing of it is sent?", recipients,
-			   what);
-	} else {
-		buf_printf(out, "Restore %s of %s, so that they are held again? Nothing is sent.",
-			   recipients, what);
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		if (json_object_get(answer, counts[i]) != NULL)
+			json_object_set_new(*sum, counts[i],
+					    json_integer(field_count(*sum, counts[i]) +
+							 field_count(answer, counts[i])));
+	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		json_array_extend(json_object_get(*sum, lists[i]),
+				  json_object_get(answer, lists[i]));
+	/* What waits for approval is what people must hear of. */
+	if (strcmp(field_text(answer, "state"), "asked") == 0) {
+		json_object_set(*sum, "state", json_object_get(answer, "state"));
+		json_object_set(*sum, "approvals_missing",
+				json_object_get(answer, "approvals_missing"));
+		json_object_set(*sum, "expires_at", json_object_get(answer, "expires_at"));
 	}
 }
 
-/* The dry run and the question; CLIENT_DONE = go on. */
+/*
+ * Calls with part after part of the ids. `first` counts over all of them. *sum is NULL if nothing
+ * was done.
+ */
 static int
-ask_first(const struct command *c, const struct decision *d, json_t *body, const char *what)
+call_parts(const struct command *c, const struct decision *d, const struct ids *ids, json_t *body,
+	   json_t **sum)
+{
+	json_int_t first = field_count(body, "first"), left = first;
+	size_t at, end = ids_count(ids);
+	int result = CLIENT_DONE;
+
+	*sum = NULL;
+	for (at = 0; at < end && result == CLIENT_DONE && (first == 0 || left > 0);
+	     at += IDS_PER_CALL) {
+		json_t *answer = NULL;
+
+		json_object_set_new(body, "ids", ids_part(ids, at));
+		if (first > 0)
+			json_object_set_new(body, "first", json_integer(left));
+		result = command_post(c, d->path, body, &answer);
+		if (result != CLIENT_DONE)
+			break;
+		left -= field_count(answer, "recipients");
+		add_answer(sum, answer);
+		json_decref(answer);
+	}
+	if (first > 0)
+		json_object_set_new(body, "first", json_integer(first));
+	return result;
+}
+
+/* The dry run, and the question unless that is all that was wanted; CLIENT_DONE = go on. */
+static int
+ask_first(const struct command *c, const struct decision *d, const struct ids *ids, json_t *body,
+	  const char *what, json_t **dry)
 {
 	struct buf question = {0}, doing = {0};
-	json_t *dry, *ids = json_object_get(body, "ids");
-	const char *recipients;
 	int result;
 
 	json_object_set_new(body, "dry_run", json_true());
-	result = command_post(c, d->path, body, &dry);
+	result = call_parts(c, d, ids, body, dry);
 	json_object_del(body, "dry_run");
 	if (result != CLIENT_DONE)
 		return result;
-	recipients = screen_counted(field_count(dry, "recipients"), "recipient", "recipients");
-	if (field_count(dry, "recipients") <= 0) {
-		result = command_refused(
-		    c, "nothing of %s can be %s%s. Nothing was changed.", what, d->able,
-		    d == &decision_release && json_object_size(body) > 2 ? " with these options"
-									 : "");
-	} else {
+	if (field_count(*dry, "recipients") <= 0) {
+		result = command_refused(c, "nothing of %s can be %s%s%s. Nothing was changed.",
+					 what, d->able, d->kind == DECISION_DISCARD ? "ed" : "d",
+					 json_object_size(body) > 2 ? " with these options" : "");
+	} else if (!options_has(c->options, "dry-run")) {
 		if (command_will_ask(c))
-			write_question(c, d, ids, recipients, what, &question);
-		buf_printf(&doing, "%s %s of %s.", d->doing, recipients, what);
+			decide_text_question(c, d, body, *dry, what, &question);
+		decide_text_doing(d, *dry, what, &doing);
 		if (!command_confirm(c, buf_text(&question), buf_text(&doing)))
 			result = CLIENT_REFUSED;
 	}
 	buf_free(&question);
 	buf_free(&doing);
-	json_decref(dry);
 	return result;
 }
 
-/* When the last one leaves, where a rate spreads them; the first leaves at once. */
-static void
-print_span(const char *rate, int64_t recipients)
+/* The change itself. What stands after a later call failed must be known. */
+static int
+carry_out(const struct command *c, const struct decision *d, const struct ids *ids, json_t *body,
+	  const char *what, json_t **answer)
 {
-	char text[UNITS_BYTES];
-	uint32_t count;
-	int64_t period;
+	int result = call_parts(c, d, ids, body, answer);
 
-	if (rate == NULL || recipients < 2 || !units_parse_rate(rate, &count, &period))
-		return;
-	printf(" At %s the last leaves in about %s.", screen_text(rate),
-	       units_format_duration((int64_t)((double)(recipients - 1) * (double)period / count),
-				     text));
+	if (result != CLIENT_DONE && *answer != NULL)
+		command_note(
+		    "Before that it was done for %s, which stands.",
+		    screen_counted(field_count(*answer, "recipients"), "recipient", "recipients"));
+	if (result != CLIENT_DONE)
+		return result;
+	if (c->json)
+		command_print_json(*answer);
+	else
+		decide_print_done(d, body, *answer, what);
+	fflush(stdout);
+	return result;
 }
 
-static void
-print_done(const struct command *c, const struct decision *d, const json_t *answer,
-	   const char *what)
+/* True if what leaves is to be watched: on a terminal where it takes rings, else if asked for. */
+static bool
+is_watched(const struct command *c, const json_t *answer)
 {
-	printf("%s %s (%s) of %s.", d->done,
-	       screen_counted(field_count(answer, "recipients"), "recipient", "recipients"),
-	       screen_counted(field_count(answer, "messages"), "message", "messages"), what);
-	if (d != &decision_restore && json_is_integer(json_object_get(answer, "left")))
-		printf(" Still held: %s.", screen_count(field_count(answer, "left")));
-	print_span(options_text(c->options, "rate"), field_count(answer, "recipients"));
-	if (d == &decision_discard)
-		printf(" Until they are purged, mailfuse restore brings them back.");
-	if (d == &decision_restore)
-		printf(" They are held again.");
-	putchar('\n');
+	if (strcmp(field_text(answer, "state"), "asked") == 0)
+		return false;
+	return options_has(c->options, "follow") ||
+	       (options_has(c->options, "rings") && !c->json && screen_is_terminal());
 }
 
 static int
-decide(struct command *c, const struct decision *d)
+decide_ids(struct command *c, const struct decision *d, const struct ids *ids, json_t *body)
 {
-	json_t *ids = read_ids(c), *body, *answer;
 	struct buf what = {0};
+	json_t *dry = NULL, *answer = NULL;
 	int result;
 
-	if (ids == NULL)
-		return CLIENT_REFUSED;
-	name_ids(ids, &what);
-	body = make_body(c, ids);
-	result = ask_first(c, d, body, buf_text(&what));
-	if (result == CLIENT_DONE)
-		result = command_post(c, d->path, body, &answer);
-	if (result == CLIENT_DONE) {
+	decide_text_ids(ids->list, &what);
+	result = ask_first(c, d, ids, body, buf_text(&what), &dry);
+	if (result != CLIENT_DONE)
+		goto out;
+	if (options_has(c->options, "dry-run")) {
 		if (c->json)
-			command_print_json(answer);
+			command_print_json(dry);
 		else
-			print_done(c, d, answer, buf_text(&what));
-		json_decref(answer);
+			decide_print_dry_run(d, body, dry, buf_text(&what));
+		goto out;
 	}
-	json_decref(body);
-	json_decref(ids);
+	result = carry_out(c, d, ids, body, buf_text(&what), &answer);
+	if (result == CLIENT_DONE && is_watched(c, answer))
+		result = follow_batch(c, json_string_value(json_array_get(ids->list, 0)));
+out:
+	json_decref(dry);
+	json_decref(answer);
 	buf_free(&what);
 	return result;
 }
 
-/* The audit log must be able to say why. */
-static bool
-has_reason(const struct command *c)
+/* ---- the verbs */
+
+/* What is a plan of one batch, or rules on all of its stream, cannot be of something else. */
+static int
+check_scope(const struct command *c, const struct ids *ids)
 {
-	if (options_has(c->options, "reason"))
-		return true;
-	command_usage(c, "say why, for the audit log: add --reason \"checked with the team\".");
-	return false;
+	static const char *const plan[] = {"rings", "stop-on", "stream", "follow"};
+	static const char *const parts[] = {"first", "percent", "to", "subject"};
+	const char *id = json_string_value(json_array_get(ids->list, 0));
+	bool one = ids_count(ids) == 1 && id[0] == 'B';
+	size_t i;
+
+	for (i = 0; i < sizeof(plan) / sizeof(plan[0]); i++)
+		if (options_has(c->options, plan[i]) && !one)
+			return command_usage(c,
+					     "--%s is for one batch; name that one alone, such as "
+					     "B17.",
+					     plan[i]);
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (options_has(c->options, "stream") && options_has(c->options, parts[i]))
+			return command_usage(c,
+					     "--stream is for all of a batch and what follows it; "
+					     "leave --%s out.",
+					     parts[i]);
+	return CLIENT_DONE;
+}
+
+static int
+check_options(const struct command *c)
+{
+	if (options_has(c->options, "first") && options_has(c->options, "percent"))
+		return command_usage(c, "--first and --percent exclude each other; choose one.");
+	if (options_has(c->options, "wait") && !options_has(c->options, "rings"))
+		return command_usage(c, "--wait is the time between rings; add --rings "
+					"10,100,1000,all.");
+	return CLIENT_DONE;
+}
+
+static int
+decide(struct command *c, const struct decision *d, bool needs_reason)
+{
+	struct ids ids = {0};
+	json_t *body;
+	int result = CLIENT_DONE;
+
+	/* The audit log must be able to say why. */
+	if (needs_reason && !options_has(c->options, "reason") &&
+	    !options_has(c->options, "dry-run"))
+		return command_usage(
+		    c, "say why, for the audit log: add --reason \"checked with the team\".");
+	result = check_options(c);
+	if (result == CLIENT_DONE)
+		result = read_ids(c, &ids);
+	if (result == CLIENT_DONE)
+		result = check_scope(c, &ids);
+	if (result == CLIENT_DONE && c->stdin_taken && !c->yes &&
+	    !options_has(c->options, "dry-run") && !command_will_ask(c))
+		result =
+		    command_usage(c, "standard input holds the ids and there is no terminal to "
+				     "ask on; add --yes, or --dry-run to see what would happen.");
+	if (result == CLIENT_DONE) {
+		body = make_body(c);
+		result = decide_ids(c, d, &ids, body);
+		json_decref(body);
+	}
+	ids_free(&ids);
+	return result;
 }
 
 int
 release_run(struct command *c)
 {
-	if (!has_reason(c))
-		return CLIENT_USAGE;
-	if (options_has(c->options, "first") && options_has(c->options, "percent"))
-		return command_usage(c, "--first and --percent exclude each other; choose one.");
-	return decide(c, &decision_release);
+	return decide(c, &decision_release, true);
 }
 
 int
 discard_run(struct command *c)
 {
-	return has_reason(c) ? decide(c, &decision_discard) : CLIENT_USAGE;
+	return decide(c, &decision_discard, true);
 }
 
 int
 restore_run(struct command *c)
 {
-	return decide(c, &decision_restore);
+	return decide(c, &decision_restore, false);
+}
+
+int
+purge_run(struct command *c)
+{
+	return decide(c, &decision_purge, true);
 }

@@ -1,5 +1,5 @@
 /*
- * The verbs that decide what becomes of held mail: release, discard, restore.
+ * The verbs that decide what becomes of held mail: release, discard, restore, purge.
  */
 #ifndef CLI_DECIDE_H
 #define CLI_DECIDE_H
@@ -9,5 +9,6 @@
 int release_run(struct command *c);
 int discard_run(struct command *c);
 int restore_run(struct command *c);
+int purge_run(struct command *c);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/field.h"
+#include "cli/plan_show.h"
 
 /* What a list is filled into; lives on the stack of the verb. */
 struct list {
@@ -73,11 +74,23 @@ batches_add_subject(struct table *t, const json_t *b)
 	buf_free(&text);
 }
 
+/* "held", "held, asked", "releasing 2/4". */
+static void
+batches_add_state(struct table *t, const json_t *b)
+{
+	const char *state = field_text(b, "state");
+	struct buf text = {0};
+
+	buf_printf(&text, "%s%s", state, plan_show_mark(b));
+	table_add_styled(t, buf_text(&text), screen_state_style(state));
+	buf_free(&text);
+}
+
 static void
 batches_add(struct table *t, const json_t *b)
 {
 	table_add_styled(t, field_text(b, "id"), SCREEN_BOLD);
-	table_add_styled(t, field_text(b, "state"), screen_state_style(field_text(b, "state")));
+	batches_add_state(t, b);
 	table_add(t, field_text(b, "environment"));
 	table_add(t, field_text(b, "rule"));
 	table_add_count(t, field_count(b, "recipients"));

@@ -10,6 +10,7 @@
 
 #include <curl/curl.h>
 
+#include "cli/audit.h"
 #include "cli/audit_log.h"
 #include "cli/command.h"
 #include "cli/decide.h"
@@ -19,6 +20,7 @@
 #include "cli/lists.h"
 #include "cli/message.h"
 #include "cli/passwd.h"
+#include "cli/plan.h"
 #include "cli/screen.h"
 #include "cli/show.h"
 #include "cli/simulate.h"
@@ -66,27 +68,74 @@ static const struct option message_options[] = {
     {0},
 };
 
+/* Which part of a batch; the same for all verbs that decide on one. */
+#define OPTION_FIRST                                                                               \
+	{                                                                                          \
+		"first", 0, OPTION_NUMBER, 0, "N", "only the N recipients that came first"         \
+	}
+#define OPTION_SHARE_OF                                                                            \
+	{                                                                                          \
+		"percent", 0, OPTION_PERCENT, 0, "P", "only that share of the batch"               \
+	}
+#define OPTION_RECIPIENTS                                                                          \
+	{                                                                                          \
+		"to", 0, OPTION_TEXT, 0, "PATTERN",                                                \
+		    "only recipients like *@example.com or /regex/"                                \
+	}
+#define OPTION_SUBJECTS                                                                            \
+	{                                                                                          \
+		"subject", 0, OPTION_TEXT, 0, "PATTERN",                                           \
+		    "only subjects like \"Invoice *\" or /regex/"                                  \
+	}
+#define OPTION_DRY_RUN                                                                             \
+	{                                                                                          \
+		"dry-run", 'n', OPTION_FLAG, 0, NULL, "say what would happen, change nothing"      \
+	}
+#define OPTION_WATCH                                                                               \
+	{                                                                                          \
+		"follow", 'f', OPTION_FLAG, 0, NULL, "watch it until it is done or paused"         \
+	}
+
+static const struct option show_options[] = {OPTION_WATCH, {0}};
+
 static const struct option release_options[] = {
     OPTION_REASON,
-    {"first", 0, OPTION_NUMBER, 0, "N", "only the N recipients that are held longest"},
-    {"percent", 0, OPTION_PERCENT, 0, "P", "only that share of the batch"},
-    {"to", 0, OPTION_TEXT, 0, "PATTERN", "only recipients like *@example.com or /regex/"},
-    {"subject", 0, OPTION_TEXT, 0, "PATTERN", "only subjects like \"Invoice *\" or /regex/"},
+    OPTION_FIRST,
+    OPTION_SHARE_OF,
+    OPTION_RECIPIENTS,
+    OPTION_SUBJECTS,
     {"rate", 0, OPTION_RATE, 0, "N/PERIOD", "not faster than, such as 100/1m"},
-    {"rings", 0, OPTION_TEXT, OPTION_LATER, "N,N,all", "in growing rings"},
-    {"wait", 0, OPTION_TEXT, OPTION_LATER, "TIME", "between rings"},
-    {"stop-on", 0, OPTION_TEXT, OPTION_LATER, "PERCENT", "failures that stop the rings"},
-    {"stream", 0, OPTION_TEXT, OPTION_LATER, "TIME", "also what follows"},
+    {"rings", 0, OPTION_RINGS, 0, "N,N,all", "so many first, then so many more, ..."},
+    {"wait", 0, OPTION_DURATION, 0, "TIME", "after each ring, such as 10m"},
+    {"stop-on", 0, OPTION_SHARE, 0, "PERCENT", "pause when more of a ring is refused, such as 2%"},
+    {"stream", 0, OPTION_DURATION, 0, "TIME", "let what follows pass for so long"},
+    OPTION_DRY_RUN,
+    OPTION_WATCH,
     {0},
 };
 
 static const struct option discard_options[] = {
-    OPTION_REASON,
-    {"stream", 0, OPTION_TEXT, OPTION_LATER, "TIME", "also what follows"},
-    {0},
+    OPTION_REASON,   OPTION_FIRST,
+    OPTION_SHARE_OF, OPTION_RECIPIENTS,
+    OPTION_SUBJECTS, {"stream", 0, OPTION_DURATION, 0, "TIME", "discard what follows for so long"},
+    OPTION_DRY_RUN,  {0},
 };
 
-static const struct option restore_options[] = {OPTION_REASON, {0}};
+static const struct option restore_options[] = {
+    OPTION_REASON,  OPTION_FIRST, OPTION_SHARE_OF, OPTION_RECIPIENTS, OPTION_SUBJECTS,
+    OPTION_DRY_RUN, {0},
+};
+
+static const struct option approve_options[] = {OPTION_REASON, OPTION_WATCH, {0}};
+
+static const struct option pause_options[] = {OPTION_REASON, {0}};
+
+static const struct option resume_options[] = {
+    OPTION_REASON,
+    {"rate", 0, OPTION_RATE, 0, "N/PERIOD", "from now on not faster than, such as 100/1m"},
+    OPTION_WATCH,
+    {0},
+};
 
 static const struct option hold_options[] = {
     {"environment", 0, OPTION_TEXT, 0, "E", "all mail of this environment"},
@@ -124,6 +173,13 @@ static const struct option log_options[] = {
     {0},
 };
 
+static const struct option audit_options[] = {
+    {"head", 0, OPTION_TEXT, 0, "ID:HASH", "the head that an alert told: is that row still there?"},
+    {"file", 0, OPTION_TEXT, 0, "FILE", "verify an export; - reads it from stdin"},
+    {"after", 0, OPTION_NUMBER, 0, "N", "export only rows behind row N; the export begins there"},
+    {0},
+};
+
 static const struct option passwd_options[] = {
     {"users", 0, OPTION_TEXT, 0, "FILE", "the users file, else " SYSCONFDIR "/mailfuse/users"},
     {"delete", 0, OPTION_FLAG, 0, NULL, "the user may not log in any more"},
@@ -135,23 +191,47 @@ static const struct verb verbs[] = {
      NULL},
     {"batches", "[--state S] [--all] [--limit N]", "list what is held", batches_options, 0, 0,
      batches_run, NULL},
-    {"show", "BATCH", "the story of one batch, and what can be done next", NULL, 1, 1, show_run,
-     NULL},
+    {"show", "BATCH [--follow]", "the story of one batch, and what can be done next", show_options,
+     1, 1, show_run,
+     "--follow watches its release: a bar for each ring on a terminal, a line for each change\n"
+     "elsewhere. Ctrl-C ends the watching, not the release."},
     {"messages", "BATCH | --environment E | --state S [--limit N]", "list deliveries",
      messages_options, 0, 1, messages_run,
      "A delivery is one message to one recipient. The conditions may be combined."},
     {"message", "ID [--raw | --text]", "one message", message_options, 1, 1, message_run, NULL},
     {"release",
-     "BATCH|ID.. --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
-     "       [--subject PATTERN] [--rate N/PERIOD]",
-     "send held mail, all of it or a part", release_options, 1, SIZE_MAX, release_run,
+     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
+     "       [--subject PATTERN] [--rate N/PERIOD] [--rings N,N,all [--wait TIME]]\n"
+     "       [--stop-on PERCENT] [--stream TIME] [--dry-run] [--follow]",
+     "send held mail, all of it, in rings or a part", release_options, 1, SIZE_MAX, release_run,
      "First says how many recipients it touches and, on a terminal, asks. Begin small:\n"
-     "--first 10, look at the result, then the rest. Nothing is sent twice."},
-    {"discard", "BATCH|ID.. --reason \"TEXT\"", "decide that held mail is never sent",
-     discard_options, 1, SIZE_MAX, discard_run,
+     "--rings 10,100,1000,all --wait 10m --stop-on 2% sends 10, waits until they are delivered\n"
+     "and ten minutes more, then 100, and pauses by itself when more than 2% of a ring are\n"
+     "refused. A large release waits for a second person: mailfuse approve. Nothing is sent\n"
+     "twice. The word - reads ids from stdin, one a line or as mailfuse messages --json has them."},
+    {"approve", "BATCH [--reason \"TEXT\"] [--follow]",
+     "the second person's yes to a large release", approve_options, 1, 1, approve_run,
+     "Says who asked for it, why and how it would go on. Whoever asked cannot approve."},
+    {"pause", "BATCH [--reason \"TEXT\"]", "stop a release", pause_options, 1, 1, pause_run,
+     "What has not left is held again, until mailfuse resume."},
+    {"resume", "BATCH [--reason \"TEXT\"] [--rate N/PERIOD] [--follow]",
+     "go on with a paused release", resume_options, 1, 1, resume_run,
+     "It goes on with the ring that was paused."},
+    {"discard",
+     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
+     "       [--subject PATTERN] [--stream TIME] [--dry-run]",
+     "decide that held mail is never sent", discard_options, 1, SIZE_MAX, discard_run,
      "It is kept for keep_discarded; until then mailfuse restore brings it back."},
-    {"restore", "BATCH|ID.. [--reason \"TEXT\"]", "hold discarded mail again", restore_options, 1,
-     SIZE_MAX, restore_run, "Nothing is sent by it."},
+    {"restore",
+     "BATCH|ID..|- [--reason \"TEXT\"] [--first N | --percent P] [--to PATTERN]\n"
+     "       [--subject PATTERN] [--dry-run]",
+     "hold discarded mail again", restore_options, 1, SIZE_MAX, restore_run,
+     "Nothing is sent by it."},
+    {"purge",
+     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
+     "       [--subject PATTERN] [--dry-run]",
+     "delete discarded mail for good", restore_options, 1, SIZE_MAX, purge_run,
+     "Only of what is discarded. Nothing brings it back; the audit log keeps that it was there."},
     {"hold", "--environment E | --source S | --everything --reason \"TEXT\"",
      "the panic button: stop mail now", hold_options, 0, 0, hold_run,
      "Mail is still accepted and kept; none of it leaves until mailfuse unhold."},
@@ -179,13 +259,15 @@ static const struct verb verbs[] = {
      "argument, which everybody on the machine could see. Works on the file, without mailfused:\n"
      "systemctl reload mailfuse (or SIGHUP) takes it into use."},
     {"help", "[VERB]", "this, or what a verb does and takes", NULL, 0, 1, NULL, NULL},
-    {"approve", "BATCH", "the second person's yes to a large release", NULL, 0, SIZE_MAX, NULL,
-     NULL},
-    {"pause", "BATCH", "stop a release in rings", NULL, 0, SIZE_MAX, NULL, NULL},
-    {"resume", "BATCH", "go on with it", NULL, 0, SIZE_MAX, NULL, NULL},
     {"drill", "[--environment E]", "a synthetic blast: does the fuse trip?", NULL, 0, SIZE_MAX,
      NULL, NULL},
-    {"audit", "verify", "check the audit log's chain", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"audit",
+     "verify [--head ID:HASH] [--file EXPORT [--after N]]\n"
+     "       audit export [--after N]",
+     "is the audit log what mailfuse wrote?", audit_options, 1, 1, audit_run,
+     "verify computes the chain of hashes over every row and names the first that was altered,\n"
+     "taken away, added or moved. Whoever can rewrite the whole database can rewrite the chain\n"
+     "too: --head compares it with what an alert has told. export prints one row a line."},
     {"backup", "FILE", "copy the store", NULL, 0, SIZE_MAX, NULL, NULL},
     {"story", "BATCH", "the report of an incident", NULL, 0, SIZE_MAX, NULL, NULL},
     {"top", "", "watch it live", NULL, 0, SIZE_MAX, NULL, NULL},

@@ -8,10 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/units.h"
 
 enum { DISTANCE_BYTES = 64 };
+/* As the daemon takes them. */
+#define DURATION_MAX (30 * CLOCK_DAY)
+#define RING_MAX 1000000000
 
 size_t
 options_distance(const char *a, const char *b)
@@ -159,8 +163,53 @@ is_number(const char *text)
 	       strtoull(text, NULL, 10) >= 1 && strtoull(text, NULL, 10) <= 4000000000;
 }
 
+/* A list of rings; NULL if it is one, else what is wrong with it. `sizes` may be NULL. */
+static const char *
+read_rings(const char *text, uint64_t *sizes, size_t *count)
+{
+	uint64_t size;
+
+	for (*count = 0;; text++) {
+		size_t n = strcspn(text, ",");
+
+		if (*count == OPTIONS_RINGS_MAX)
+			return "has more than 20 rings";
+		size = n <= 10 && strspn(text, "0123456789") == n ? strtoull(text, NULL, 10) : 0;
+		if (n == 3 && memcmp(text, "all", 3) == 0) {
+			if (text[n] != '\0')
+				return "goes on behind \"all\", which is all that is left";
+		} else if (size < 1 || size > RING_MAX) {
+			return "has a ring that is neither a number from 1 to 1000000000 nor "
+			       "\"all\"";
+		}
+		if (sizes != NULL)
+			sizes[*count] = size;
+		++*count;
+		text += n;
+		if (*text == '\0')
+			return NULL;
+	}
+}
+
+size_t
+options_rings(const struct options *o, const char *name, uint64_t sizes[OPTIONS_RINGS_MAX])
+{
+	const char *text = options_text(o, name);
+	size_t count;
+
+	return text != NULL && read_rings(text, sizes, &count) == NULL ? count : 0;
+}
+
 static bool
-is_percent(const char *text)
+is_duration(const char *text)
+{
+	int64_t time;
+
+	return units_parse_duration(text, &time) && time > 0 && time <= DURATION_MAX;
+}
+
+static bool
+is_percent(const char *text, bool zero)
 {
 	size_t n = strspn(text, "0123456789");
 	bool digits = n > 0;
@@ -173,48 +222,61 @@ is_percent(const char *text)
 	}
 	if (!digits || n > 12 || strcmp(text + n + (text[n] == '%'), "") != 0)
 		return false;
-	return strtod(text, NULL) > 0 && strtod(text, NULL) <= 100;
+	return (zero || strtod(text, NULL) > 0) && strtod(text, NULL) <= 100;
+}
+
+/* What an option of that kind takes; NULL if this text is it. */
+static const char *
+find_fault(enum option_kind kind, const char *text)
+{
+	int64_t window;
+	uint32_t count;
+
+	switch (kind) {
+	case OPTION_NUMBER:
+		return is_number(text) ? NULL : "takes a whole number from 1 to 4000000000";
+	case OPTION_PERCENT:
+		return is_percent(text, false) ? NULL : "takes a number above 0 and up to 100";
+	case OPTION_SHARE:
+		return is_percent(text, true) ? NULL : "takes a percentage from 0 to 100";
+	case OPTION_RATE:
+		return units_parse_rate(text, &count, &window)
+			   ? NULL
+			   : "takes recipients per time such as 100/1m (s, m, h, d)";
+	case OPTION_DURATION:
+		return is_duration(text) ? NULL
+					 : "takes a time from 1s to 30d such as 10m (s, m, h, d)";
+	case OPTION_FLAG:
+	case OPTION_ANY:
+	case OPTION_TEXT:
+	case OPTION_LIST:
+	case OPTION_RINGS:
+		break;
+	}
+	return NULL;
 }
 
 /* True if the value is of the option's kind; else the sentence. */
 static bool
 check_value(const struct option *option, const char *text, struct buf *error)
 {
-	int64_t window;
-	uint32_t count;
+	const char *fault = find_fault(option->kind, text);
+	size_t count;
 
-	switch (option->kind) {
-	case OPTION_FLAG:
-	case OPTION_ANY:
-		return true;
-	case OPTION_TEXT:
-	case OPTION_LIST:
-		if (text[strspn(text, " \t\r\n")] != '\0')
-			return true;
-		buf_printf(error, "--%s is empty; write --%s %s", option->name, option->name,
-			   option->value);
-		return false;
-	case OPTION_NUMBER:
-		if (is_number(text))
-			return true;
-		buf_printf(error, "--%s takes a whole number from 1 to 4000000000, not \"%s\"",
-			   option->name, text);
-		return false;
-	case OPTION_PERCENT:
-		if (is_percent(text))
-			return true;
-		buf_printf(error, "--%s takes a number above 0 and up to 100, not \"%s\"",
-			   option->name, text);
-		return false;
-	case OPTION_RATE:
-		if (units_parse_rate(text, &count, &window))
-			return true;
-		buf_printf(error,
-			   "--%s takes recipients per time such as 100/1m (s, m, h, d), not "
-			   "\"%s\"",
-			   option->name, text);
+	if (fault != NULL) {
+		buf_printf(error, "--%s %s, not \"%s\"", option->name, fault, text);
 		return false;
 	}
+	if (option->kind == OPTION_RINGS && (fault = read_rings(text, NULL, &count)) != NULL) {
+		buf_printf(error, "--%s %s; write sizes such as 10,100,1000,all, not \"%s\"",
+			   option->name, fault, text);
+		return false;
+	}
+	if ((option->kind != OPTION_TEXT && option->kind != OPTION_LIST) ||
+	    text[strspn(text, " \t\r\n")] != '\0')
+		return true;
+	buf_printf(error, "--%s is empty; write --%s %s", option->name, option->name,
+		   option->value);
 	return false;
 }
 

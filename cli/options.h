@@ -7,18 +7,25 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
 enum option_kind {
 	OPTION_FLAG,
-	OPTION_TEXT,    /* anything but nothing */
-	OPTION_ANY,     /* anything, also "" */
-	OPTION_LIST,    /* text, may be given again */
-	OPTION_NUMBER,  /* 1 to 4,000,000,000 */
-	OPTION_PERCENT, /* more than 0, up to 100; "%" may follow */
-	OPTION_RATE     /* 100/1m */
+	OPTION_TEXT,     /* anything but nothing */
+	OPTION_ANY,      /* anything, also "" */
+	OPTION_LIST,     /* text, may be given again */
+	OPTION_NUMBER,   /* 1 to 4,000,000,000 */
+	OPTION_PERCENT,  /* more than 0, up to 100; "%" may follow */
+	OPTION_SHARE,    /* the same, or 0 */
+	OPTION_RATE,     /* 100/1m */
+	OPTION_DURATION, /* 1s to 30d */
+	OPTION_RINGS     /* 10,100,all */
 };
+
+/* As many as the store takes. */
+enum { OPTIONS_RINGS_MAX = 20 };
 
 enum option_flags {
 	OPTION_LATER = 1 /* known, and not available in this version */
@@ -62,6 +69,8 @@ const char *options_text(const struct options *o, const char *name);
 /* 0 if it was not given. */
 unsigned long options_number(const struct options *o, const char *name);
 double options_percent(const struct options *o, const char *name);
+/* The sizes of a list of rings, 0 for "all"; returns how many, 0 if it was not given. */
+size_t options_rings(const struct options *o, const char *name, uint64_t sizes[OPTIONS_RINGS_MAX]);
 /* The i-th text of a list; NULL behind the last. */
 const char *options_list(const struct options *o, const char *name, size_t i);
 

@@ -20,7 +20,7 @@
 
 enum { TEXT_BUFFERS = 16, MARKS_MAX = 4, CHARACTER_BYTES = 4 };
 
-static bool is_utf8, is_terminal, has_colours;
+static bool is_utf8, is_terminal, can_redraw, has_colours;
 static struct buf buffers[TEXT_BUFFERS];
 static unsigned turn;
 
@@ -33,8 +33,8 @@ screen_init(void)
 	setlocale(LC_CTYPE, "");
 	is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 	is_terminal = isatty(STDOUT_FILENO) == 1;
-	has_colours = is_terminal && (no_color == NULL || *no_color == '\0') && term != NULL &&
-		      strcmp(term, "dumb") != 0;
+	can_redraw = is_terminal && term != NULL && strcmp(term, "dumb") != 0;
+	has_colours = can_redraw && (no_color == NULL || *no_color == '\0');
 }
 
 bool
@@ -47,6 +47,24 @@ bool
 screen_is_terminal(void)
 {
 	return is_terminal;
+}
+
+bool
+screen_can_redraw(void)
+{
+	return can_redraw;
+}
+
+size_t
+screen_rows(void)
+{
+	struct winsize size;
+
+	if (!is_terminal)
+		return 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
+		return size.ws_row;
+	return 24;
 }
 
 size_t

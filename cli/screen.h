@@ -25,8 +25,12 @@ void screen_init(void);
 bool screen_is_utf8(void);
 /* True if stdout is a terminal. */
 bool screen_is_terminal(void);
+/* True if lines on it can be written over. */
+bool screen_can_redraw(void);
 /* Columns of the terminal; 0 if stdout is none, so that nothing is cut. */
 size_t screen_columns(void);
+/* Its lines; 0 if stdout is none. */
+size_t screen_rows(void);
 
 /*
  * One line of harmless text: control characters, line ends, bidirectional controls and other

@@ -13,7 +13,9 @@
 #include "base/units.h"
 #include "cli/chart.h"
 #include "cli/field.h"
+#include "cli/follow.h"
 #include "cli/lists.h"
+#include "cli/plan_show.h"
 #include "cli/screen.h"
 
 enum { CHART_COLUMNS = 60 };
@@ -107,6 +109,8 @@ print_facts(const json_t *b)
 	if (*field_text(b, "decided_by") != '\0')
 		printf("Decided      %s by %s: %s\n", screen_time(field_text(b, "decided_at")),
 		       screen_text(field_text(b, "decided_by")), field_show(b, "decided_reason"));
+	plan_show(b);
+	plan_show_stream(b);
 }
 
 static void
@@ -214,12 +218,25 @@ print_first_messages(const json_t *story)
 	lists_print(&t);
 }
 
+static void
+print_batch(const json_t *b)
+{
+	const json_t *story = json_object_get(b, "story");
+
+	print_facts(b);
+	print_arrivals(story);
+	print_domains(b, story);
+	print_texts(story, "subjects", "Sample subjects");
+	print_first_messages(story);
+	print_texts(story, "next", "What can be done next");
+}
+
 int
 show_run(struct command *c)
 {
 	struct buf path = {0};
 	char *id = command_batch_id(c->options->words[0]);
-	json_t *batch, *story;
+	json_t *batch = NULL;
 	int result;
 
 	if (id == NULL)
@@ -228,22 +245,22 @@ show_run(struct command *c)
 				       "batches lists them). One message: mailfuse message ID.",
 				       screen_text(c->options->words[0]));
 	buf_printf(&path, "/v1/batches/%s", id);
-	free(id);
 	result = command_get(c, buf_text(&path), &batch);
-	buf_free(&path);
 	if (result != CLIENT_DONE)
-		return result;
-	story = json_object_get(batch, "story");
-	if (c->json) {
+		goto out;
+	if (options_has(c->options, "follow")) {
+		if (!c->json)
+			print_facts(batch);
+		fflush(stdout);
+		result = follow_batch(c, id);
+	} else if (c->json) {
 		command_print_json(batch);
 	} else {
-		print_facts(batch);
-		print_arrivals(story);
-		print_domains(batch, story);
-		print_texts(story, "subjects", "Sample subjects");
-		print_first_messages(story);
-		print_texts(story, "next", "What can be done next");
+		print_batch(batch);
 	}
+out:
 	json_decref(batch);
-	return CLIENT_DONE;
+	buf_free(&path);
+	free(id);
+	return result;
 }

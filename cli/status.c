@@ -52,16 +52,25 @@ print_warnings(const json_t *status, const char *name)
 	}
 }
 
+/* "2026-11-21 12:04:11, failed; the last that passed: 2026-10-01 08:00:00". */
 static void
 print_drill(const json_t *status)
 {
 	const json_t *drill = json_object_get(status, "last_drill");
+	const char *before = field_text(drill, "passed_at");
 
-	if (json_is_string(drill))
-		printf("Last drill   %s\n", screen_time(json_string_value(drill)));
-	else
+	if (!json_is_object(drill)) {
 		printf("Last drill   %s\n",
-		       json_is_object(drill) ? screen_time(field_text(drill, "at")) : "never");
+		       json_is_string(drill) ? screen_time(json_string_value(drill)) : "never");
+		return;
+	}
+	if (json_is_false(json_object_get(drill, "passed")))
+		printf("%sLast drill   %s, failed%s%s: mailfuse drill%s\n", screen_on(SCREEN_RED),
+		       screen_time(field_text(drill, "at")),
+		       *before != '\0' ? "; the last that passed: " : "",
+		       *before != '\0' ? screen_time(before) : "", screen_off(SCREEN_RED));
+	else
+		printf("Last drill   %s, passed\n", screen_time(field_text(drill, "at")));
 }
 
 static void

@@ -1,0 +1,27 @@
+/*
+ * How a release goes on, in words: for questions, results and `mailfuse show`.
+ */
+#ifndef CLI_PLAN_TEXT_H
+#define CLI_PLAN_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+
+/*
+ * " at 100/1m, in rings of 10, 100 and all that is left, 10m after each, stopped when more than 2%
+ * of a ring are refused". Of a plan, or of the body of a release. Nothing if there is nothing to
+ * say.
+ */
+void plan_text_terms(const json_t *plan, struct buf *out);
+/* "10 (done), 100 (now), 1,000, all that is left". */
+void plan_text_rings(const json_t *plan, struct buf *out);
+/* " Mail that follows passes for 1h."; nothing without a stream. */
+void plan_text_stream(const json_t *o, bool passes, struct buf *out);
+/* What is still to leave of the present ring. */
+int64_t plan_text_left(const json_t *plan);
+
+#endif
