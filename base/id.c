@@ -62,13 +62,13 @@ id_format_delivery(uint64_t id, uint32_t number, char out[ID_DELIVERY_BYTES])
 	return out;
 }
 
-bool
-id_parse(const char *text, uint64_t *id, uint32_t *number)
+/* 26 characters of Crockford's base 32; false if they are none. */
+static bool
+read_all(const char *text, unsigned __int128 *all)
 {
-	unsigned __int128 all = 0;
-	uint64_t n = 0;
 	int i;
 
+	*all = 0;
 	for (i = 0; i < ID_TEXT_BYTES - 1; i++) {
 		char c = text[i];
 		const char *at;
@@ -79,8 +79,19 @@ id_parse(const char *text, uint64_t *id, uint32_t *number)
 		if (at == NULL ||
 		    (i == 0 && at - id_alphabet > 7)) /* 26 * 5 bits are two too many */
 			return false;
-		all = all << 5 | (unsigned)(at - id_alphabet);
+		*all = *all << 5 | (unsigned)(at - id_alphabet);
 	}
+	return *all >> 64 != 0 && *all >> 127 == 0;
+}
+
+bool
+id_parse(const char *text, uint64_t *id, uint32_t *number)
+{
+	unsigned __int128 all;
+	uint64_t n = 0;
+
+	if (!read_all(text, &all))
+		return false;
 	text += ID_TEXT_BYTES - 1;
 	if (*text == '.') {
 		for (text++; *text >= '0' && *text <= '9' && n < UINT32_MAX; text++)
@@ -88,9 +99,27 @@ id_parse(const char *text, uint64_t *id, uint32_t *number)
 		if (n == 0 || n > UINT32_MAX)
 			return false;
 	}
-	if (*text != '\0' || (uint64_t)all != id_store || all >> 64 == 0 || all >> 127 != 0)
+	if (*text != '\0' || (uint64_t)all != id_store)
 		return false;
 	*id = (uint64_t)(all >> 64);
 	*number = (uint32_t)n;
 	return true;
+}
+
+bool
+id_parse_foreign(const char *text, uint64_t *id, uint64_t *store_name)
+{
+	unsigned __int128 all;
+
+	if (!read_all(text, &all) || text[ID_TEXT_BYTES - 1] != '\0')
+		return false;
+	*id = (uint64_t)(all >> 64);
+	*store_name = (uint64_t)all;
+	return true;
+}
+
+uint64_t
+id_store_name(void)
+{
+	return id_store;
 }

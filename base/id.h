@@ -29,5 +29,9 @@ const char *id_format_delivery(uint64_t id, uint32_t number, char out[ID_DELIVER
  * no id, or an id of another store.
  */
 bool id_parse(const char *text, uint64_t *id, uint32_t *number);
+/* A message's id of any store, and that store's name. */
+bool id_parse_foreign(const char *text, uint64_t *id, uint64_t *store_name);
+/* As id_init() was told. */
+uint64_t id_store_name(void);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * HTTP on the control socket: finds the route of a call in one table and reads its body. Served by
- * libevent's evhttp on the main loop. A struct request is made by request_start() and freed by its
- * answer (request.c); between the two the client may hang up, and the server may be freed: both
- * only cut the ties that lead to it.
+ * HTTP on the control socket and on a TCP port: finds the route of a call in one table and reads
+ * its body. Served by libevent's evhttp on the main loop. A struct request is made by
+ * request_start() and freed by its answer (request.c); between the two the client may hang up, and
+ * the server may be freed: both only cut the ties that lead to it.
  */
 #include "control/api.h"
 
@@ -30,12 +30,14 @@
 #include "control/deliveries.h"
 #include "control/drill.h"
 #include "control/explain.h"
+#include "control/guard.h"
 #include "control/import.h"
 #include "control/json.h"
 #include "control/messages.h"
 #include "control/plans.h"
 #include "control/queue.h"
 #include "control/request.h"
+#include "control/seats.h"
 #include "control/status.h"
 #include "control/story.h"
 #include "control/traffic.h"
@@ -45,16 +47,28 @@ enum {
 	BODY_LARGE = 32 << 20, /* explain: a whole message */
 	/* evhttp answers what is beyond this by itself, as HTML: far enough off to be rare. */
 	BODY_REFUSED_UNREAD = 48 << 20,
+	/* Over TCP anybody on this machine may send, before they are known: 64 of these at most. */
+	BODY_HTTP_REFUSED_UNREAD = 2 << 20,
+	HTTP_CONNECTIONS_MAX = 64,
 	HEADERS_MAX = 16 << 10,
 	JSON_VALUES_MAX = 100000,
 	IDLE_SECONDS = 60 /* of a client that sends or takes nothing */
 };
 
+/* Where calls come in. */
+struct door {
+	struct api *api;
+	struct evhttp *server; /* NULL: there is no such door */
+	struct evhttp_bound_socket *listener;
+	struct guard *guard; /* NULL: the control socket, where the kernel says who asks */
+	struct seats *seats;
+};
+
 struct api {
 	struct control_deps deps;
 	struct button *button;
-	struct evhttp *server;
-	struct evhttp_bound_socket *listener;
+	struct door control, http;
+	bool stopped;
 	LIST_HEAD(, request) unanswered;
 };
 
@@ -217,7 +231,8 @@ request_closed(struct evhttp_connection *c, void *context)
 static void
 request_start(struct evhttp_request *http, void *context)
 {
-	struct api *h = context;
+	struct door *door = context;
+	struct api *h = door->api;
 	struct request *r = mem_zalloc(sizeof(*r));
 	struct evhttp_connection *c = evhttp_request_get_connection(http);
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
@@ -232,12 +247,14 @@ request_start(struct evhttp_request *http, void *context)
 	TAILQ_INIT(r->query);
 	LIST_INSERT_HEAD(&h->unanswered, r, next);
 	evhttp_connection_set_closecb(c, request_closed, r);
-	identify_peer(r, c);
-
-	if (h->listener == NULL) {
+	if (h->stopped) {
 		request_fail(r, 503, "mailfused stops; ask again once it runs");
 		return;
 	}
+	if (door->guard == NULL)
+		identify_peer(r, c);
+	else if (!guard_admit(door->guard, r))
+		return;
 	route = request_route(r, evhttp_request_get_command(http));
 	if (route == NULL || !access_check(r, route->role))
 		return;
@@ -252,6 +269,41 @@ request_start(struct evhttp_request *http, void *context)
 
 /* ---- the server */
 
+static void
+door_open(struct door *d, struct api *h, int fd, ev_ssize_t body_max)
+{
+	d->api = h;
+	d->server = evhttp_new(loop_base(h->deps.loop));
+	if (d->server == NULL)
+		fatal("out of memory");
+	evhttp_set_max_headers_size(d->server, HEADERS_MAX);
+	evhttp_set_max_body_size(d->server, body_max);
+	evhttp_set_timeout(d->server, IDLE_SECONDS);
+	/* All methods: what a path does not take is answered by request_route(). */
+	evhttp_set_allowed_methods(d->server, UINT16_MAX);
+	evhttp_set_gencb(d->server, request_start, d);
+	d->listener = evhttp_accept_socket_with_handle(d->server, fd);
+	if (d->listener == NULL)
+		fatal("out of memory");
+}
+
+static void
+door_shut(struct door *d)
+{
+	if (d->listener != NULL)
+		evhttp_del_accept_socket(d->server, d->listener);
+	d->listener = NULL;
+}
+
+static void
+door_free(struct door *d)
+{
+	seats_free(d->seats);
+	if (d->server != NULL)
+		evhttp_free(d->server);
+	guard_free(d->guard);
+}
+
 struct api *
 api_new(const struct control_deps *deps, struct button *button, int fd)
 {
@@ -260,19 +312,16 @@ api_new(const struct control_deps *deps, struct button *button, int fd)
 	h->deps = *deps;
 	h->button = button;
 	LIST_INIT(&h->unanswered);
-	h->server = evhttp_new(loop_base(deps->loop));
-	if (h->server == NULL)
-		fatal("out of memory");
-	evhttp_set_max_headers_size(h->server, HEADERS_MAX);
-	evhttp_set_max_body_size(h->server, BODY_REFUSED_UNREAD);
-	evhttp_set_timeout(h->server, IDLE_SECONDS);
-	/* All methods: what a path does not take is answered by request_route(). */
-	evhttp_set_allowed_methods(h->server, UINT16_MAX);
-	evhttp_set_gencb(h->server, request_start, h);
-	h->listener = evhttp_accept_socket_with_handle(h->server, fd);
-	if (h->listener == NULL)
-		fatal("out of memory");
+	door_open(&h->control, h, fd, BODY_REFUSED_UNREAD);
 	return h;
+}
+
+void
+api_serve_http(struct api *h, int fd, const char *host)
+{
+	h->http.guard = guard_new(host);
+	door_open(&h->http, h, fd, BODY_HTTP_REFUSED_UNREAD);
+	h->http.seats = seats_new(loop_base(h->deps.loop), h->http.server, HTTP_CONNECTIONS_MAX);
 }
 
 /* At a stop nothing is left to be looked after: the rest of the daemon may be gone already. */
@@ -307,9 +356,9 @@ api_drain(struct api *h, int64_t patience)
 
 	if (timer == NULL || event_add(timer, &tick) != 0)
 		fatal("out of memory");
-	if (h->listener != NULL)
-		evhttp_del_accept_socket(h->server, h->listener);
-	h->listener = NULL;
+	h->stopped = true;
+	door_shut(&h->control);
+	door_shut(&h->http);
 	h->deps.queue_poke = poke_nobody;
 	h->deps.alert_poke = poke_nobody;
 	h->deps.batch_paused = pause_nobody;
@@ -338,6 +387,7 @@ api_free(struct api *h)
 		r->deps = NULL;
 		r->button = NULL;
 	}
-	evhttp_free(h->server);
+	door_free(&h->control);
+	door_free(&h->http);
 	free(h);
 }

@@ -1,0 +1,109 @@
+/*
+ * Masks for the story of a batch. See story_mask.h. Called by story.c and story_timeline.c.
+ */
+#include "control/story_mask.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "mail/mime.h"
+
+/* Bytes of the first character; at least one, never beyond the end. */
+static size_t
+first_character(const char *text, size_t len)
+{
+	uint32_t code;
+	size_t n = text_read_utf8(text, len, &code);
+
+	return n > 0 ? n : len > 0;
+}
+
+char *
+story_mask_address(const char *address)
+{
+	const char *at = strrchr(address, '@');
+	size_t local = at != NULL ? (size_t)(at - address) : strlen(address);
+	struct buf out = {0};
+
+	if (address[0] == '\0')
+		return mem_strdup("");
+	buf_add(&out, address, first_character(address, local));
+	buf_add_text(&out, "***");
+	if (at != NULL)
+		buf_add_text(&out, at);
+	return buf_take(&out);
+}
+
+/* What ends an address on its left, and on its right. */
+static bool
+is_outside(char c)
+{
+	return (unsigned char)c <= ' ' || strchr("<>()[],;:\"'=|", c) != NULL;
+}
+
+char *
+story_mask_text(const char *text)
+{
+	struct buf out = {0};
+	const char *p = text, *at;
+
+	while ((at = strchr(p, '@')) != NULL) {
+		const char *local = at;
+
+		while (local > p && !is_outside(local[-1]))
+			local--;
+		buf_add(&out, p, (size_t)(local - p));
+		if (local < at) {
+			buf_add(&out, local, first_character(local, (size_t)(at - local)));
+			buf_add_text(&out, "***");
+		}
+		buf_add_char(&out, '@');
+		p = at + 1;
+	}
+	buf_add_text(&out, p);
+	return out.len > 0 ? buf_take(&out) : mem_strdup("");
+}
+
+char *
+story_mask_subject(const char *subject)
+{
+	struct arena arena = {0};
+	char *masked = story_mask_text(mime_normal_subject(subject, &arena));
+
+	arena_free(&arena);
+	return masked;
+}
+
+const char *
+story_person(struct story_people *p, const char *who)
+{
+	static const char *const roles[] = {"an operator",     "a second person", "a third person",
+					    "a fourth person", "a fifth person",  "somebody else"};
+	enum { ROLES = sizeof(roles) / sizeof(roles[0]) };
+	size_t len = strcspn(who, "("), i;
+
+	if (strcmp(who, "gate") == 0)
+		return "mailfuse";
+	if (who[0] == '\0' || p->named)
+		return who;
+	for (i = 0; i < p->count; i++)
+		if (strlen(p->seen[i]) == len && strncmp(p->seen[i], who, len) == 0)
+			break;
+	if (i == p->count && p->count < STORY_PEOPLE_MAX)
+		p->seen[p->count++] = mem_printf("%.*s", (int)len, who);
+	return roles[i < ROLES ? i : ROLES - 1];
+}
+
+void
+story_people_free(struct story_people *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->count; i++)
+		free(p->seen[i]);
+	p->count = 0;
+}
