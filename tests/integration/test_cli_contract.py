@@ -238,6 +238,26 @@ def decide(path, body):
                        "dry_run": body.get("dry_run", False)}
 
 
+def plan(**more):
+    return {
+        "id": 5, "state": "running", "rings": [10, 100, 1000, "all"], "wait": 600, "stop_on": 2.0,
+        "rate": None, "stream": 0, "who": "uid:1000(anna)", "reason": "checked with the team",
+        "approvers": 0, "approvals_missing": 0, "approved_by": [], "total": 4990, "released": 110,
+        "ring": 2, "ring_size": 100, "ring_released": 100, "sent": 45, "failed": 2, "deferred": 1,
+        "refused": 3, "refusals": [{"count": 2, "reply": "550 5.1.1 no such user"},
+                                   {"count": 1, "reply": "451 4.7.1 later"}],
+        "started_at": "2026-11-21T10:20:00.000Z", "next_ring_at": None, "why": "",
+        "created_at": "2026-11-21T10:10:00.000Z", "changed_at": "2026-11-21T10:20:00.000Z",
+        "expires_at": None,
+    } | more
+
+
+def step(decision, **more):
+    """The answer of approve, pause and resume."""
+    return {"decision": decision, "batch": "B17", "state": "running", "recipients": 10,
+            "left": 4980, "approvals_missing": 0, "dry_run": False, "plan": plan()} | more
+
+
 def page(items, following=None):
     return {"items": items, "next": following}
 
@@ -259,6 +279,10 @@ def can(fake):
         ("POST", "/v1/release"): decide,
         ("POST", "/v1/discard"): decide,
         ("POST", "/v1/restore"): decide,
+        ("POST", "/v1/purge"): decide,
+        ("POST", "/v1/approve"): step("approve"),
+        ("POST", "/v1/pause"): step("pause", state="paused"),
+        ("POST", "/v1/resume"): step("resume"),
         ("POST", "/v1/hold"): {"changed": True, "stopped": 1234},
         ("POST", "/v1/unhold"): {"changed": True},
         ("POST", "/v1/explain"): {
@@ -332,6 +356,50 @@ REQUESTS = [
     ("restore with a reason", ["restore", "B17", "--reason", "too early"],
      [("POST", "/v1/restore", {"ids": ["B17"], "reason": "too early", "dry_run": True}),
       ("POST", "/v1/restore", {"ids": ["B17"], "reason": "too early"})]),
+    ("release in rings",
+     ["release", "B17", "--reason=ok", "--rings", "10,100,all", "--wait", "10m", "--stop-on", "2%",
+      "--stream", "1h"],
+     [("POST", "/v1/release",
+       {"ids": ["B17"], "reason": "ok", "rings": [10, 100, "all"], "wait": "10m", "stop_on": 2,
+        "stream": "1h", "dry_run": True}),
+      ("POST", "/v1/release",
+       {"ids": ["B17"], "reason": "ok", "rings": [10, 100, "all"], "wait": "10m", "stop_on": 2,
+        "stream": "1h"})]),
+    ("release until the first refusal",
+     ["release", "B17", "--reason=ok", "--rings", "5", "--stop-on", "0"],
+     [("POST", "/v1/release",
+       {"ids": ["B17"], "reason": "ok", "rings": [5], "stop_on": 0, "dry_run": True}),
+      ("POST", "/v1/release", {"ids": ["B17"], "reason": "ok", "rings": [5], "stop_on": 0})]),
+    ("release until half a percent",
+     ["release", "B17", "--reason=ok", "--stop-on", "0.5", "--dry-run"],
+     [("POST", "/v1/release", {"ids": ["B17"], "reason": "ok", "stop_on": 0.5, "dry_run": True})]),
+    ("a dry run needs no reason", ["discard", "B17", "--dry-run"],
+     [("POST", "/v1/discard",
+       {"ids": ["B17"], "reason": "no reason given", "dry_run": True})]),
+    ("discard a part",
+     ["discard", "B17", "--reason", "x", "--first", "9", "--to", "*@a", "--subject", "b"],
+     [("POST", "/v1/discard",
+       {"ids": ["B17"], "reason": "x", "first": 9, "to": "*@a", "subject": "b", "dry_run": True}),
+      ("POST", "/v1/discard",
+       {"ids": ["B17"], "reason": "x", "first": 9, "to": "*@a", "subject": "b"})]),
+    ("restore a share", ["restore", "B17", "--percent", "50"],
+     [("POST", "/v1/restore",
+       {"ids": ["B17"], "reason": "no reason given", "percent": 50, "dry_run": True}),
+      ("POST", "/v1/restore", {"ids": ["B17"], "reason": "no reason given", "percent": 50})]),
+    ("purge", ["purge", "b17", "--reason", "the law says so", "--first", "10"],
+     [("POST", "/v1/purge",
+       {"ids": ["B17"], "reason": "the law says so", "first": 10, "dry_run": True}),
+      ("POST", "/v1/purge", {"ids": ["B17"], "reason": "the law says so", "first": 10})]),
+    ("approve", ["approve", "b17"],
+     [("POST", "/v1/approve", {"ids": ["B17"], "reason": "no reason given", "dry_run": True}),
+      ("POST", "/v1/approve", {"ids": ["B17"], "reason": "no reason given", "plan": 5})]),
+    ("pause", ["pause", "B17", "--reason", "look first"],
+     [("POST", "/v1/pause", {"ids": ["B17"], "reason": "look first", "dry_run": True}),
+      ("POST", "/v1/pause", {"ids": ["B17"], "reason": "look first"})]),
+    ("resume", ["resume", "B17", "--rate", "100/1m", "--reason", "ok"],
+     [("POST", "/v1/resume",
+       {"ids": ["B17"], "reason": "ok", "rate": "100/1m", "dry_run": True}),
+      ("POST", "/v1/resume", {"ids": ["B17"], "reason": "ok", "rate": "100/1m"})]),
     ("hold an environment", ["hold", "--environment", "staging", "--reason", "wrong list"],
      [("GET", "/v1/status", None),
       ("POST", "/v1/hold", {"scope": "environment", "name": "staging", "reason": "wrong list"})]),
@@ -422,15 +490,44 @@ USAGE = [
     ("explain from whom", ["explain", "--client", "::1", "--to", "c@d"], "--from ADDRESS"),
     ("explain to whom", ["explain", "--client", "::1", "--from", "a@b"], "--to ADDRESS"),
     ("url", ["--url", "https://gate.example", "status"], LATER),
-    ("rings", ["release", "B17", "--reason", "x", "--rings", "10,all"], LATER),
-    ("wait", ["release", "B17", "--reason", "x", "--wait", "10m"], LATER),
-    ("stop-on", ["release", "B17", "--reason", "x", "--stop-on", "2%"], LATER),
-    ("stream", ["release", "B17", "--reason", "x", "--stream", "1h"], LATER),
-    ("discard stream", ["discard", "B17", "--reason", "x", "--stream", "1h"], LATER),
+    ("no reason to purge", ["purge", "B17"], '--reason "'),
+    *[(f"rings {rings!r}", ["release", "B17", "--reason", "x", f"--rings={rings}"],
+       "write sizes such as 10,100,1000,all")
+      for rings in ("", "0", "10,", ",10", "10,,20", "all,10", "10,-5", "1e3", "10 20", "10;20",
+                    "99999999999", "1000000001", "ALL", "\x1b[2J", ",".join(["1"] * 21))],
+    *[(f"wait {wait!r}", ["release", "B17", "--reason", "x", "--rings", "1,all", f"--wait={wait}"],
+       "takes a time from 1s to 30d such as 10m")
+      for wait in ("", "0", "0s", "10", "m", "-5m", "10 m", "1.5h", "31d", "99999999999999s",
+                   "10min")],
+    ("wait without rings", ["release", "B17", "--reason", "x", "--wait", "10m"], "add --rings"),
+    *[(f"stop-on {percent!r}", ["release", "B17", "--reason", "x", f"--stop-on={percent}"],
+       "takes a percentage from 0 to 100")
+      for percent in ("", "101", "-1", "nan", "2%%", "%", "two", "1e1", "2 %")],
+    ("stream", ["release", "B17", "--reason", "x", "--stream", "soon"], "takes a time from 1s"),
+    ("stream of a part", ["release", "B17", "--reason", "x", "--stream", "1h", "--first", "9"],
+     "leave --first out"),
+    ("discarded stream of a part",
+     ["discard", "B17", "--reason", "x", "--stream", "1h", "--to", "*"], "leave --to out"),
+    ("rings of two", ["release", "B17", "B18", "--reason", "x", "--rings", "1,all"],
+     "--rings is for one batch"),
+    ("rings of a message", ["release", MESSAGE, "--reason", "x", "--rings", "1,all"],
+     "--rings is for one batch"),
+    ("stop-on of two", ["release", "B17", "B18", "--reason", "x", "--stop-on", "1"],
+     "--stop-on is for one batch"),
+    ("stream of ids", ["discard", MESSAGE, "--reason", "x", "--stream", "1h"],
+     "--stream is for one batch"),
+    ("follow two", ["release", "B17", "B18", "--reason", "x", "--follow"],
+     "--follow is for one batch"),
+    ("first and percent to discard",
+     ["discard", "B17", "--reason", "x", "--percent", "1", "--first", "1"], "exclude"),
+    ("approve two", ["approve", "B17", "B18"], '"B18" is too much'),
+    ("pause nothing", ["pause"], "which one?"),
+    ("resume at a rate", ["resume", "B17", "--rate", "fast"], "such as 100/1m"),
+    ("rate of approve", ["approve", "B17", "--rate", "1/m"], "unknown option --rate"),
     *[(verb, [verb, "B17", "--whatever"], LATER)
-      for verb in ("approve", "pause", "resume", "drill", "audit", "backup",
+      for verb in ("drill", "backup",
                    "story", "top")],
-    ("help of a later verb", ["help", "approve"], LATER),
+    ("help of a later verb", ["help", "top"], LATER),
     ("help of nothing", ["help", "xyzzy"], "there is no verb"),
 ]
 
@@ -466,8 +563,8 @@ def test_no_id(fake, args, wanted):
 
 
 @pytest.mark.parametrize("verb", ["status", "batches", "show", "messages", "message", "release",
-                                  "discard", "restore", "hold", "unhold", "explain", "queue",
-                                  "log", "help"])
+                                  "discard", "restore", "purge", "approve", "pause", "resume",
+                                  "hold", "unhold", "explain", "queue", "log", "help"])
 def test_help(fake, verb):
     done = fake.run("help", verb)
     assert (done.returncode, done.err) == (0, "")
