@@ -28,13 +28,11 @@ static const struct option global_options[] = {
 };
 
 static const struct option own_options[] = {
-    {"reason", 0, OPTION_TEXT, 0, "TEXT", ""},
-    {"from", 0, OPTION_ANY, 0, "ADDRESS", ""},
-    {"to", 't', OPTION_LIST, 0, "ADDRESS", ""},
-    {"first", 0, OPTION_NUMBER, 0, "N", ""},
-    {"percent", 0, OPTION_PERCENT, 0, "P", ""},
-    {"rate", 0, OPTION_RATE, 0, "RATE", ""},
-    {0},
+    {"reason", 0, OPTION_TEXT, 0, "TEXT", ""},      {"from", 0, OPTION_ANY, 0, "ADDRESS", ""},
+    {"to", 't', OPTION_LIST, 0, "ADDRESS", ""},     {"first", 0, OPTION_NUMBER, 0, "N", ""},
+    {"percent", 0, OPTION_PERCENT, 0, "P", ""},     {"rate", 0, OPTION_RATE, 0, "RATE", ""},
+    {"stop-on", 0, OPTION_SHARE, 0, "PERCENT", ""}, {"wait", 0, OPTION_DURATION, 0, "TIME", ""},
+    {"rings", 0, OPTION_RINGS, 0, "N,N,all", ""},   {0},
 };
 
 /* What was parsed, as one text: "name=value name=value | word word", or "! error". */
@@ -75,6 +73,25 @@ test_options(void **state)
 	    {"largest number", {"--first", "4000000000"}, "first=4000000000 |"},
 	    {"percent sign", {"--percent", "2.5%"}, "percent=2.5% |"},
 	    {"rate", {"--rate", "100/m"}, "rate=100/m |"},
+	    {"a share may be nothing", {"--stop-on", "0"}, "stop-on=0 |"},
+	    {"a share with its sign", {"--stop-on", "2%"}, "stop-on=2% |"},
+	    {"a share over all",
+	     {"--stop-on", "100.5"},
+	     "! --stop-on takes a percentage from 0 to 100, not \"100.5\""},
+	    {"a share below nothing",
+	     {"--stop-on", "-1"},
+	     "! --stop-on takes a percentage from 0 to 100, not \"-1\""},
+	    {"shortest time", {"--wait", "1s"}, "wait=1s |"},
+	    {"longest time", {"--wait", "30d"}, "wait=30d |"},
+	    {"no time",
+	     {"--wait", "0"},
+	     "! --wait takes a time from 1s to 30d such as 10m (s, m, h, d), not \"0\""},
+	    {"too long",
+	     {"--wait", "721h"},
+	     "! --wait takes a time from 1s to 30d such as 10m (s, m, h, d), not \"721h\""},
+	    {"a number without its unit",
+	     {"--wait", "10"},
+	     "! --wait takes a time from 1s to 30d such as 10m (s, m, h, d), not \"10\""},
 	    {"option forgotten",
 	     {"--reason", "--first", "1"},
 	     "! --reason needs a value before --first; if that is the value, write "
@@ -131,6 +148,86 @@ test_options(void **state)
 		if (strcmp(buf_text(&got), rows[i].wanted) != 0)
 			fail_msg("%s: got \"%s\", wanted \"%s\"", rows[i].name, buf_text(&got),
 				 rows[i].wanted);
+		options_free(&o);
+		buf_free(&got);
+		buf_free(&error);
+	}
+}
+
+/* "10 100 0", or "! error"; %s stands for --rings and the value in an error. */
+static void
+test_options_rings(void **state)
+{
+	static const char few[] = "! --rings has a ring that is neither a number from 1 to "
+				  "1000000000 nor \"all\"; write sizes such as 10,100,1000,all, "
+				  "not \"%s\"";
+	static const char behind[] = "! --rings goes on behind \"all\", which is all that is left; "
+				     "write sizes such as 10,100,1000,all, not \"%s\"";
+	static const char many[] = "! --rings has more than 20 rings; write sizes such as "
+				   "10,100,1000,all, not \"%s\"";
+	static const struct {
+		const char *text, *wanted;
+	} rows[] = {
+	    {"all", "0"},
+	    {"1", "1"},
+	    {"10,100,1000,all", "10 100 1000 0"},
+	    {"5,5,5", "5 5 5"},
+	    {"007,1000000000", "7 1000000000"},
+	    {"1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,all",
+	     "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 0"},
+	    {"1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,all", many},
+	    {"all,10", behind},
+	    {"all,", behind},
+	    {"all,all", behind},
+	    {"", few},
+	    {",", few},
+	    {"10,", few},
+	    {",10", few},
+	    {"10,,20", few},
+	    {"0", few},
+	    {"-1", few},
+	    {"+1", few},
+	    {"10, 20", few},
+	    {"1e3", few},
+	    {"1000000001", few},
+	    {"99999999999999999999", few},
+	    {"ALL", few},
+	    {"al", few},
+	    {"alll", few},
+	    {"10%", few},
+	    {"\033[2J", few},
+	};
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < COUNT(rows); i++) {
+		const char *argv[] = {"--rings", rows[i].text};
+		uint64_t sizes[OPTIONS_RINGS_MAX];
+		struct options o = {0};
+		struct buf got = {0}, error = {0};
+		char wanted[400];
+		size_t count;
+		int at = 0;
+
+		snprintf(wanted, sizeof(wanted), "%s", rows[i].wanted);
+		if (wanted[0] == '!') {
+			size_t end = strlen(wanted) - 3; /* %s" */
+
+			snprintf(wanted + end, sizeof(wanted) - end, "%s\"", rows[i].text);
+		}
+		if (options_parse(&o, 2, (char **)(uintptr_t)argv, &at, global_options, own_options,
+				  false, &error)) {
+			count = options_rings(&o, "rings", sizes);
+			for (j = 0; j < count; j++)
+				buf_printf(&got, "%s%llu", j > 0 ? " " : "",
+					   (unsigned long long)sizes[j]);
+		} else {
+			buf_printf(&got, "! %s", buf_text(&error));
+			assert_int_equal(options_rings(&o, "rings", sizes), 0);
+		}
+		if (strcmp(buf_text(&got), wanted) != 0)
+			fail_msg("%s: got \"%s\", wanted \"%s\"", rows[i].text, buf_text(&got),
+				 wanted);
 		options_free(&o);
 		buf_free(&got);
 		buf_free(&error);
@@ -486,17 +583,12 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_options),
-	    cmocka_unit_test(test_options_stop),
-	    cmocka_unit_test(test_options_distance),
-	    cmocka_unit_test(test_screen_text),
-	    cmocka_unit_test(test_screen_fit),
-	    cmocka_unit_test(test_screen_lines),
-	    cmocka_unit_test(test_screen_count),
-	    cmocka_unit_test(test_screen_time),
-	    cmocka_unit_test(test_table),
-	    cmocka_unit_test(test_table_optional),
-	    cmocka_unit_test(test_chart),
+	    cmocka_unit_test(test_options),        cmocka_unit_test(test_options_rings),
+	    cmocka_unit_test(test_options_stop),   cmocka_unit_test(test_options_distance),
+	    cmocka_unit_test(test_screen_text),    cmocka_unit_test(test_screen_fit),
+	    cmocka_unit_test(test_screen_lines),   cmocka_unit_test(test_screen_count),
+	    cmocka_unit_test(test_screen_time),    cmocka_unit_test(test_table),
+	    cmocka_unit_test(test_table_optional), cmocka_unit_test(test_chart),
 	};
 
 	setenv("LC_ALL", "C.UTF-8", 1);
