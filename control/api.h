@@ -1,5 +1,6 @@
 /*
- * HTTP on the control socket: its server and the table of its routes. On the main loop.
+ * HTTP on the control socket and on a TCP port: the servers and the table of its routes. On the
+ * main loop.
  */
 #ifndef CONTROL_API_H
 #define CONTROL_API_H
@@ -13,6 +14,9 @@ struct api;
 
 /* Serves on a listening socket, which it owns from then on. */
 struct api *api_new(const struct control_deps *deps, struct button *button, int fd);
+/* The same calls for who has a token, on a listening TCP socket, which it owns from then on; `host`
+ * is its address without the port. At most once. */
+void api_serve_http(struct api *h, int fd, const char *host);
 /* Takes no new calls, pokes nobody any more; waits at most `patience` microseconds until all calls
  * are answered. */
 void api_drain(struct api *h, int64_t patience);

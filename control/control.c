@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -195,6 +196,23 @@ control_new(const struct control_deps *deps, const char *path, struct buf *error
 	c->api = api_new(&c->deps, c->button, fd);
 	log_info("- control.listening path=%s", log_safe(path));
 	return c;
+}
+
+void
+control_serve_http(struct control *c, int fd)
+{
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof(bound);
+	char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
+
+	if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0 ||
+	    getnameinfo((struct sockaddr *)&bound, len, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		panic("the socket of http has no address");
+	api_serve_http(c->api, fd, host);
+	log_info(bound.ss_family == AF_INET6 ? "- http.listening address=[%s]:%s"
+					     : "- http.listening address=%s:%s",
+		 host, port);
 }
 
 void

@@ -1,6 +1,6 @@
 /*
- * The HTTP+JSON API on the control socket (docs/api.md). On the main loop; reads through the main
- * thread's view, writes through the store's writer.
+ * The HTTP+JSON API on the control socket and on a TCP port (docs/api.md). On the main loop; reads
+ * through the main thread's view, writes through the store's writer.
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
@@ -59,6 +59,11 @@ struct control;
 /* Makes the socket (mode 0660; a stale one is replaced, a live one is an error). NULL and a reason
  * in `error`. */
 struct control *control_new(const struct control_deps *deps, const char *path, struct buf *error);
+/*
+ * Serves the same calls to who has a token, on a listening TCP socket, which it owns from then on.
+ * Before the loop runs; at most once.
+ */
+void control_serve_http(struct control *c, int fd);
 /*
  * Ends the calls that wait for the store, at most 10 s, then the socket. On the main thread, its
  * loop stopped, before store_close(). Of the daemon it needs only the store, the view and the

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "control/json.h"
@@ -25,11 +26,14 @@ status_title(int status)
 		const char *title;
 	} titles[] = {{200, "OK"},
 		      {400, "Bad Request"},
+		      {401, "Unauthorized"},
 		      {403, "Forbidden"},
 		      {404, "Not Found"},
 		      {405, "Method Not Allowed"},
 		      {409, "Conflict"},
 		      {413, "Content Too Large"},
+		      {421, "Misdirected Request"},
+		      {429, "Too Many Requests"},
 		      {503, "Service Unavailable"}};
 
 	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
@@ -134,6 +138,18 @@ request_fail(struct request *r, int status, const char *format, ...)
 	json_put_text(problem, "detail", text);
 	free(text);
 	request_send_json(r, status, "application/problem+json", problem);
+}
+
+void
+request_fail_401(struct request *r, const char *error, const char *detail)
+{
+	char *text =
+	    mem_printf("Bearer realm=\"mailfuse\"%s%s%s", error != NULL ? ", error=\"" : "",
+		       error != NULL ? error : "", error != NULL ? "\"" : "");
+
+	evhttp_add_header(evhttp_request_get_output_headers(r->http), "WWW-Authenticate", text);
+	free(text);
+	request_fail(r, 401, "%s", detail);
 }
 
 void

@@ -56,6 +56,12 @@ dep_listeners(void *context, void (*row)(void *arg, const char *name, const char
 	relay_listeners(((struct daemon *)context)->relay, row, arg);
 }
 
+static const struct tokens *
+dep_tokens(void *context)
+{
+	return keyring_tokens(((struct daemon *)context)->keys);
+}
+
 static void
 dep_queue_poke(void *context)
 {
@@ -103,6 +109,7 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .policy = dep_policy,
 				    .upstreams = dep_upstreams,
 				    .listeners = dep_listeners,
+				    .tokens = dep_tokens,
 				    .warnings = warnings_list,
 				    .queue_poke = dep_queue_poke,
 				    .alert_poke = dep_alert_poke,
@@ -111,10 +118,15 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .batch_paused = dep_batch_paused,
 				    .started_at = d->started_at};
 
-	int *sockets = sockets_open(c, error);
+	int *sockets = sockets_open(c, error), http;
 
 	if (sockets == NULL)
 		return false;
+	http = sockets_open_http(c, error);
+	if (http < 0 && c->http.set) {
+		free(sockets);
+		return false;
+	}
 	/* Before the past is counted again: all that was counted apart has to find its place. */
 	counters_set_cap(d->counters, c->counter_keys);
 	if (!privileges_drop(c, error) || !daemon_open_store(d, error)) {
@@ -128,6 +140,8 @@ daemon_start(struct daemon *d, struct buf *error)
 	d->control = control_new(&deps, c->control, error);
 	if (d->control == NULL)
 		return false;
+	if (http >= 0)
+		control_serve_http(d->control, http);
 	d->alert = alert_new(d->loop, d->store, d->view, (struct config *)c);
 	d->chores = chores_new(d);
 	return true;
@@ -218,6 +232,7 @@ daemon_run(const char *config_path, struct policy *policy, struct keyring *keys)
 			caught[i] = loop_signal_new(d.loop, signals[i], daemon_signal, &d);
 		relay_start(d.relay);
 		daemon_say_hold_everything(policy_config(d.policy));
+		warnings_log_names(policy_config(d.policy));
 		log_info("- ready version=%s pid=%ld", PACKAGE_VERSION, (long)getpid());
 		notify_manager("READY=1");
 		loop_run(d.loop);

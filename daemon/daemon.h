@@ -61,6 +61,8 @@ void drill_recall(struct daemon *d);
 
 /* warnings.c: what status tells people. Copies `why`; NULL after a reload that was not refused. */
 void warnings_set_refused(struct daemon *d, const char *why);
+/* A line in the log for each user or group of the section access that this machine does not know. */
+void warnings_log_names(const struct config *c);
 /* For control's deps: a row is one sentence. */
 void warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg);
 
@@ -105,6 +107,10 @@ bool privileges_check_user(const struct config *c, struct buf *error);
  * `error`, which must be empty.
  */
 int *sockets_open(const struct config *c, struct buf *error);
+
+/* The same for http: -1 where the configuration has no such section, or it cannot be bound, which
+ * `error` then tells. */
+int sockets_open_http(const struct config *c, struct buf *error);
 
 /* notify.c: sd_notify(3)'s protocol: "READY=1". Does nothing where nobody listens. */
 void notify_manager(const char *state);

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/access.h"
 #include "daemon/daemon.h"
 #include "filters/pattern.h"
 #include "mail/mime.h"
@@ -139,9 +140,12 @@ check_done(const struct options *o, struct policy *policy, struct keyring *keys)
 	const char *path = o->path != NULL ? o->path
 					   : "no " SYSCONFDIR "/mailfuse/mailfuse.conf, so the "
 					     "built-in configuration";
-	struct buf error = {0};
+	struct buf error = {0}, names = {0};
 	bool ok = privileges_check_user(policy_config(policy), &error);
 
+	access_check_names(policy_config(policy), &names);
+	fputs(buf_text(&names), stderr);
+	buf_free(&names);
 	if (ok)
 		printf("%s: ok\n", path);
 	else

@@ -96,6 +96,7 @@ daemon_reload(struct daemon *d)
 	alert_set_config(d->alert, (struct config *)config);
 	metric_add(METRIC_RELOADS, 1);
 	log_info("- config.reloaded path=%s", log_safe(config->path));
+	warnings_log_names(config);
 	reload_tell(d, "config.reloaded", "a new configuration is in force");
 	buf_free(&errors);
 }

@@ -245,3 +245,9 @@ sockets_open(const struct config *c, struct buf *error)
 	free(sockets);
 	return NULL;
 }
+
+int
+sockets_open_http(const struct config *c, struct buf *error)
+{
+	return c->http.set ? listener_open("http", c->http.host, c->http.port, error) : -1;
+}

@@ -7,7 +7,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "control/access.h"
 #include "daemon/daemon.h"
 
 void
@@ -62,4 +64,18 @@ warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg
 		row(arg, buf_text(&text));
 	}
 	buf_free(&text);
+}
+
+void
+warnings_log_names(const struct config *c)
+{
+	struct buf names = {0};
+
+	access_check_names(c, &names);
+	for (char *line = names.data, *next; line != NULL && *line != '\0'; line = next) {
+		next = strchr(line, '\n');
+		*next++ = '\0';
+		log_warn("- config.stranger %s", line);
+	}
+	buf_free(&names);
 }
