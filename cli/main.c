@@ -14,6 +14,7 @@
 #include "cli/audit_log.h"
 #include "cli/command.h"
 #include "cli/decide.h"
+#include "cli/drill.h"
 #include "cli/explain.h"
 #include "cli/help.h"
 #include "cli/hold.h"
@@ -25,13 +26,15 @@
 #include "cli/show.h"
 #include "cli/simulate.h"
 #include "cli/status.h"
+#include "cli/token.h"
 
 #define DEFAULT_CONTROL "/run/mailfuse/control.sock"
 
 /* May stand before or after the verb. */
 static const struct option global_options[] = {
     {"control", 0, OPTION_TEXT, 0, "PATH", "the daemon's socket, " DEFAULT_CONTROL},
-    {"url", 0, OPTION_TEXT, OPTION_LATER, "URL", "a daemon elsewhere, with a token"},
+    {"url", 0, OPTION_TEXT, 0, "URL", "instead: its HTTP port, such as http://127.0.0.1:8025"},
+    {"token-file", 0, OPTION_TEXT, 0, "PATH", "where the token for it stands, else MAILFUSE_TOKEN"},
     {"json", 0, OPTION_FLAG, 0, NULL, "JSON: one object, or one object a line for lists"},
     {"yes", 'y', OPTION_FLAG, 0, NULL, "ask nothing before a change"},
     {"help", 'h', OPTION_FLAG, 0, NULL, "what a verb does and takes"},
@@ -180,9 +183,24 @@ static const struct option audit_options[] = {
     {0},
 };
 
+static const struct option drill_options[] = {
+    {"environment", 0, OPTION_TEXT, 0, "E", "the environment whose rules are drilled"},
+    {"listener", 0, OPTION_TEXT, 0, "L", "the listener it goes through (else the first)"},
+    {"timeout", 0, OPTION_DURATION, 0, "TIME", "how long to wait at each step (else 1m)"},
+    {"keep", 0, OPTION_FLAG, 0, NULL, "leave the batch, to look at it"},
+    {0},
+};
+
 static const struct option passwd_options[] = {
     {"users", 0, OPTION_TEXT, 0, "FILE", "the users file, else " SYSCONFDIR "/mailfuse/users"},
     {"delete", 0, OPTION_FLAG, 0, NULL, "the user may not log in any more"},
+    {0},
+};
+
+static const struct option token_options[] = {
+    {"role", 0, OPTION_TEXT, 0, "R,R", "viewer, operator, approver"},
+    {"tokens", 0, OPTION_TEXT, 0, "FILE", "the tokens file, else " SYSCONFDIR "/mailfuse/tokens"},
+    {"delete", 0, OPTION_FLAG, 0, NULL, "the token opens nothing any more"},
     {0},
 };
 
@@ -193,22 +211,25 @@ static const struct verb verbs[] = {
      batches_run, NULL},
     {"show", "BATCH [--follow]", "the story of one batch, and what can be done next", show_options,
      1, 1, show_run,
-     "--follow watches its release: a bar for each ring on a terminal, a line for each change\n"
-     "elsewhere. Ctrl-C ends the watching, not the release."},
+     "--follow watches its release: a bar for each ring on a terminal, a line for each\n"
+     "change elsewhere. Ctrl-C ends the watching, not the release."},
     {"messages", "BATCH | --environment E | --state S [--limit N]", "list deliveries",
      messages_options, 0, 1, messages_run,
      "A delivery is one message to one recipient. The conditions may be combined."},
     {"message", "ID [--raw | --text]", "one message", message_options, 1, 1, message_run, NULL},
     {"release",
-     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
-     "       [--subject PATTERN] [--rate N/PERIOD] [--rings N,N,all [--wait TIME]]\n"
-     "       [--stop-on PERCENT] [--stream TIME] [--dry-run] [--follow]",
+     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P]\n"
+     "       [--to PATTERN] [--subject PATTERN] [--rate N/PERIOD]\n"
+     "       [--rings N,N,all [--wait TIME]] [--stop-on PERCENT] [--stream TIME]\n"
+     "       [--dry-run] [--follow]",
      "send held mail, all of it, in rings or a part", release_options, 1, SIZE_MAX, release_run,
      "First says how many recipients it touches and, on a terminal, asks. Begin small:\n"
-     "--rings 10,100,1000,all --wait 10m --stop-on 2% sends 10, waits until they are delivered\n"
-     "and ten minutes more, then 100, and pauses by itself when more than 2% of a ring are\n"
-     "refused. A large release waits for a second person: mailfuse approve. Nothing is sent\n"
-     "twice. The word - reads ids from stdin, one a line or as mailfuse messages --json has them."},
+     "--rings 10,100,1000,all --wait 10m --stop-on 2% sends 10, waits until these are\n"
+     "delivered and ten minutes more, then sends 100, and so on; it pauses by itself\n"
+     "when more than 2% of a ring are refused. A large release waits for a second\n"
+     "person: mailfuse approve. Nothing is sent twice.\n"
+     "The word - reads ids from stdin, one a line, or what mailfuse messages --json\n"
+     "prints."},
     {"approve", "BATCH [--reason \"TEXT\"] [--follow]",
      "the second person's yes to a large release", approve_options, 1, 1, approve_run,
      "Says who asked for it, why and how it would go on. Whoever asked cannot approve."},
@@ -218,20 +239,21 @@ static const struct verb verbs[] = {
      "go on with a paused release", resume_options, 1, 1, resume_run,
      "It goes on with the ring that was paused."},
     {"discard",
-     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
-     "       [--subject PATTERN] [--stream TIME] [--dry-run]",
+     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P]\n"
+     "       [--to PATTERN] [--subject PATTERN] [--stream TIME] [--dry-run]",
      "decide that held mail is never sent", discard_options, 1, SIZE_MAX, discard_run,
      "It is kept for keep_discarded; until then mailfuse restore brings it back."},
     {"restore",
-     "BATCH|ID..|- [--reason \"TEXT\"] [--first N | --percent P] [--to PATTERN]\n"
-     "       [--subject PATTERN] [--dry-run]",
+     "BATCH|ID..|- [--reason \"TEXT\"] [--first N | --percent P]\n"
+     "       [--to PATTERN] [--subject PATTERN] [--dry-run]",
      "hold discarded mail again", restore_options, 1, SIZE_MAX, restore_run,
      "Nothing is sent by it."},
     {"purge",
-     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P] [--to PATTERN]\n"
-     "       [--subject PATTERN] [--dry-run]",
+     "BATCH|ID..|- --reason \"TEXT\" [--first N | --percent P]\n"
+     "       [--to PATTERN] [--subject PATTERN] [--dry-run]",
      "delete discarded mail for good", restore_options, 1, SIZE_MAX, purge_run,
-     "Only of what is discarded. Nothing brings it back; the audit log keeps that it was there."},
+     "Only of what is discarded. Nothing brings it back; the audit log keeps that it\n"
+     "was there."},
     {"hold", "--environment E | --source S | --everything --reason \"TEXT\"",
      "the panic button: stop mail now", hold_options, 0, 0, hold_run,
      "Mail is still accepted and kept; none of it leaves until mailfuse unhold."},
@@ -258,9 +280,20 @@ static const struct verb verbs[] = {
      "Asks for it twice on a terminal, else reads one line of standard input; it is never an\n"
      "argument, which everybody on the machine could see. Works on the file, without mailfused:\n"
      "systemctl reload mailfuse (or SIGHUP) takes it into use."},
+    {"token", "NAME --role R[,R] [--tokens FILE] [--delete]",
+     "make a token for the HTTP port, or delete it", token_options, 1, 1, token_run,
+     "Roles are viewer, operator and approver. The token is printed once; the file has its hash\n"
+     "only. A name that has a token gets a new one, and the old one ends. Works on the file,\n"
+     "without mailfused: systemctl reload mailfuse (or SIGHUP) takes it into use."},
     {"help", "[VERB]", "this, or what a verb does and takes", NULL, 0, 1, NULL, NULL},
-    {"drill", "[--environment E]", "a synthetic blast: does the fuse trip?", NULL, 0, SIZE_MAX,
-     NULL, NULL},
+    {"drill",
+     "[--environment E] [--listener L] [--timeout TIME] [--keep]",
+     "a synthetic blast: does the fuse blow?", drill_options, 0, 0, drill_run,
+     "Sends synthetic mail through a real listener until the burst rule trips, and then looks:\n"
+     "held within its bound, alert delivered, a first ring released, discarded, restored, purged?\n"
+     "All of it goes to addresses that do not exist, and only to this command itself; the alerts\n"
+     "are real. Without --environment each environment of production is drilled, one after the\n"
+     "other. Exit code 1 if one step failed."},
     {"audit",
      "verify [--head ID:HASH] [--file EXPORT [--after N]]\n"
      "       audit export [--after N]",

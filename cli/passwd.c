@@ -12,9 +12,11 @@
 #include "base/password.h"
 #include "cli/ask.h"
 #include "cli/screen.h"
-#include "cli/users_file.h"
+#include "cli/name_file.h"
 
 #define DEFAULT_USERS SYSCONFDIR "/mailfuse/users"
+
+static const struct name_file_kind kind = {"passwd", "--users", "users file"};
 
 #define RELOAD "systemctl reload mailfuse (or SIGHUP) takes it into use"
 
@@ -23,15 +25,15 @@ static int
 check_file(const struct command *c, const char *path, const char *name, bool must_be_there)
 {
 	struct buf error = {0};
-	struct users_file f;
+	struct name_file f;
 	int result = CLIENT_DONE;
 
-	if (!users_file_open(&f, path, &error))
+	if (!name_file_open(&f, &kind, path, &error))
 		result = command_refused(c, "%s", buf_text(&error));
-	else if (must_be_there && !users_file_has(&f, name))
+	else if (must_be_there && !name_file_has(&f, name))
 		result = command_refused(c, "there is no user %s in %s", screen_text(name),
 					 screen_text(path));
-	users_file_close(&f);
+	name_file_close(&f);
 	buf_free(&error);
 	return result;
 }
@@ -65,24 +67,24 @@ static int
 change_file(const struct command *c, const char *path, const char *name, const char *hash)
 {
 	struct buf error = {0};
-	struct users_file f;
+	struct name_file f;
 	bool had;
 	int result = CLIENT_REFUSED;
 
-	if (!users_file_open(&f, path, &error)) {
+	if (!name_file_open(&f, &kind, path, &error)) {
 		command_refused(c, "%s", buf_text(&error));
 		goto out;
 	}
-	had = users_file_has(&f, name);
-	users_file_set(&f, name, hash);
-	if (!users_file_write(&f, &error)) {
+	had = name_file_has(&f, name);
+	name_file_set(&f, name, hash);
+	if (!name_file_write(&f, &error)) {
 		command_refused(c, "%s", buf_text(&error));
 		goto out;
 	}
 	report(c, path, name, hash == NULL ? "deleted" : had ? "changed" : "added");
 	result = CLIENT_DONE;
 out:
-	users_file_close(&f);
+	name_file_close(&f);
 	buf_free(&error);
 	return result;
 }

@@ -1,7 +1,8 @@
 /*
- * Reads, changes and replaces the users file. Called by cli/passwd.c, which opens and closes it.
+ * Reads, changes and replaces a file of NAME:... lines. Called by cli/passwd.c and cli/token.c,
+ * which open and close it.
  */
-#include "cli/users_file.h"
+#include "cli/name_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ fail(struct buf *error, const char *what, const char *path)
 
 /* Where the file is, or will be: links are followed, so that the link stays one. */
 static bool
-find_path(struct users_file *f, const char *path, struct buf *error)
+find_path(struct name_file *f, const char *path, struct buf *error)
 {
 	char *slash, *folder;
 	struct stat st;
@@ -48,7 +49,8 @@ find_path(struct users_file *f, const char *path, struct buf *error)
 		folder = realpath(f->folder, NULL);
 		if (folder == NULL) {
 			fail(error, "find the folder", f->folder);
-			buf_add_text(error, "; make it, or name another file with --users FILE");
+			buf_printf(error, "; make it, or name another file with %s FILE",
+				   f->kind->option);
 			return false;
 		}
 		f->path = mem_printf("%s/%s", folder, slash == NULL ? path : slash + 1);
@@ -62,7 +64,7 @@ find_path(struct users_file *f, const char *path, struct buf *error)
 }
 
 static bool
-lock_folder(struct users_file *f, struct buf *error)
+lock_folder(struct name_file *f, struct buf *error)
 {
 	const struct timespec wait = {.tv_nsec = LOCK_WAIT_MS * 1000000L};
 	int i;
@@ -77,9 +79,9 @@ lock_folder(struct users_file *f, struct buf *error)
 			return fail(error, "lock the folder", f->folder);
 		if (i == LOCK_TRIES) {
 			buf_printf(error,
-				   "another mailfuse passwd is changing a file in %s; try "
+				   "another mailfuse %s is changing a file in %s; try "
 				   "again when it has ended",
-				   screen_text(f->folder));
+				   f->kind->verb, screen_text(f->folder));
 			return false;
 		}
 		nanosleep(&wait, NULL);
@@ -88,7 +90,7 @@ lock_folder(struct users_file *f, struct buf *error)
 }
 
 static bool
-read_text(struct users_file *f, struct buf *error)
+read_text(struct name_file *f, struct buf *error)
 {
 	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -119,21 +121,22 @@ read_text(struct users_file *f, struct buf *error)
 	if (n < 0)
 		fail(error, "read", f->path);
 	else if (n > 0)
-		buf_printf(error, "%s is larger than 16 MiB; is it the users file?",
-			   screen_text(f->path));
+		buf_printf(error, "%s is larger than 16 MiB; is it the %s?", screen_text(f->path),
+			   f->kind->what);
 	close(fd);
 	return n == 0;
 }
 
 bool
-users_file_open(struct users_file *f, const char *path, struct buf *error)
+name_file_open(struct name_file *f, const struct name_file_kind *kind, const char *path,
+	       struct buf *error)
 {
-	*f = (struct users_file){.lock = -1};
+	*f = (struct name_file){.kind = kind, .lock = -1};
 	return find_path(f, path, error) && lock_folder(f, error) && read_text(f, error);
 }
 
 void
-users_file_close(struct users_file *f)
+name_file_close(struct name_file *f)
 {
 	if (f->lock >= 0)
 		close(f->lock);
@@ -142,10 +145,10 @@ users_file_close(struct users_file *f)
 	buf_free(&f->text);
 }
 
-/* The first line of the user at or behind `from`, as an offset; *end is behind its line end. False
+/* The first line of the name at or behind `from`, as an offset; *end is behind its line end. False
  * if there is none. */
 static bool
-find_line(const struct users_file *f, const char *name, size_t from, size_t *start, size_t *end)
+find_line(const struct name_file *f, const char *name, size_t from, size_t *start, size_t *end)
 {
 	size_t name_len = strlen(name);
 
@@ -162,7 +165,7 @@ find_line(const struct users_file *f, const char *name, size_t from, size_t *sta
 }
 
 bool
-users_file_has(const struct users_file *f, const char *name)
+name_file_has(const struct name_file *f, const char *name)
 {
 	size_t start, end;
 
@@ -170,23 +173,23 @@ users_file_has(const struct users_file *f, const char *name)
 }
 
 void
-users_file_set(struct users_file *f, const char *name, const char *hash)
+name_file_set(struct name_file *f, const char *name, const char *rest)
 {
 	struct buf text = {0};
 	size_t from = 0, start, end;
 
 	while (find_line(f, name, from, &start, &end)) {
 		buf_add(&text, f->text.data + from, start - from);
-		if (hash != NULL)
-			buf_printf(&text, "%s:%s\n", name, hash);
-		hash = NULL;
+		if (rest != NULL)
+			buf_printf(&text, "%s:%s\n", name, rest);
+		rest = NULL;
 		from = end;
 	}
 	buf_add(&text, f->text.data + from, f->text.len - from);
-	if (hash != NULL && text.len > 0 && text.data[text.len - 1] != '\n')
+	if (rest != NULL && text.len > 0 && text.data[text.len - 1] != '\n')
 		buf_add_char(&text, '\n');
-	if (hash != NULL)
-		buf_printf(&text, "%s:%s\n", name, hash);
+	if (rest != NULL)
+		buf_printf(&text, "%s:%s\n", name, rest);
 	buf_free(&f->text);
 	f->text = text;
 }
@@ -209,7 +212,7 @@ write_all(int fd, const struct buf *text)
 
 /* Nobody but its owner can read the new file before it has the right group. */
 static bool
-set_owner(const struct users_file *f, int fd, struct buf *error)
+set_owner(const struct name_file *f, int fd, struct buf *error)
 {
 	struct stat folder, now;
 
@@ -230,7 +233,7 @@ set_owner(const struct users_file *f, int fd, struct buf *error)
 }
 
 bool
-users_file_write(const struct users_file *f, struct buf *error)
+name_file_write(const struct name_file *f, struct buf *error)
 {
 	char *temporary = mem_printf("%s.XXXXXX", f->path);
 	int fd = mkostemp(temporary, O_CLOEXEC);
