@@ -4,7 +4,6 @@
  */
 #include "control/plan_json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -38,23 +37,31 @@ json_from_lines(const char *text)
 
 /* "3 550 5.1.1 no such user" */
 static json_t *
+json_from_refusal(const char *line, size_t len)
+{
+	json_t *o = json_make_object();
+	uint64_t count = 0;
+	size_t at = 0;
+
+	for (; at < len && line[at] >= '0' && line[at] <= '9'; at++)
+		count =
+		    count < INT64_MAX / 10 ? count * 10 + (uint64_t)(line[at] - '0') : INT64_MAX;
+	if (at < len && line[at] == ' ')
+		at++;
+	json_put_count(o, "count", count);
+	json_put(o, "reply", json_text(line + at, len - at));
+	return o;
+}
+
+static json_t *
 json_from_refusals(const char *text)
 {
-	json_t *list = json_make_array(), *o;
+	json_t *list = json_make_array();
 	const char *line;
 	size_t len;
 
-	while (next_line(&text, &line, &len)) {
-		char *reply;
-		uint64_t count = strtoull(line, &reply, 10);
-
-		if (*reply == ' ')
-			reply++;
-		o = json_make_object();
-		json_put_count(o, "count", count);
-		json_put(o, "reply", json_text(reply, len - (size_t)(reply - line)));
-		json_append(list, o);
-	}
+	while (next_line(&text, &line, &len))
+		json_append(list, json_from_refusal(line, len));
 	return list;
 }
 

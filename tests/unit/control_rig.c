@@ -185,6 +185,12 @@ add_message(const char *environment, const char *source, const char *subject, un
 }
 
 void
+gate_add_held(const char *environment, unsigned recipients)
+{
+	add_message(environment, "10.7.0.1", "Held", recipients, VERDICT_HOLD);
+}
+
+void
 gate_add_queued(const char *environment, const char *source)
 {
 	add_message(environment, source, "Queued", 1, VERDICT_PASS);
@@ -220,10 +226,16 @@ gate_deps(void)
 void
 gate_start(void)
 {
+	gate_start_with("");
+}
+
+void
+gate_start_with(const char *settings)
+{
 	const struct store_options options = {
 	    .path = "memory:", .size_limit = UINT64_C(1) << 40, .min_free_space = 0};
 	struct control_deps deps;
-	struct buf error = {0};
+	struct buf error = {0}, text = {0};
 	struct config *config;
 
 	memset(&gate, 0, sizeof(gate));
@@ -231,7 +243,9 @@ gate_start(void)
 	assert_non_null(mkdtemp(gate.directory));
 	snprintf(gate.path, sizeof(gate.path), "%s/control.sock", gate.directory);
 	snprintf(gate.config_path, sizeof(gate.config_path), "%s/mailfuse.conf", gate.directory);
-	write_file(gate.config_path, config_text);
+	buf_printf(&text, "%s%s\n", config_text, settings);
+	write_file(gate.config_path, buf_text(&text));
+	buf_free(&text);
 	config = config_load(gate.config_path, &error);
 	if (config == NULL)
 		fail_msg("%s", buf_text(&error));

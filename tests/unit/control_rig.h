@@ -28,8 +28,12 @@ extern struct gate gate;
 /* B1: 8 recipients in two messages of staging; B2: box, captured; B3: unknown; B4: an environment
  * that the configuration does not have. */
 void gate_start(void);
+/* The same with more settings at the end of its configuration. */
+void gate_start_with(const char *settings);
 void gate_stop(void);
 struct control_deps gate_deps(void);
+/* One more message, held: of an environment that has a batch already it joins that. */
+void gate_add_held(const char *environment, unsigned recipients);
 /* One more delivery, to be sent. */
 void gate_add_queued(const char *environment, const char *source);
 
