@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from rig.batch import Batch, fill, marked  # noqa: E402
 from rig.gate import MAILFUSE, MAILFUSED, Gate, listener, upstream  # noqa: E402
 from rig.sink import Sink  # noqa: E402
 from rig.webhook import Webhook  # noqa: E402
@@ -27,7 +28,8 @@ def pytest_configure(config):
 TABLES = {
     "test_cli_contract", "test_clients_tls", "test_config", "test_conformance", "test_content",
     "test_headers", "test_hostile_clients", "test_hostile_upstream", "test_incidents",
-    "test_injection", "test_passwd", "test_smarthosts", "test_smuggling", "test_upstream_tls",
+    "test_injection", "test_passwd", "test_ring_crashes", "test_rings", "test_smarthosts",
+    "test_smuggling", "test_upstream_tls",
 }
 
 
@@ -91,3 +93,14 @@ def gate(make_gate, sink):
         return make_gate(config).start()
 
     return start
+
+
+@pytest.fixture
+def holding(gate):
+    """holding(count): a gate, its one batch of so many recipients, and their names in order."""
+
+    def make(count=20, upstream_keys="connections = 4", more="", keys=""):
+        running = gate(marked(keys), upstream_keys=upstream_keys, more=more)
+        return running, Batch(running), fill(running, count)
+
+    return make

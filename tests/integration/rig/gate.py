@@ -219,6 +219,14 @@ class Gate:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def reload(self, config=None):
+        """SIGHUP, with another configuration if one is given; returns once it is in force."""
+        if config is not None:
+            self.write(config)
+        before = self.text().count("config.reloaded")
+        self.signal(signal.SIGHUP)
+        wait_for("the reload", lambda: self.text().count("config.reloaded") > before)
+
     def stop(self, deadline=30):
         """SIGTERM; it must end by itself with 0, and no sanitizer may have complained."""
         if self.process is None:

@@ -9,14 +9,17 @@ rset, quit. A message counts as taken only once its 250 was written.
 
 With `context` (see tls_context()) it does STARTTLS, or TLS at once with `implicit`; with `login`, a
 pair, it wants AUTH PLAIN or LOGIN first. `heard` has every line that came: (connection, whether
-it was under TLS, text).
+it was under TLS, text). `after(stage, argument, session)`, where set, is called once a reply has
+been written. Refuse and Valve are rules that many tests want.
 """
 
 import base64
+import select
 import socket
 import ssl
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 
 from .wait import wait_for
@@ -28,6 +31,87 @@ RESET = object()
 
 class Drip(str):
     """A reply that comes one byte at a time."""
+
+
+class Refuse:
+    """A rule that refuses recipients: those named, or every nth, or all behind the first `after`.
+
+    `times` is how often one recipient is refused before it is taken; None = always. `refused` has
+    each that was, in order, repeats included.
+    """
+
+    def __init__(self, reply="550 5.1.1 no such user", names=None, every=0, after=None,
+                 times=None):
+        self.reply, self.names, self.every, self.after = reply, names, every, after
+        self.times = times
+        self.seen, self.refused = [], []
+        self.lock = threading.Lock()
+
+    def wants(self, recipient):
+        place = self.seen.index(recipient) + 1
+        return ((self.names is not None and recipient in self.names)
+                or (self.every and place % self.every == 0)
+                or (self.after is not None and place > self.after))
+
+    def __call__(self, stage, argument, session):
+        if stage != "rcpt":
+            return None
+        with self.lock:
+            if argument not in self.seen:
+                self.seen.append(argument)
+            if not self.wants(argument):
+                return None
+            if self.times is not None and self.refused.count(argument) >= self.times:
+                return None
+            self.refused.append(argument)
+            return self.reply
+
+
+class Valve:
+    """A rule that lets `free` messages through, and has the others wait at their end until open().
+
+    `rule` is asked first. Who waits for a client that is gone gives up.
+    """
+
+    def __init__(self, free=0, rule=None):
+        self.free, self.rule = free, rule
+        self.waiting = []  # the recipients of each message that stands before the valve
+        self.opened = threading.Event()
+        self.lock = threading.Lock()
+
+    def open(self):
+        self.opened.set()
+
+    def let(self, count):
+        """So many more."""
+        with self.lock:
+            self.free += count
+
+    def _passes(self):
+        with self.lock:
+            if self.opened.is_set():
+                return True
+            self.free -= 1
+            if self.free >= 0:
+                return True
+            self.free = 0
+            return False
+
+    def __call__(self, stage, argument, session):
+        reply = self.rule(stage, argument, session) if self.rule else None
+        if reply is not None or stage != "end" or self._passes():
+            return reply
+        entry = list(argument.recipients)
+        with self.lock:
+            self.waiting.append(entry)
+        try:
+            while not self._passes():
+                if select.select([session.sock], [], [], 0.01)[0]:
+                    return CUT  # it hung up: nobody speaks before the reply
+        finally:
+            with self.lock:
+                self.waiting.remove(entry)
+        return None
 
 
 def tls_context(issued):
@@ -49,6 +133,7 @@ class Message:
     rcpt_lines: list = field(default_factory=list)
     secured: bool = False
     user: str = None
+    at: float = field(default_factory=time.monotonic)  # when it was here whole
 
     @property
     def data(self):
@@ -101,7 +186,7 @@ class Sink:
 
     def __init__(self, rule=None, extensions=("PIPELINING", "SIZE 100000000", "8BITMIME"),
                  context=None, implicit=False, login=None, host="127.0.0.1"):
-        self.rule = rule
+        self.rule, self.after = rule, None
         self.extensions = list(extensions)
         self.context, self.implicit, self.login = context, implicit, login
         self.host = host
@@ -194,6 +279,12 @@ class Sink:
 
     def _answer(self, session, stage, argument, usual):
         """Writes the reply of a stage; returns whether it was positive."""
+        positive = self._reply(session, stage, argument, usual)
+        if self.after:
+            self.after(stage, argument, session)
+        return positive
+
+    def _reply(self, session, stage, argument, usual):
         reply = self.rule(stage, argument, session) if self.rule else None
         if isinstance(reply, tuple):
             session.sock.sendall(b"".join(reply[:-1]))
