@@ -86,7 +86,7 @@ test_plan_json_of_odd_rows(void **state)
 		    {"99999999999999999999 x", "[{\"count\":9223372036854775807,\"reply\":\"x\"}]"},
 		    {"1 \xff", "[{\"count\":1,\"reply\":\"\\uFFFD\"}]"},
 		    {" \n5 x", "[{\"count\":0,\"reply\":\"\"},{\"count\":5,\"reply\":\"x\"}]"},
-		    {"1\n 2 x", "[{\"count\":1,\"reply\":\"\"},{\"count\":2,\"reply\":\"x\"}]"}};
+		    {"1\n 2 x", "[{\"count\":1,\"reply\":\"\"},{\"count\":0,\"reply\":\"2 x\"}]"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
