@@ -2,7 +2,8 @@
  * Preloaded into a mailfused that is to die at a given write of its store: MAILFUSE_TEST_COUNTDOWN
  * names a file of two numbers, the steps that are left (0 = it lives) and what a step is: 0 a sync
  * (fdatasync: a commit, before it is on the disk), 1 a write (pwrite: a page into the log). A test
- * writes the numbers while the program runs. What dies is the whole process, at once, as by kill -9.
+ * writes the numbers while the program runs. What dies is the whole process, at once, as by kill
+ * -9.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
