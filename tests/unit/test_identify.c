@@ -76,7 +76,7 @@ identifies(void **state)
 	(void)state;
 	for (i = 0; i < COUNT_OF(rows); i++) {
 		struct gate_client client = {rows[i].listener, rows[i].address, rows[i].user,
-					     rows[i].tls_name};
+					     rows[i].tls_name, NULL};
 		const char *why = NULL, *name = gate_identify(p, &client, &why)->name;
 
 		if (strcmp(name, rows[i].wanted) != 0 || strcmp(why, rows[i].why) != 0)
@@ -191,10 +191,54 @@ sources(void **state)
 	(void)state;
 	for (i = 0; i < COUNT_OF(source_rows); i++) {
 		const struct row *row = &source_rows[i];
-		struct gate_client client = {row->listener, row->address, row->user, row->tls_name};
+		struct gate_client client = {row->listener, row->address, row->user, row->tls_name,
+					     NULL};
 
 		assert_string_equal(gate_source(&client), row->wanted);
 	}
+}
+
+/* Whoever knows the drill's name is the drill, whatever else matches; nobody else is. */
+static void
+knows_the_drill(void **state)
+{
+	static const struct {
+		const char *helo, *wanted, *why;
+	} drill_rows[] = {
+	    {"drill-00ff.mailfuse.invalid", "drill", "the drill under way"},
+	    {"drill-00fe.mailfuse.invalid", "production", "network 10.1.0.0/16"},
+	    {"DRILL-00FF.mailfuse.invalid", "production", "network 10.1.0.0/16"},
+	    {"drill-00ff.mailfuse.invali", "production", "network 10.1.0.0/16"},
+	    {"drill-00ff.mailfuse.invalid2", "production", "network 10.1.0.0/16"},
+	    {"", "production", "network 10.1.0.0/16"},
+	    {NULL, "production", "network 10.1.0.0/16"},
+	};
+	struct config_environment *list =
+	    ENVIRONMENTS({NAMED("production"), .production = true,
+			  MATCHES({.networks = LIST(TEXT("10.1.0.0/16"))})},
+			 {NAMED("drill")});
+	struct config config = fixture_config(list, 3), plain = fixture_config(list, 3);
+	struct policy *p, *without;
+	size_t i;
+
+	(void)state;
+	config.drill =
+	    (struct config_drill){TEXT("drill-00ff.mailfuse.invalid"), TEXT("production")};
+	p = fixture_policy(&config);
+	without = fixture_policy(&plain);
+	for (i = 0; i < COUNT_OF(drill_rows); i++) {
+		struct gate_client client = {"apps", "10.1.7.7", "", "", drill_rows[i].helo};
+		const char *why = NULL;
+
+		assert_string_equal(gate_identify(p, &client, &why)->name, drill_rows[i].wanted);
+		assert_string_equal(why, drill_rows[i].why);
+		assert_int_equal(gate_is_drill(p, &client), i == 0);
+		/* Once it is over the name is worth nothing. */
+		assert_string_equal(gate_identify(without, &client, &why)->name, "production");
+		assert_false(gate_is_drill(without, &client));
+	}
+	policy_unref(p);
+	policy_unref(without);
 }
 
 int
@@ -204,6 +248,7 @@ main(void)
 	    cmocka_unit_test(identifies),
 	    cmocka_unit_test(refuses),
 	    cmocka_unit_test(sources),
+	    cmocka_unit_test(knows_the_drill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
