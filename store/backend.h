@@ -62,6 +62,7 @@ struct delivery_query {
 	uint64_t message;      /* 0 = any, as all below */
 	uint32_t number;
 	int64_t environment, batch;
+	int64_t ring;       /* with this plan and ring, see plan_query() */
 	uint64_t stream;    /* those that member_add() named with it */
 	const char *source; /* NULL = any */
 	uint64_t id_from, id_before;
@@ -86,6 +87,7 @@ struct batch_query {
 	int64_t tripped_at;
 	bool collecting; /* only those */
 	bool ruled;      /* only those with a ruling */
+	bool unseen;     /* only those held or paused that nobody has looked at */
 	unsigned states; /* of 1 << enum store_batch_state; 0 = all */
 };
 
@@ -94,6 +96,7 @@ struct event_row {
 	const char *event, *environment, *text, *who, *reason;
 };
 
+/* DELIVERED: due_at is when. The first three are open: somebody may still have to look at them. */
 enum outbox_state { OUTBOX_PENDING, OUTBOX_TAKEN, OUTBOX_FAILED, OUTBOX_DELIVERED };
 
 struct outbox_row {
@@ -106,8 +109,8 @@ struct outbox_row {
 };
 
 struct outbox_query {
-	int64_t row;        /* 0 = any */
-	unsigned states;    /* of 1 << enum outbox_state; 0 = all */
+	int64_t row;        /* 0 = any that is open */
+	unsigned states;    /* of 1 << enum outbox_state; 0 = all of these */
 	int64_t due_before; /* 0 = any */
 	uint32_t limit;     /* ordered by due_at */
 };
@@ -131,10 +134,7 @@ struct audit_row {
 /* A plan, see store.h; `batch` is its key. */
 struct plan_row {
 	struct store_plan p;
-	bool whole;  /* it was decided on all that the batch held */
-	bool marked; /* its deliveries carry its number (delivery_row.ring); else it is all that
-			the batch held up to `until` */
-	struct store_delivery_id until;
+	bool whole; /* it was decided on all that the batch held */
 };
 
 /* The history of traffic: one stream in one minute, added up. */
@@ -186,6 +186,14 @@ struct backend {
 	/* With its chunks and deliveries. */
 	enum store_result (*message_delete)(struct db *db, uint64_t id);
 	enum store_result (*message_abandon)(struct db *db, uint64_t id);
+	/* Also while it is received. */
+	enum store_result (*message_known)(struct db *db, uint64_t id, bool *out);
+	/* The message that was imported from there; STORE_MISSING if none is here. Its origin goes
+	 * with a message. */
+	enum store_result (*origin_find)(struct db *db, uint64_t store, uint64_t id,
+					 uint64_t *message);
+	enum store_result (*origin_add)(struct db *db, uint64_t store, uint64_t id,
+					uint64_t message);
 	enum store_result (*message_load)(struct db *db, uint64_t id, struct message *m,
 					  uint32_t *chunk_count);
 	enum store_result (*chunk_load)(struct db *db, uint64_t id, uint32_t number,
@@ -243,12 +251,17 @@ struct backend {
 					int64_t due_at);
 	/* By row: state, tries, due_at, first_tried_at, error. */
 	enum store_result (*outbox_set)(struct db *db, const struct outbox_row *o);
-	enum store_result (*outbox_delete)(struct db *db, int64_t row);
 	enum store_result (*outbox_list)(struct db *db, const struct outbox_query *q,
 					 bool (*row)(void *context, const struct outbox_row *o),
 					 void *context);
-	/* Events before that time that nothing pending hangs on, and their given up rows; notices,
-	 * but for NOTICE_FAILED with a count. */
+	/* Each event, newest first, with its rows of the outbox; o->row is 0 where it has none.
+	 * `fanned`: the channels were asked. Batch and limit: 0 = all. */
+	enum store_result (*fate_list)(struct db *db, int64_t batch, uint32_t limit,
+				       bool (*row)(void *context, const struct outbox_row *o,
+						   bool fanned),
+				       void *context);
+	/* Events before that time that nothing pending hangs on, and their rows that were delivered
+	 * or given up; notices, but for NOTICE_FAILED with a count. */
 	enum store_result (*event_purge)(struct db *db, int64_t before, uint32_t limit);
 
 	/* STORE_MISSING if none. */

@@ -1,12 +1,13 @@
 /*
  * STORE_FACT, something happened that is to be told, and STORE_ALERTS, the outbox that alert/
- * empties. An event becomes a row per channel that wants it; a row is pending, taken, given up, or
- * gone when it was delivered. Runs on the writer's thread; what TAKE hands out is freed with
- * store_alerts_free().
+ * empties. An event becomes a row per channel that wants it; a row is pending, taken, given up or
+ * delivered, and goes with its event. Runs on the writer's thread; what TAKE hands out is freed
+ * with store_alerts_free().
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "store/failures.h"
@@ -19,6 +20,8 @@ job_fact(struct work *w, struct store_job *job)
 {
 	TRY(work_audit(w, job->u.fact.now, job->u.fact.who, job->u.fact.event, job->u.fact.object,
 		       job->u.fact.reason, job->u.fact.text));
+	if (job->u.fact.keep != NULL)
+		TRY(w->b->meta_set(w->db, job->u.fact.keep, job->u.fact.number));
 	if (!job->u.fact.alert)
 		return STORE_OK;
 	return work_alert(w, &(struct event_row){.at = job->u.fact.now,
@@ -141,6 +144,18 @@ mark_taken(struct work *w, struct taking *t)
 	return w->b->outbox_list(w->db, &rest, see_next, t);
 }
 
+/* What a rewritten database can be held against later: somebody else has the alert. */
+static void
+add_head(const struct work *w, struct taking *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->count; i++) {
+		t->alerts[i].audit_id = w->chain.now.id;
+		audit_chain_format(w->chain.now.hash, t->alerts[i].audit_hash);
+	}
+}
+
 static enum store_result
 take(struct work *w, struct store_job *job)
 {
@@ -158,6 +173,7 @@ take(struct work *w, struct store_job *job)
 		store_alerts_free(t.alerts, t.count);
 		return r;
 	}
+	add_head(w, &t);
 	job->u.alerts.alerts = t.alerts;
 	job->u.alerts.alert_count = t.count;
 	job->u.alerts.next_due_at = t.next_due_at;
@@ -183,6 +199,16 @@ keep_row(void *context, const struct outbox_row *o)
 }
 
 static enum store_result
+set_delivered(struct work *w, const struct store_job *job, struct outbox_row *row)
+{
+	row->state = OUTBOX_DELIVERED;
+	row->tries++;
+	row->due_at = job->u.alerts.now != 0 ? job->u.alerts.now : clock_wall();
+	row->error = "";
+	return w->b->outbox_set(w->db, row);
+}
+
+static enum store_result
 report(struct work *w, struct store_job *job)
 {
 	struct outbox_query q = {.row = job->u.alerts.row, .limit = 1};
@@ -190,10 +216,10 @@ report(struct work *w, struct store_job *job)
 	const char *error = job->u.alerts.error_text != NULL ? job->u.alerts.error_text : "";
 
 	TRY(w->b->outbox_list(w->db, &q, keep_row, &one));
-	if (one.row.row == 0)
+	if (one.row.row == 0 || one.row.state == OUTBOX_DELIVERED)
 		return job_refuse(job, STORE_MISSING, "there is no such alert");
 	if (job->u.alerts.step == STORE_ALERT_DONE)
-		return w->b->outbox_delete(w->db, one.row.row);
+		return set_delivered(w, job, &one.row);
 	one.row.error = error;
 	one.row.tries += job->u.alerts.tried;
 	one.row.state = OUTBOX_PENDING;

@@ -34,6 +34,16 @@ job_now(const struct store_job *job)
 		return job->u.decide.now;
 	case STORE_HOLD:
 		return job->u.hold.now;
+	case STORE_PLAN:
+		return job->u.plan.now;
+	case STORE_TICK:
+		return job->u.tick.now;
+	case STORE_SEEN:
+		return job->u.seen.now;
+	case STORE_EXPIRE:
+		return job->u.expire.now;
+	case STORE_IMPORT:
+		return job->u.import.now;
 	default:
 		return clock_wall();
 	}
@@ -60,6 +70,10 @@ job_start(struct store_job *job)
 		job->u.results.recalled = NULL;
 	if (job->op == STORE_HOLD)
 		job->u.hold.recalled = NULL;
+	if (job->op == STORE_TICK)
+		job->u.tick.forget = NULL;
+	if (job->op == STORE_IMPORT)
+		job->u.import.chosen = 0;
 	job_reset(job);
 }
 
@@ -72,11 +86,13 @@ job_reset(struct store_job *job)
 		free(job->u.add.recalled);
 		job->u.add.recalled = NULL;
 		job->u.add.recalled_count = 0;
+		job->u.add.released = false;
 		break;
 	case STORE_RESULTS:
 		free(job->u.results.recalled);
 		job->u.results.recalled = NULL;
 		job->u.results.recalled_count = 0;
+		job->u.results.paused = 0;
 		break;
 	case STORE_CLAIM:
 		store_due_free(job->u.claim.due, job->u.claim.due_count);
@@ -89,8 +105,24 @@ job_reset(struct store_job *job)
 		break;
 	case STORE_DECIDE:
 		job->u.decide.messages = job->u.decide.recipients = job->u.decide.left = 0;
-		job->u.decide.closed = false;
+		job->u.decide.released = 0;
+		job->u.decide.closed = job->u.decide.asked = false;
 		job->u.decide.stream_hash = 0;
+		job->u.decide.approvals_missing = 0;
+		job->u.decide.request_expires_at = 0;
+		break;
+	case STORE_PLAN:
+		job->u.plan.state = STORE_PLAN_NONE;
+		job->u.plan.recipients = job->u.plan.left = 0;
+		job->u.plan.approvals_missing = 0;
+		job->u.plan.closed = false;
+		job->u.plan.stream_hash = 0;
+		break;
+	case STORE_TICK:
+		job->u.tick.released = job->u.tick.told = false;
+		free(job->u.tick.forget);
+		job->u.tick.forget = NULL;
+		job->u.tick.forget_count = 0;
 		break;
 	case STORE_HOLD:
 		job->u.hold.moved = 0;
@@ -107,6 +139,11 @@ job_reset(struct store_job *job)
 		break;
 	case STORE_PURGE:
 		job->u.purge.purged = 0;
+		break;
+	case STORE_IMPORT:
+		job->u.import.added = job->u.import.skipped = 0;
+		if (job->u.import.chosen != 0)
+			job->u.import.batch = job->u.import.chosen = 0;
 		break;
 	case STORE_NOTICES:
 		store_notices_free(job->u.notices.notices, job->u.notices.notice_count);

@@ -134,6 +134,8 @@ memory_new(void)
 	    .shards.size = sizeof(struct memory_shard),
 	    .counters.size = sizeof(struct memory_counter),
 	    .traffic.size = sizeof(struct memory_traffic),
+	    .origins.size = sizeof(struct memory_origin),
+	    .plans.size = sizeof(struct plan_row),
 	};
 	struct memory *m = mem_alloc(sizeof(*m));
 	pthread_mutexattr_t attributes;
@@ -179,10 +181,11 @@ static void
 memory_close(struct db *db)
 {
 	struct memory *m = memory_of(db);
-	struct memory_table *all[] = {
-	    &m->meta,    &m->environments, &m->messages, &m->chunks,   &m->deliveries, &m->batches,
-	    &m->holds,   &m->events,       &m->outbox,   &m->notices,  &m->audit,      &m->ids,
-	    &m->members, &m->boots,        &m->shards,   &m->counters, &m->traffic};
+	struct memory_table *all[] = {&m->meta,       &m->environments, &m->messages, &m->chunks,
+				      &m->deliveries, &m->batches,      &m->holds,    &m->events,
+				      &m->outbox,     &m->notices,      &m->audit,    &m->ids,
+				      &m->members,    &m->boots,        &m->shards,   &m->counters,
+				      &m->traffic,    &m->plans,        &m->origins};
 	bool last;
 	size_t i;
 
@@ -412,6 +415,9 @@ const struct backend backend_memory = {
     .message_add = memory_message_add,
     .message_delete = memory_message_delete,
     .message_abandon = memory_message_abandon,
+    .message_known = memory_message_known,
+    .origin_find = memory_origin_find,
+    .origin_add = memory_origin_add,
     .message_load = memory_message_load,
     .chunk_load = memory_chunk_load,
     .header_load = memory_header_load,
@@ -424,6 +430,8 @@ const struct backend backend_memory = {
     .batch_add = memory_batch_add,
     .batch_set = memory_batch_set,
     .batch_list = memory_batch_list,
+    .plan_set = memory_plan_set,
+    .plan_list = memory_plan_list,
     .hold_set = memory_hold_set,
     .hold_delete = memory_hold_delete,
     .hold_list = memory_hold_list,
@@ -432,8 +440,8 @@ const struct backend backend_memory = {
     .event_set_fanned = memory_event_set_fanned,
     .outbox_add = memory_outbox_add,
     .outbox_set = memory_outbox_set,
-    .outbox_delete = memory_outbox_delete,
     .outbox_list = memory_outbox_list,
+    .fate_list = memory_fate_list,
     .event_purge = memory_event_purge,
     .notice_get = memory_notice_get,
     .notice_set = memory_notice_set,

@@ -59,7 +59,7 @@ struct memory_outbox {
 };
 
 struct memory_ids {
-	int64_t batch, event, outbox; /* the last ones given */
+	int64_t batch, event, outbox, plan; /* the last ones given */
 };
 
 struct memory_member {
@@ -77,6 +77,11 @@ struct memory_counter {
 	struct store_counter c;
 };
 
+/* Where an imported message was before. */
+struct memory_origin {
+	uint64_t store, id, message;
+};
+
 struct memory_traffic {
 	int64_t number; /* as in SQLite: minute << 20 | a number */
 	struct store_traffic t;
@@ -89,7 +94,8 @@ struct memory {
 	struct memory_undo *undo;
 	size_t undo_count, undo_cap;
 	struct memory_table meta, environments, messages, chunks, deliveries, batches, holds,
-	    events, outbox, notices, audit, ids, members, boots, shards, counters, traffic;
+	    events, outbox, notices, audit, ids, members, boots, shards, counters, origins, traffic,
+	    plans;
 };
 
 struct memory_db {
@@ -113,6 +119,9 @@ struct memory_environment *memory_environment_row(struct memory *m, int64_t id);
 enum store_result memory_message_begin(struct db *db, uint64_t id);
 enum store_result memory_message_abandon(struct db *db, uint64_t id);
 enum store_result memory_message_delete(struct db *db, uint64_t id);
+enum store_result memory_message_known(struct db *db, uint64_t id, bool *out);
+enum store_result memory_origin_find(struct db *db, uint64_t store, uint64_t id, uint64_t *message);
+enum store_result memory_origin_add(struct db *db, uint64_t store, uint64_t id, uint64_t message);
 enum store_result memory_message_add(struct db *db, const struct message *m, int64_t environment,
 				     bool begun);
 enum store_result memory_message_load(struct db *db, uint64_t id, struct message *m,
@@ -157,6 +166,12 @@ memory_traffic_list(struct db *db, int64_t since, int64_t until, int64_t after, 
 		    void *context);
 enum store_result memory_traffic_purge(struct db *db, int64_t before, uint32_t limit);
 
+/* memory_plan.c */
+enum store_result memory_plan_set(struct db *db, struct plan_row *p);
+enum store_result memory_plan_list(struct db *db, int64_t batch, unsigned states,
+				   bool (*row)(void *context, const struct plan_row *p),
+				   void *context);
+
 /* memory_batch.c */
 enum store_result memory_batch_add(struct db *db, struct batch_row *b);
 enum store_result memory_batch_set(struct db *db, const struct batch_row *b);
@@ -168,6 +183,8 @@ enum store_result memory_hold_delete(struct db *db, int scope, const char *name)
 enum store_result memory_hold_list(struct db *db,
 				   bool (*row)(void *context, const struct store_hold *h),
 				   void *context);
+
+/* memory_alert.c */
 enum store_result memory_event_add(struct db *db, const struct event_row *e);
 enum store_result memory_event_list_new(struct db *db, uint32_t limit,
 					bool (*row)(void *context, const struct event_row *e),
@@ -177,16 +194,20 @@ enum store_result memory_event_purge(struct db *db, int64_t before, uint32_t lim
 enum store_result memory_outbox_add(struct db *db, int64_t event, const char *channel,
 				    int64_t due_at);
 enum store_result memory_outbox_set(struct db *db, const struct outbox_row *o);
-enum store_result memory_outbox_delete(struct db *db, int64_t row);
 enum store_result memory_outbox_list(struct db *db, const struct outbox_query *q,
 				     bool (*row)(void *context, const struct outbox_row *o),
 				     void *context);
+enum store_result memory_fate_list(struct db *db, int64_t batch, uint32_t limit,
+				   bool (*row)(void *context, const struct outbox_row *o,
+					       bool fanned),
+				   void *context);
 enum store_result memory_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
 				    int64_t *count);
 enum store_result memory_notice_set(struct db *db, const struct notice_row *n);
 enum store_result memory_notice_list(struct db *db, enum notice_kind kind,
 				     bool (*row)(void *context, const struct notice_row *n),
 				     void *context);
+/* memory_batch.c */
 enum store_result memory_audit_last(struct db *db, int64_t *id,
 				    unsigned char hash[AUDIT_CHAIN_BYTES]);
 enum store_result memory_audit_add(struct db *db, const struct audit_link *link,

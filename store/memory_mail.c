@@ -105,6 +105,44 @@ memory_message_delete(struct db *db, uint64_t id)
 	while (at < m->deliveries.count &&
 	       ((struct delivery_row *)memory_row(&m->deliveries, at))->id == id)
 		memory_remove(m, &m->deliveries, at);
+	for (i = m->origins.count; i-- > 0;)
+		if (((struct memory_origin *)memory_row(&m->origins, i))->message == id)
+			memory_remove(m, &m->origins, i);
+	return STORE_OK;
+}
+
+enum store_result
+memory_message_known(struct db *db, uint64_t id, bool *out)
+{
+	size_t at;
+
+	*out = find_message(memory_of(db), id, &at) != NULL;
+	return STORE_OK;
+}
+
+enum store_result
+memory_origin_find(struct db *db, uint64_t store, uint64_t id, uint64_t *message)
+{
+	const struct memory *m = memory_of(db);
+	size_t i;
+
+	for (i = 0; i < m->origins.count; i++) {
+		const struct memory_origin *o = memory_row(&m->origins, i);
+
+		*message = o->message;
+		if (o->store == store && o->id == id)
+			return STORE_OK;
+	}
+	return STORE_MISSING;
+}
+
+enum store_result
+memory_origin_add(struct db *db, uint64_t store, uint64_t id, uint64_t message)
+{
+	struct memory *m = memory_of(db);
+
+	memory_insert(m, &m->origins, m->origins.count,
+		      &(struct memory_origin){store, id, message});
 	return STORE_OK;
 }
 
@@ -327,6 +365,7 @@ memory_delivery_set(struct db *db, const struct delivery_row *d)
 	row.batch = d->batch;
 	row.tries = d->tries;
 	row.notice = d->notice;
+	row.ring = d->ring;
 	if (d->rule != NULL)
 		row.rule = memory_text(m, d->rule);
 	if (d->reason != NULL)
@@ -399,7 +438,7 @@ matches(const struct delivery_query *q, const struct delivery_row *d)
 	if ((q->message != 0 && d->id != q->message) ||
 	    (q->number != 0 && d->number != q->number) ||
 	    (q->environment != 0 && d->environment != q->environment) ||
-	    (q->batch != 0 && d->batch != q->batch) ||
+	    (q->batch != 0 && d->batch != q->batch) || (q->ring != 0 && d->ring >> 2 != q->ring) ||
 	    (q->source != NULL && strcmp(d->source, q->source) != 0))
 		return false;
 	if (q->after.id != 0 &&

@@ -81,6 +81,9 @@ bind(sqlite3_stmt *statement, const struct sql_arg *args, size_t n)
 		case SQL_TEXT:
 			code = sqlite3_bind_text(statement, at, args[i].data, -1, SQLITE_STATIC);
 			break;
+		case SQL_REAL:
+			code = sqlite3_bind_double(statement, at, args[i].real);
+			break;
 		case SQL_BLOB:
 			code = sqlite3_bind_blob64(statement, at,
 						   args[i].data != NULL ? args[i].data : "",
@@ -276,6 +279,7 @@ new_db(const char *path)
 			    ? mem_strdup(".")
 			    : mem_strndup(path, slash > path ? (size_t)(slash - path) : 1);
 	db->lock = -1;
+	db->truncate_at = TRUNCATE_PAGES;
 	return db;
 }
 
@@ -307,7 +311,9 @@ check_file(struct sqlite_db *db, struct buf *error)
 	    "SELECT max(id) FROM audit",      "SELECT max(id) FROM event",
 	    "SELECT max(id) FROM outbox",     "SELECT max(message) FROM envelope",
 	    "SELECT max(stream) FROM member", "SELECT max(hash) FROM counter",
-	    "SELECT max(id) FROM traffic",    "SELECT max(hash) FROM traffic_stream"};
+	    "SELECT max(id) FROM traffic",    "SELECT max(hash) FROM traffic_stream",
+	    "SELECT max(id) FROM plan",       "SELECT max(message) FROM origin",
+	    "SELECT max(id) FROM audit_head"};
 	int64_t pages = 0, ignored;
 	enum store_result r = STORE_OK;
 	struct stat st;
@@ -389,12 +395,16 @@ sqlite_rollback(struct db *base)
 static enum store_result
 sqlite_recover(struct db *db, int64_t now)
 {
+	/* It was a copy (seal.h), and is a store from now on. */
+	TRY(sql_run(db, "DROP TABLE IF EXISTS seal", NO_ARGS));
 	TRY(sql_run(db, "DELETE FROM message WHERE complete = 0", NO_ARGS));
 	TRY(sql_run(db,
 		    "UPDATE delivery INDEXED BY delivery_state SET due_at = ?1"
 		    " WHERE state = 0 AND due_at IS NULL",
 		    ARGS(INT(now))));
-	return sql_run(db, "UPDATE outbox SET state = 0, due_at = ?1 WHERE state = 1",
+	return sql_run(db,
+		       "UPDATE outbox INDEXED BY outbox_open SET state = 0, due_at = ?1"
+		       " WHERE state < 3 AND state = 1",
 		       ARGS(INT(now)));
 }
 
@@ -402,9 +412,9 @@ static void
 sqlite_maintain(struct db *base)
 {
 	struct sqlite_db *db = (struct sqlite_db *)base;
-	int mode = db->wal_pages >= TRUNCATE_PAGES ? SQLITE_CHECKPOINT_TRUNCATE
-						   : SQLITE_CHECKPOINT_PASSIVE;
-	int code;
+	int mode = db->wal_pages >= db->truncate_at ? SQLITE_CHECKPOINT_TRUNCATE
+						    : SQLITE_CHECKPOINT_PASSIVE;
+	int code, pages = db->wal_pages;
 
 	if (db->wal_pages < CHECKPOINT_PAGES)
 		return;
@@ -412,6 +422,9 @@ sqlite_maintain(struct db *base)
 	sqlite3_busy_timeout(db->sql, 100);
 	code = sqlite3_wal_checkpoint_v2(db->sql, NULL, mode, NULL, NULL);
 	sqlite3_busy_timeout(db->sql, BUSY_MILLISECONDS);
+	/* A reader that stays, as a copy does, must not cost each commit that wait. */
+	if (mode == SQLITE_CHECKPOINT_TRUNCATE)
+		db->truncate_at = code == SQLITE_OK ? TRUNCATE_PAGES : pages + TRUNCATE_PAGES;
 	if (code == SQLITE_OK)
 		db->wal_pages = 0;
 	else if ((code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_LOCKED)
@@ -472,6 +485,9 @@ const struct backend backend_sqlite = {
     .message_add = sqlite_message_add,
     .message_delete = sqlite_message_delete,
     .message_abandon = sqlite_message_abandon,
+    .message_known = sqlite_message_known,
+    .origin_find = sqlite_origin_find,
+    .origin_add = sqlite_origin_add,
     .message_load = sqlite_message_load,
     .chunk_load = sqlite_chunk_load,
     .header_load = sqlite_header_load,
@@ -484,6 +500,8 @@ const struct backend backend_sqlite = {
     .batch_add = sqlite_batch_add,
     .batch_set = sqlite_batch_set,
     .batch_list = sqlite_batch_list,
+    .plan_set = sqlite_plan_set,
+    .plan_list = sqlite_plan_list,
     .hold_set = sqlite_hold_set,
     .hold_delete = sqlite_hold_delete,
     .hold_list = sqlite_hold_list,
@@ -492,8 +510,8 @@ const struct backend backend_sqlite = {
     .event_set_fanned = sqlite_event_set_fanned,
     .outbox_add = sqlite_outbox_add,
     .outbox_set = sqlite_outbox_set,
-    .outbox_delete = sqlite_outbox_delete,
     .outbox_list = sqlite_outbox_list,
+    .fate_list = sqlite_fate_list,
     .event_purge = sqlite_event_purge,
     .notice_get = sqlite_notice_get,
     .notice_set = sqlite_notice_set,

@@ -13,6 +13,8 @@
 #include "store/backend.h"
 
 enum { SQLITE_PAGE_BYTES = 8192, SQL_CACHE_SIZE = 128 };
+/* "MFUS": whose file this is (file(1), and a check against another program's database). */
+enum { SQLITE_APPLICATION_ID = 1296455027 };
 
 struct sql_cached {
 	uint64_t key; /* address of the text, or the shape of a built one */
@@ -23,16 +25,18 @@ struct sqlite_db {
 	struct db base; /* first */
 	sqlite3 *sql;
 	char *path, *directory;
-	int lock;      /* of PATH.lock; -1 in readers */
-	int wal_pages; /* after the last commit */
+	int lock;        /* of PATH.lock; -1 in readers */
+	int wal_pages;   /* after the last commit */
+	int truncate_at; /* from so many on it is cut back; more while a reader keeps it */
 	struct sql_cached cache[SQL_CACHE_SIZE];
 	size_t cached;
 };
 
-enum sql_kind { SQL_NULL, SQL_INT, SQL_TEXT, SQL_BLOB };
+enum sql_kind { SQL_NULL, SQL_INT, SQL_TEXT, SQL_BLOB, SQL_REAL };
 struct sql_arg {
 	enum sql_kind kind;
 	int64_t number;
+	double real;
 	const void *data;
 	size_t len;
 };
@@ -42,6 +46,7 @@ struct sql_arg {
 #define INT_OR_NULL(n)                                                                             \
 	((struct sql_arg){.kind = (n) != 0 ? SQL_INT : SQL_NULL, .number = (int64_t)(n)})
 #define TEXT(s) ((struct sql_arg){.kind = (s) != NULL ? SQL_TEXT : SQL_NULL, .data = (s)})
+#define REAL(x) ((struct sql_arg){.kind = SQL_REAL, .real = (x)})
 #define BLOB(p, n) ((struct sql_arg){.kind = SQL_BLOB, .data = (p), .len = (n)})
 #define ARGS(...)                                                                                  \
 	(const struct sql_arg[]){__VA_ARGS__},                                                     \
@@ -76,6 +81,9 @@ const char *sqlite_schema_step(int number);
 enum store_result sqlite_message_begin(struct db *db, uint64_t id);
 enum store_result sqlite_message_abandon(struct db *db, uint64_t id);
 enum store_result sqlite_message_delete(struct db *db, uint64_t id);
+enum store_result sqlite_message_known(struct db *db, uint64_t id, bool *out);
+enum store_result sqlite_origin_find(struct db *db, uint64_t store, uint64_t id, uint64_t *message);
+enum store_result sqlite_origin_add(struct db *db, uint64_t store, uint64_t id, uint64_t message);
 enum store_result sqlite_message_add(struct db *db, const struct message *m, int64_t environment,
 				     bool begun);
 enum store_result sqlite_message_load(struct db *db, uint64_t id, struct message *m,
@@ -142,6 +150,12 @@ enum store_result sqlite_hold_list(struct db *db,
 				   bool (*row)(void *context, const struct store_hold *h),
 				   void *context);
 
+/* sqlite_plan.c */
+enum store_result sqlite_plan_set(struct db *db, struct plan_row *p);
+enum store_result sqlite_plan_list(struct db *db, int64_t batch, unsigned states,
+				   bool (*row)(void *context, const struct plan_row *p),
+				   void *context);
+
 /* sqlite_alert.c */
 enum store_result sqlite_event_add(struct db *db, const struct event_row *e);
 enum store_result sqlite_event_list_new(struct db *db, uint32_t limit,
@@ -152,10 +166,13 @@ enum store_result sqlite_event_purge(struct db *db, int64_t before, uint32_t lim
 enum store_result sqlite_outbox_add(struct db *db, int64_t event, const char *channel,
 				    int64_t due_at);
 enum store_result sqlite_outbox_set(struct db *db, const struct outbox_row *o);
-enum store_result sqlite_outbox_delete(struct db *db, int64_t row);
 enum store_result sqlite_outbox_list(struct db *db, const struct outbox_query *q,
 				     bool (*row)(void *context, const struct outbox_row *o),
 				     void *context);
+enum store_result sqlite_fate_list(struct db *db, int64_t batch, uint32_t limit,
+				   bool (*row)(void *context, const struct outbox_row *o,
+					       bool fanned),
+				   void *context);
 enum store_result sqlite_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
 				    int64_t *count);
 enum store_result sqlite_notice_set(struct db *db, const struct notice_row *n);

@@ -70,7 +70,7 @@ sqlite_event_purge(struct db *db, int64_t before, uint32_t limit)
 {
 	/* Ids grow with time, so the search ends at the first younger one. */
 	TRY(sql_run(db,
-		    "DELETE FROM outbox WHERE state = 2 AND event IN"
+		    "DELETE FROM outbox WHERE state IN (2, 3) AND event IN"
 		    " (SELECT id FROM event WHERE at < ?1)",
 		    ARGS(INT(before))));
 	TRY(sql_run(
@@ -104,24 +104,42 @@ sqlite_outbox_set(struct db *db, const struct outbox_row *o)
 			    INT(o->first_tried_at), TEXT(o->error)));
 }
 
-enum store_result
-sqlite_outbox_delete(struct db *db, int64_t row)
+/* Columns: the event's nine, then id, channel, state, tries, due_at, first_tried_at, error. */
+#define OUTBOX_COLUMNS                                                                             \
+	"SELECT e.id, e.at, e.event, e.environment, e.batch, e.n, e.who, e.reason, e.text, o.id,"  \
+	" o.channel, o.state, o.tries, o.due_at, o.first_tried_at, o.error"
+
+static struct outbox_row
+read_outbox(sqlite3_stmt *s)
 {
-	return sql_run(db, "DELETE FROM outbox WHERE id = ?1", ARGS(INT(row)));
+	return (struct outbox_row){
+	    .event = read_event(s, 0),
+	    .row = sqlite3_column_int64(s, 9),
+	    .channel = sql_text(s, 10),
+	    .state = (enum outbox_state)sqlite3_column_int(s, 11),
+	    .tries = (uint32_t)sqlite3_column_int64(s, 12),
+	    .due_at = sqlite3_column_int64(s, 13),
+	    .first_tried_at = sqlite3_column_int64(s, 14),
+	    .error = sql_text(s, 15),
+	};
 }
 
 enum store_result
 sqlite_outbox_list(struct db *db, const struct outbox_query *q,
 		   bool (*row)(void *context, const struct outbox_row *o), void *context)
 {
-	/* A short table: what was delivered is not in it. LIMIT -1 is none. */
-	static const char text[] =
-	    "SELECT o.id, o.channel, o.state, o.tries, o.due_at, o.first_tried_at, o.error, e.id, "
-	    "e.at,"
-	    " e.event, e.environment, e.batch, e.n, e.who, e.reason, e.text"
-	    " FROM outbox o CROSS JOIN event e ON e.id = o.event"
-	    " WHERE (?1 = 0 OR o.id = ?1) AND (?2 = 0 OR ?2 >> o.state & 1)"
-	    " AND (?3 = 0 OR o.due_at <= ?3) ORDER BY o.due_at, o.id LIMIT ?4";
+	/* LIMIT -1 is none. */
+	static const char one[] =
+	    OUTBOX_COLUMNS " FROM outbox o CROSS JOIN event e ON e.id = o.event WHERE o.id = ?1"
+			   " AND (?2 = 0 OR ?2 >> o.state & 1) AND (?3 = 0 OR o.due_at <= ?3)"
+			   " LIMIT ?4";
+	static const char open[] =
+	    OUTBOX_COLUMNS " FROM outbox o INDEXED BY outbox_open"
+			   " CROSS JOIN event e ON e.id = o.event WHERE o.state < 3"
+			   " AND (?2 = 0 OR ?2 >> o.state & 1) AND (?3 = 0 OR o.due_at <= ?3)"
+			   " AND ?1 = 0 ORDER BY o.due_at, o.id LIMIT ?4";
+	const char *text = q->row != 0 ? one : open;
+	struct outbox_row o;
 	sqlite3_stmt *s;
 	enum store_result r = STORE_OK;
 	bool more = true;
@@ -134,16 +152,38 @@ sqlite_outbox_list(struct db *db, const struct outbox_query *q,
 		r = sql_step(db, s, &more);
 		if (r != STORE_OK || !more)
 			break;
-		more = row(context, &(struct outbox_row){
-					.row = sqlite3_column_int64(s, 0),
-					.channel = sql_text(s, 1),
-					.state = (enum outbox_state)sqlite3_column_int(s, 2),
-					.tries = (uint32_t)sqlite3_column_int64(s, 3),
-					.due_at = sqlite3_column_int64(s, 4),
-					.first_tried_at = sqlite3_column_int64(s, 5),
-					.error = sql_text(s, 6),
-					.event = read_event(s, 7),
-				    });
+		o = read_outbox(s);
+		more = row(context, &o);
+	}
+	sql_end(db, s);
+	return r;
+}
+
+enum store_result
+sqlite_fate_list(struct db *db, int64_t batch, uint32_t limit,
+		 bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context)
+{
+	static const char of_batch[] =
+	    OUTBOX_COLUMNS ", e.fanned FROM event e INDEXED BY event_batch"
+			   " LEFT JOIN outbox o ON o.event = e.id WHERE e.batch = ?1"
+			   " AND e.batch > 0 ORDER BY e.id DESC, o.id LIMIT ?2";
+	static const char all[] = OUTBOX_COLUMNS
+	    ", e.fanned FROM event e LEFT JOIN outbox o ON o.event = e.id WHERE ?1 = 0"
+	    " ORDER BY e.id DESC, o.id LIMIT ?2";
+	const char *text = batch != 0 ? of_batch : all;
+	struct outbox_row o;
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text,
+		      ARGS(INT(batch), INT(limit > 0 ? (int64_t)limit : -1)), &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		o = read_outbox(s);
+		more = row(context, &o, sqlite3_column_int(s, 16) != 0);
 	}
 	sql_end(db, s);
 	return r;

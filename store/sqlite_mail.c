@@ -24,6 +24,30 @@ sqlite_message_delete(struct db *db, uint64_t id)
 }
 
 enum store_result
+sqlite_message_known(struct db *db, uint64_t id, bool *out)
+{
+	int64_t n = 0;
+
+	TRY(sql_number(db, "SELECT count(*) FROM message WHERE id = ?1", ARGS(INT(id)), &n));
+	*out = n > 0;
+	return STORE_OK;
+}
+
+enum store_result
+sqlite_origin_find(struct db *db, uint64_t store, uint64_t id, uint64_t *message)
+{
+	return sql_number(db, "SELECT message FROM origin WHERE store = ?1 AND id = ?2",
+			  ARGS(INT(store), INT(id)), (int64_t *)message);
+}
+
+enum store_result
+sqlite_origin_add(struct db *db, uint64_t store, uint64_t id, uint64_t message)
+{
+	return sql_run(db, "INSERT INTO origin(message, store, id) VALUES(?1, ?2, ?3)",
+		       ARGS(INT(message), INT(store), INT(id)));
+}
+
+enum store_result
 sqlite_chunk_add(struct db *db, uint64_t id, uint32_t number, const struct chunk *chunk)
 {
 	TRY(sql_run(db,

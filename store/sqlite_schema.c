@@ -16,9 +16,6 @@
 
 #include "store/sqlite.h"
 
-/* "MFUS": whose file this is (file(1), and a check against another program's database). */
-#define APPLICATION_ID 1296455027
-
 static const char *const steps[] = {
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE environment(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -129,7 +126,8 @@ static const char *const steps[] = {
     "ALTER TABLE batch ADD COLUMN ruling INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE batch ADD COLUMN ruling_until INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE batch ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;"
-    "CREATE INDEX batch_ruled ON batch(ruling_until) WHERE ruling > 0;"
+    "CREATE INDEX batch_ruled ON batch(stream) WHERE ruling > 0;"
+    "CREATE INDEX batch_unseen ON batch(id) WHERE seen_at = 0 AND state IN (0, 2);"
     "CREATE TABLE plan(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " batch INTEGER NOT NULL UNIQUE REFERENCES batch(id), state INTEGER NOT NULL,"
     " sizes TEXT NOT NULL, wait INTEGER NOT NULL, stop_on REAL NOT NULL, rate INTEGER NOT NULL,"
@@ -140,9 +138,8 @@ static const char *const steps[] = {
     " ring_started_at INTEGER NOT NULL, next_ring_at INTEGER NOT NULL,"
     " created_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,"
     " who TEXT NOT NULL, reason TEXT NOT NULL, why TEXT NOT NULL, refusals TEXT NOT NULL,"
-    " approvers INTEGER NOT NULL, approved_by TEXT NOT NULL, whole INTEGER NOT NULL,"
-    " marked INTEGER NOT NULL, until_message INTEGER NOT NULL, until_number INTEGER NOT NULL);"
-    "CREATE INDEX plan_active ON plan(batch) WHERE state BETWEEN 1 AND 3;"
+    " approvers INTEGER NOT NULL, approved_by TEXT NOT NULL, whole INTEGER NOT NULL);"
+    "CREATE INDEX plan_active ON plan(state, batch) WHERE state < 4;"
     "CREATE INDEX outbox_open ON outbox(due_at) WHERE state < 3;"
     "CREATE INDEX event_batch ON event(batch) WHERE batch > 0;"
     "CREATE INDEX audit_object ON audit(object);"
@@ -168,7 +165,7 @@ take_step(struct sqlite_db *db, int number)
 
 	sqlite3_snprintf(sizeof(version), version,
 			 "PRAGMA user_version = %d; PRAGMA application_id = %d", number,
-			 APPLICATION_ID);
+			 SQLITE_APPLICATION_ID);
 	if (sqlite3_exec(db->sql, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return false;
 	if (sqlite3_exec(db->sql, steps[number - 1], NULL, NULL, NULL) == SQLITE_OK &&
@@ -195,7 +192,7 @@ sqlite_migrate(struct sqlite_db *db, struct buf *error)
 			   db->path, db->base.error);
 		return false;
 	}
-	if (tables > 0 && application != APPLICATION_ID) {
+	if (tables > 0 && application != SQLITE_APPLICATION_ID) {
 		buf_printf(error, "%s is another program's database; set `store` to another path",
 			   db->path);
 		return false;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "store/plan_ring.h"
 #include "store/recall.h"
 #include "store/writer.h"
 
@@ -160,13 +161,19 @@ recover(struct store *s)
 	if (r == STORE_OK)
 		r = recall_recover(&s->work);
 	if (r == STORE_OK)
+		r = plan_recover(&s->work);
+	if (r == STORE_OK)
 		r = s->b->recover(s->work.db, clock_steady());
+	if (r == STORE_OK)
+		r = chain_open(&s->work, clock_wall());
+	work_drop_job(&s->work);
 	if (r == STORE_OK)
 		r = s->b->commit(s->work.db);
 	if (r != STORE_OK) {
 		s->b->rollback(s->work.db);
 		return r;
 	}
+	chain_committed(&s->work);
 	s->work.highest_id = s->work.highest_id_written = highest;
 	id_init(name, highest);
 	return STORE_OK;
@@ -199,6 +206,7 @@ store_open_backend(const struct backend *b, const struct store_options *options,
 
 	s->b = s->work.b = b;
 	store_set_limits(s, options->size_limit, options->min_free_space);
+	copier_init(&s->copier);
 	if (!open_connections(s, options->path, error)) {
 		free(s);
 		return NULL;
@@ -221,6 +229,7 @@ store_close(struct store *s)
 {
 	if (s == NULL)
 		return;
+	copier_end(&s->copier);
 	writer_stop(s);
 	work_free(&s->work);
 	s->b->close(s->reader);

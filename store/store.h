@@ -222,7 +222,7 @@ enum store_decision { STORE_RELEASE, STORE_DISCARD, STORE_RESTORE, STORE_PURGE_N
 
 enum { STORE_RINGS_MAX = 20, STORE_REFUSALS_MAX = 5 };
 
-/* How a release goes on by itself. Zero-initialised: all at once. */
+/* How a release goes on by itself. All at once: nothing is set but stop_on = -1. */
 struct store_rings {
 	uint32_t count; /* 0 = one ring of all */
 	uint64_t
@@ -387,11 +387,12 @@ struct store_job {
 			uint32_t approvers;  /* different people in all, who asks among them */
 			int64_t request_for; /* a request ends after so long */
 			/* Dropped mail (by id): may this recipient be written to? NULL = no. On the
-			 * writer's thread. */
+			 * writer's thread; context: selector.match_context. */
 			bool (*may_reach)(void *context, const char *environment,
 					  const char *address);
 			/* out */
 			bool asked; /* nothing was released: it waits for approval */
+			uint64_t released; /* of `recipients`: at once, in the first ring */
 			uint32_t approvals_missing;
 			int64_t request_expires_at;    /* wall clock */
 			uint64_t messages, recipients; /* touched, or would be */
@@ -558,7 +559,7 @@ void store_alerts_free(struct store_alert *alerts, size_t count);
  * A copy of the store while it works: SQLite's backup, on a thread of its own; then the copy is
  * opened, checked and sealed (backup.h). One at a time. `path` must not exist; a copy that is not
  * whole is removed. done() runs on that thread, also at store_close(), which stops it; on the
- * caller's where it cannot start. Any thread.
+ * caller's where it cannot start. done() must not start another. Any thread.
  */
 struct store_copy {
 	const char *path;
@@ -614,15 +615,15 @@ struct store_plan {
 	uint64_t ring_size; /* recipients that it releases; of these were: */
 	uint64_t ring_released, ring_sent;
 	uint64_t ring_failed, ring_deferred; /* refused for good, and for now at least once */
-	uint64_t ring_refused;               /* refused either way, each once */
+	uint64_t ring_refused; /* refused either way, each once; since somebody resumed it */
 	int64_t ring_started_at;             /* wall clock */
 	int64_t next_ring_at; /* clock_steady(); 0 = the present one is not delivered yet */
 	int64_t created_at, changed_at, expires_at; /* expires_at: of a request */
 	const char *who, *reason;                   /* who released, or asked */
 	const char *why;         /* why it is paused or has ended, for people; else "" */
-	const char *refusals;    /* of the present ring: lines "3 550 5.1.1 no such user" */
+	const char *refusals;    /* so counted: lines "3 550 5.1.1 no such user" */
 	uint32_t approvers;      /* that it needs, who asked among them; 0 = none */
-	const char *approved_by; /* lines; who asked is not among them */
+	const char *approved_by; /* lines, each with its end; who asked is not among them */
 };
 
 struct store_delivery {

@@ -595,36 +595,3 @@ store_view_holds(struct store_view *v, bool (*row)(void *context, const struct s
 	TRY(view_begin(v));
 	return view_end(v, v->b->hold_list(v->db, row, context));
 }
-
-struct backlog {
-	uint64_t *pending, *failed;
-	int64_t *oldest_at;
-};
-
-static bool
-see_backlog(void *context, const struct outbox_row *o)
-{
-	struct backlog *b = context;
-
-	if (o->state == OUTBOX_FAILED) {
-		(*b->failed)++;
-		return true;
-	}
-	(*b->pending)++;
-	if (*b->oldest_at == 0 || o->event.at < *b->oldest_at)
-		*b->oldest_at = o->event.at;
-	return true;
-}
-
-enum store_result
-store_view_alert_backlog(struct store_view *v, uint64_t *pending, uint64_t *failed,
-			 int64_t *oldest_at)
-{
-	struct backlog b = {pending, failed, oldest_at};
-	struct outbox_query q = {.limit = 0};
-
-	*pending = *failed = 0;
-	*oldest_at = 0;
-	TRY(view_begin(v));
-	return view_end(v, v->b->outbox_list(v->db, &q, see_backlog, &b));
-}

@@ -1,31 +1,37 @@
 /*
- * Views of how releases go on, of what became of alerts, and of kept numbers. One thread each.
+ * Views of how releases go on, and of kept numbers. One thread each.
  */
 #include "store/view.h"
 
 #include <string.h>
 
+struct plan_call {
+	bool (*row)(void *context, const struct store_plan *p);
+	void *context;
+	bool found;
+};
+
+static bool
+give_plan(void *context, const struct plan_row *p)
+{
+	struct plan_call *call = context;
+
+	call->found = true;
+	return call->row(call->context, &p->p);
+}
+
 enum store_result
 store_view_plan(struct store_view *v, int64_t batch,
 		bool (*row)(void *context, const struct store_plan *p), void *context)
 {
-	(void)v;
-	(void)batch;
-	(void)row;
-	(void)context;
-	return STORE_MISSING;
-}
+	struct plan_call call = {row, context, false};
+	enum store_result r;
 
-enum store_result
-store_view_alert_fates(struct store_view *v, int64_t batch, uint32_t limit,
-		       bool (*row)(void *context, const struct store_alert_fate *f), void *context)
-{
-	(void)v;
-	(void)batch;
-	(void)limit;
-	(void)row;
-	(void)context;
-	return STORE_OK;
+	if (batch <= 0)
+		return STORE_MISSING;
+	TRY(view_begin(v));
+	r = view_end(v, v->b->plan_list(v->db, batch, 0, give_plan, &call));
+	return r == STORE_OK && !call.found ? STORE_MISSING : r;
 }
 
 enum store_result

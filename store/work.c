@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "base/audit_chain.h"
+#include "store/plan.h"
 #include "store/recall.h"
 
 /* Which state may follow which (drawn in store.h). */
@@ -21,6 +21,7 @@ static const unsigned delivery_moves[STORE_STATE_COUNT] = {
     [STORE_WAITING] = 1U << STORE_QUEUED | 1U << STORE_HELD,
     [STORE_HELD] = 1U << STORE_QUEUED | 1U << STORE_DISCARDED,
     [STORE_DISCARDED] = 1U << STORE_HELD,
+    [STORE_DROPPED] = 1U << STORE_QUEUED,
 };
 
 void
@@ -46,6 +47,7 @@ work_forget(struct work *w)
 	w->environments = NULL;
 	w->environment_count = 0;
 	w->highest_id = w->highest_id_written;
+	chain_forget(w);
 	w->held = w->dropped = 0;
 	work_holds_changed(w);
 }
@@ -82,6 +84,7 @@ void
 work_committed(struct work *w)
 {
 	w->highest_id_written = w->highest_id;
+	chain_committed(w);
 	metric_add(METRIC_RECIPIENTS_HELD, w->held);
 	metric_add(METRIC_RECIPIENTS_DROPPED, w->dropped);
 	w->held = w->dropped = 0;
@@ -157,8 +160,9 @@ work_add(struct work *w, const struct delivery_row *d)
 }
 
 enum store_result
-work_move(struct work *w, const struct delivery_row *d, const struct delivery_row *next)
+work_move(struct work *w, const struct delivery_row *d, const struct delivery_row *wanted)
 {
+	struct delivery_row counted = *wanted, *next = &counted;
 	char id[ID_DELIVERY_BYTES];
 
 	if ((delivery_moves[d->state] >> next->state & 1) == 0)
@@ -171,6 +175,8 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		panic("delivery %s: notice must not go from %d to %d as it becomes %s",
 		      id_format_delivery(d->id, d->number, id), (int)d->notice, (int)next->notice,
 		      store_state_name(next->state));
+	if (d->batch != 0 && next->batch == d->batch && (d->ring != 0 || next->ring != 0))
+		TRY(plan_count(w, d, next));
 	if (next->batch != d->batch) {
 		if (d->batch != 0)
 			panic("delivery %s must not leave its batch",
@@ -220,6 +226,24 @@ work_delete(struct work *w, const struct delivery_row *d)
 	TRY(w->b->delivery_delete(w->db, d->id, d->number));
 	count(w, d, d->state, -1);
 	return STORE_OK;
+}
+
+static bool
+see_any(void *context, const struct delivery_row *d)
+{
+	(void)d;
+	*(bool *)context = true;
+	return false;
+}
+
+enum store_result
+work_delete_message(struct work *w, uint64_t id)
+{
+	struct delivery_query q = {.message = id, .unordered = true, .limit = 1};
+	bool left = false;
+
+	TRY(w->b->delivery_list(w->db, &q, see_any, &left));
+	return left ? STORE_OK : w->b->message_delete(w->db, id);
 }
 
 /* ---- lists ---- */
@@ -299,8 +323,7 @@ enum store_result
 work_audit(struct work *w, int64_t at, const char *who, const char *action, const char *object,
 	   const char *reason, const char *detail)
 {
-	unsigned char before[AUDIT_CHAIN_BYTES], hash[AUDIT_CHAIN_BYTES];
-	struct audit_link a = {
+	struct audit_link link = {
 	    .at = at,
 	    .who = who != NULL && *who != '\0' ? who : "gate",
 	    .action = action,
@@ -309,10 +332,7 @@ work_audit(struct work *w, int64_t at, const char *who, const char *action, cons
 	    .detail = detail != NULL ? detail : "",
 	};
 
-	TRY(w->b->audit_last(w->db, &a.id, before));
-	a.id++;
-	audit_chain_next(before, &a, hash);
-	return w->b->audit_add(w->db, &a, hash);
+	return chain_add(w, &link);
 }
 
 static const char *

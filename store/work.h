@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "store/backend.h"
+#include "store/chain.h"
 
 /* The numbers of enum gate_scope (filters/gate.h), which this room cannot include. */
 enum { HOLD_EVERYTHING, HOLD_ENVIRONMENT, HOLD_SOURCE };
@@ -26,6 +27,9 @@ struct work_environment {
 struct work_batch {
 	SLIST_ENTRY(work_batch) next;
 	struct batch_row row;
+	struct store_batch before; /* as it was read */
+	struct plan_row *plan;     /* NULL if it has none; see plan_of() */
+	bool plan_known, plan_dirty;
 	uint64_t last_message; /* counted in already */
 	bool dirty;
 	const char *why; /* the reason of the delivery that opened it */
@@ -49,6 +53,7 @@ struct work {
 	uint64_t *recalled;    /* of the job in progress, see recall_answer() */
 	size_t recalled_count, recalled_cap;
 	unsigned counter_shard; /* that STORE_PURGE looks at next */
+	struct chain chain;     /* the audit log's end */
 };
 
 void work_free(struct work *w);
@@ -80,6 +85,8 @@ enum store_result work_settle_notice(struct work *w, const struct delivery_row *
 				     enum store_notice_state to, const char *told);
 /* The row goes for good; a batch's counters stay, as history. */
 enum store_result work_delete(struct work *w, const struct delivery_row *d);
+/* A message goes with its last delivery: nothing while it has one. */
+enum store_result work_delete_message(struct work *w, uint64_t id);
 /*
  * The rows that match, copied into the job's arena; recipient, final and orcpt only with `strings`;
  * rule, reason, reply, remote_mta and told are NULL, which leaves them as they are in work_move().

@@ -206,7 +206,8 @@ is_failure(enum store_result r)
 static bool
 is_new_mail(const struct store_job *job)
 {
-	return job->op == STORE_ADD || job->op == STORE_BEGIN || job->op == STORE_CHUNK;
+	return job->op == STORE_ADD || job->op == STORE_BEGIN || job->op == STORE_CHUNK ||
+	       job->op == STORE_IMPORT;
 }
 
 static enum store_result
@@ -302,7 +303,8 @@ wrote(struct store_job **jobs, size_t n)
 		if (jobs[i]->result == STORE_OK && jobs[i]->op != STORE_CLAIM &&
 		    jobs[i]->op != STORE_EXPIRE && jobs[i]->op != STORE_CLOSE &&
 		    jobs[i]->op != STORE_ALERTS && jobs[i]->op != STORE_PURGE &&
-		    jobs[i]->op != STORE_NOTICES && jobs[i]->op != STORE_TOLD)
+		    jobs[i]->op != STORE_NOTICES && jobs[i]->op != STORE_TOLD &&
+		    jobs[i]->op != STORE_TICK && jobs[i]->op != STORE_SEEN)
 			return true;
 	return false;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "store/backend.h"
+#include "store/copy.h"
 #include "store/traffic.h"
 #include "store/work.h"
 
@@ -34,6 +35,7 @@ struct store {
 	_Atomic uint64_t size_limit, min_free_space;
 	atomic_int room;        /* enum room: by size and free space */
 	atomic_int trouble;     /* enum room: of the last write, until one succeeds */
+	struct copier copier;   /* any thread, under its lock */
 	struct traffic traffic; /* the writer's */
 	int64_t checked_at;     /* monotonic; the writer's */
 	size_t unchecked;       /* bytes of new mail since the size was looked at; the writer's */

@@ -60,18 +60,38 @@ fixture_reopen(struct fixture *f)
 	assert_non_null(f->v);
 }
 
-void
-fixture_close(struct fixture *f)
+static void
+remove_files(const struct fixture *f)
 {
 	static const char *const endings[] = {"", "-wal", "-shm", ".lock"};
 	char path[128];
 	size_t i;
 
-	shut(f);
 	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
 		snprintf(path, sizeof(path), "%s%s", f->path, endings[i]);
 		unlink(path);
 	}
+}
+
+void
+fixture_replace(struct fixture *f, const void *data, size_t len)
+{
+	FILE *out;
+
+	shut(f);
+	remove_files(f);
+	out = fopen(f->path, "wb");
+	assert_non_null(out);
+	assert_int_equal(fwrite(data, 1, len, out), len);
+	assert_int_equal(fclose(out), 0);
+	fixture_reopen(f);
+}
+
+void
+fixture_close(struct fixture *f)
+{
+	shut(f);
+	remove_files(f);
 	rmdir(f->dir);
 }
 
@@ -237,6 +257,7 @@ decide_job(struct store_job *job, enum store_decision decision, int64_t batch)
 	job->u.decide.who = "uid:1000(kim)";
 	job->u.decide.reason = "looked at it";
 	job->u.decide.now = TEST_NOW + CLOCK_MINUTE;
+	job->u.decide.rings.stop_on = -1;
 }
 
 enum store_result

@@ -25,6 +25,8 @@ struct fixture {
 void fixture_open(struct fixture *f, const struct backend *b);
 /* Closes and opens it again. */
 void fixture_reopen(struct fixture *f);
+/* Closes it, puts that file in its place, and opens it. */
+void fixture_replace(struct fixture *f, const void *data, size_t len);
 void fixture_close(struct fixture *f);
 /* A test's fixture, made of the backend that is its initial state; BOTH runs it over both. */
 int setup(void **state);
