@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 
 #include "base/mem.h"
+#include "cli/remote.h"
 #include "cli/screen.h"
 
 /* Seconds; MAILFUSE_TIMEOUT overrides. An answer may be that of a release of millions. */
@@ -22,7 +23,8 @@ enum { TIMEOUT = 30, TIMEOUT_MAX = 3600 };
 
 struct client {
 	CURL *curl;
-	char *path;
+	char *path;  /* of the socket; or the URL, for messages too */
+	char *token; /* for the URL; NULL: it is the socket */
 	long timeout;
 };
 
@@ -61,14 +63,33 @@ client_new(const char *path)
 	return c;
 }
 
+struct client *
+client_new_remote(char *url, char *token)
+{
+	struct client *c = mem_zalloc(sizeof(*c));
+
+	c->path = url;
+	c->token = token;
+	c->timeout = timeout_read();
+	return c;
+}
+
 void
 client_free(struct client *c)
 {
 	if (c == NULL)
 		return;
 	curl_easy_cleanup(c->curl);
+	remote_free_token(c->token);
 	free(c->path);
 	free(c);
+}
+
+void
+client_wait(struct client *c, long seconds)
+{
+	if (c->timeout < seconds)
+		c->timeout = seconds;
 }
 
 static size_t
@@ -95,7 +116,9 @@ report_unreachable(const struct client *c, int error_number, struct buf *error)
 {
 	buf_printf(error, "mailfused does not answer on %s: %s. ", screen_text(c->path),
 		   error_number != 0 ? strerror(error_number) : "the connection failed");
-	if (error_number == EACCES || error_number == EPERM)
+	if (c->token != NULL)
+		buf_add_text(error, "Is it running, with a section http of this address?");
+	else if (error_number == EACCES || error_number == EPERM)
 		buf_add_text(error, "Only root and the socket's group may ask: try sudo.");
 	else
 		buf_add_text(error, "Is it running? Another socket: --control PATH or "
@@ -148,8 +171,9 @@ report_curl(const struct call *call, CURLcode code, struct buf *error)
 		}
 		/* fall through */
 	default:
-		buf_printf(error, "What answers on %s is not mailfused's control socket (%s).",
-			   path, curl_easy_strerror(code));
+		buf_printf(error, "What answers on %s is not mailfused's %s (%s).", path,
+			   c->token != NULL ? "HTTP port" : "control socket",
+			   curl_easy_strerror(code));
 	}
 	add_doubt(call, error);
 	return CLIENT_NOT_REACHED;
@@ -183,7 +207,12 @@ call_prepare(struct call *call, struct curl_slist *headers, const char *url)
 	CURL *curl = c->curl;
 
 	curl_easy_reset(curl);
-	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->path);
+	if (c->token != NULL) {
+		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+		curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, c->token);
+	} else {
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->path);
+	}
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	/* http_proxy is for the world, not for a socket. */
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
@@ -217,11 +246,11 @@ client_call(struct call *call, struct buf *error)
 {
 	struct client *c = call->client;
 	struct curl_slist *headers = NULL;
-	char *url = mem_printf("http://mailfuse%s", call->path);
+	char *url = mem_printf("%s%s", c->token != NULL ? c->path : "http://mailfuse", call->path);
 	CURLcode code;
 	int result = CLIENT_DONE;
 
-	if (strlen(c->path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+	if (c->token == NULL && strlen(c->path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
 		result = report_unreachable(c, ENAMETOOLONG, error);
 		goto out;
 	}

@@ -1,7 +1,7 @@
 /*
- * Asks mailfused over its control socket (docs/api.md): HTTP by libcurl, JSON by jansson. A
- * connection is kept between questions; a change gets its own. Errors are one or two sentences for
- * people, ready to print.
+ * Asks mailfused over its control socket or its HTTP port (docs/api.md): HTTP by libcurl, JSON by
+ * jansson. A connection is kept between questions; a change gets its own. Errors are one or two
+ * sentences for people, ready to print.
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
@@ -25,7 +25,11 @@ struct client;
 
 /* Nothing is sent yet. The path is copied. */
 struct client *client_new(const char *path);
+/* The same over its HTTP port; both are taken over (cli/remote.h). */
+struct client *client_new_remote(char *url, char *token);
 void client_free(struct client *c);
+/* Waits at least so long for an answer: for calls that take as long as the disk does. */
+void client_wait(struct client *c, long seconds);
 
 /* A new reference in *answer where the result is CLIENT_DONE; else the error. */
 int client_get(struct client *c, const char *path, json_t **answer, struct buf *error);

@@ -22,6 +22,7 @@
 #include "cli/message.h"
 #include "cli/passwd.h"
 #include "cli/plan.h"
+#include "cli/remote.h"
 #include "cli/screen.h"
 #include "cli/show.h"
 #include "cli/simulate.h"
@@ -361,17 +362,50 @@ show_help(const char *name)
 	return CLIENT_DONE;
 }
 
+/* NULL after it was said what is wrong. */
+static struct client *
+open_remote(const struct command *c, const char *url)
+{
+	struct buf error = {0};
+	char *base = remote_read_url(url, &error), *token = NULL;
+
+	if (base != NULL)
+		token = remote_read_token(options_text(c->options, "token-file"), &error);
+	if (token != NULL)
+		return client_new_remote(base, token);
+	command_usage(c, "%s", buf_text(&error));
+	free(base);
+	buf_free(&error);
+	return NULL;
+}
+
+static struct client *
+open_client(const struct command *c)
+{
+	const char *path = options_text(c->options, "control");
+	const char *url = options_text(c->options, "url");
+
+	if (url != NULL && path != NULL) {
+		command_usage(c, "--url and --control exclude each other.");
+		return NULL;
+	}
+	if (url != NULL)
+		return open_remote(c, url);
+	if (options_has(c->options, "token-file")) {
+		command_usage(c, "--token-file goes with --url URL.");
+		return NULL;
+	}
+	if (path == NULL)
+		path = getenv("MAILFUSE_CONTROL");
+	return client_new(path != NULL && *path != '\0' ? path : DEFAULT_CONTROL);
+}
+
 static int
 run_verb(const struct verb *v, const struct options *o)
 {
 	struct command c = {.verb = v->name, .options = o};
-	const char *path = options_text(o, "control");
 	int result;
 
-	if (path == NULL)
-		path = getenv("MAILFUSE_CONTROL");
-	if (path == NULL || *path == '\0')
-		path = DEFAULT_CONTROL;
 	c.json = options_has(o, "json");
 	c.yes = options_has(o, "yes");
 	if (o->word_count < v->words_min)
@@ -380,7 +414,9 @@ run_verb(const struct verb *v, const struct options *o)
 		return command_usage(&c, "\"%s\" is too much. Usage: mailfuse %s%s%s",
 				     screen_text(o->words[v->words_max]), v->name,
 				     *v->synopsis == '\0' ? "" : " ", v->synopsis);
-	c.client = client_new(path);
+	c.client = open_client(&c);
+	if (c.client == NULL)
+		return CLIENT_USAGE;
 	result = v->run(&c);
 	client_free(c.client);
 	return result;
