@@ -159,9 +159,9 @@ list_holders(const struct request *r, unsigned role, struct buf *out)
 	    r->deps->tokens != NULL ? r->deps->tokens(r->deps->context) : NULL;
 
 	if (!a->set)
-		buf_add_text(out, "everybody on the control socket");
+		buf_add_text(out, "all on the control socket");
 	for (; a->set && *names != NULL; names++)
-		add_name(out, "", *names);
+		add_name(out, "", strcmp(*names, "*") == 0 ? "everybody on this machine" : *names);
 	if (tokens != NULL)
 		tokens_list(tokens, role, add_token, out);
 }

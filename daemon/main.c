@@ -144,7 +144,8 @@ check_done(const struct options *o, struct policy *policy, struct keyring *keys)
 	bool ok = privileges_check_user(policy_config(policy), &error);
 
 	access_check_names(policy_config(policy), &names);
-	fputs(buf_text(&names), stderr);
+	for (const char *line = buf_text(&names); *line != '\0'; line += strcspn(line, "\n") + 1)
+		fprintf(stderr, "%s: %.*s\n", path, (int)strcspn(line, "\n"), line);
 	buf_free(&names);
 	if (ok)
 		printf("%s: ok\n", path);
