@@ -190,18 +190,25 @@ print_asked(const json_t *answer)
 	int64_t released = field_count(answer, "released");
 	const char *expires = field_text(answer, "expires_at");
 	json_t *asked = json_object_get(answer, "asked"), *id;
-	struct buf who = {0};
+	struct buf who = {0}, why = {0};
 	size_t i;
 
 	add_approvers(missing, &who);
 	if (released > 0)
 		printf("Released %s.\n", screen_counted(released, "recipient", "recipients"));
-	printf("%s This release of %s is a large one: %s must approve it%s%s:\n",
+	if (field_count(answer, "approval_above") > 0)
+		buf_printf(&why, "beyond the %s that one person may release of a batch",
+			   screen_count(field_count(answer, "approval_above")));
+	else
+		buf_add_text(&why, "a large one");
+	printf("%s This release of %s is %s: %s must approve it%s%s: ",
 	       released > 0 ? "Nothing of the rest was sent yet." : "Nothing was sent yet.",
-	       recipients_of(answer), buf_text(&who), *expires != '\0' ? " before " : "",
-	       *expires != '\0' ? screen_time(expires) : "");
+	       recipients_of(answer), buf_text(&why), buf_text(&who),
+	       *expires != '\0' ? " before " : "", *expires != '\0' ? screen_time(expires) : "");
 	json_array_foreach(asked, i, id)
-	    printf("  mailfuse approve %s\n", screen_text(json_string_value(id)));
+	    printf("%smailfuse approve %s", i > 0 ? ", " : "", screen_text(json_string_value(id)));
+	putchar('\n');
+	buf_free(&why);
 	buf_free(&who);
 }
 

@@ -10,6 +10,7 @@
 #include "control/plan_json.h"
 #include "control/request.h"
 #include "control/rings_call.h"
+#include "filters/gate.h"
 
 const char *
 decision_name(enum store_decision what)
@@ -59,6 +60,8 @@ put_release(json_t *answer, const struct decision *d)
 	json_put_time(answer, "expires_at", d->expires_at);
 	json_put(answer, "asked", asked);
 	json_put(answer, "plan", read_plan(d));
+	if (d->approvals_missing > 0)
+		json_put_count(answer, "approval_above", policy_config(d->policy)->approval.above);
 }
 
 json_t *

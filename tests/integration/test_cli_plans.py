@@ -37,7 +37,8 @@ def running(**more):
 
 def asked(**more):
     return released("asked", released=0, left=4990, approvals_missing=1, asked=["B17"],
-                    expires_at="2026-11-22T10:00:00.000Z", plan=plan(state="asked")) | more
+                    expires_at="2026-11-22T10:00:00.000Z", approval_above=1000,
+                    plan=plan(state="asked")) | more
 
 
 # ---- what is said
@@ -80,8 +81,9 @@ def test_a_large_release_says_how_it_goes_on(fake):
     assert (done.returncode, done.err) == (0, "Asking for the release of 4,990 recipients of "
                                               "B17.\n")
     assert done.out == (
-        "Nothing was sent yet. This release of 4,990 recipients is a large one: a second person "
-        "must approve it before 2026-11-22 12:00:00:\n  mailfuse approve B17\n")
+        "Nothing was sent yet. This release of 4,990 recipients is beyond the 1,000 that one person "
+        "may release of a batch: a second person must approve it before 2026-11-22 12:00:00: "
+        "mailfuse approve B17\n")
     assert json.loads(fake.run("--json", "release", "B17", *REASON).out)["asked"] == ["B17"]
     code, seen = fake.terminal("release", "B17", *REASON, *RINGS, typed=b"y\n")
     assert code == 0 and "Nothing was sent yet." in seen
@@ -93,12 +95,12 @@ def test_a_large_release_says_how_it_goes_on(fake):
 def test_some_batches_are_released_and_one_is_asked_for(fake):
     can(fake)
     fake.answers[("POST", "/v1/release")] = asked(released=5, asked=["B18", "B19"],
-                                                  approvals_missing=2)
+                                                  approvals_missing=2, approval_above=0)
     assert fake.run("release", "B17", "B18", "B19", *REASON).out == (
         "Released 5 recipients.\n"
         "Nothing of the rest was sent yet. This release of 4,990 recipients is a large one: 2 more "
-        "people must approve it before 2026-11-22 12:00:00:\n"
-        "  mailfuse approve B18\n  mailfuse approve B19\n")
+        "people must approve it before 2026-11-22 12:00:00: mailfuse approve B18, mailfuse "
+        "approve B19\n")
 
 
 def test_a_release_in_rings_returns_at_once_in_a_pipe(fake):
