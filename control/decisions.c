@@ -23,7 +23,6 @@
 #include "control/decision_call.h"
 #include "control/json.h"
 #include "control/request.h"
-#include "control/rings_call.h"
 #include "filters/pattern.h"
 
 static void
@@ -211,9 +210,8 @@ decision_add_up(struct decision *d)
 	d->messages += d->job.u.decide.messages;
 	d->recipients += recipients;
 	d->left += d->job.u.decide.left;
-	if (!d->job.u.decide.asked) {
-		d->released += rings_size(&d->rings, 0, recipients);
-	} else {
+	d->released += d->job.u.decide.released;
+	if (d->job.u.decide.asked) {
 		if (d->job.u.decide.approvals_missing > d->approvals_missing)
 			d->approvals_missing = d->job.u.decide.approvals_missing;
 		if (d->expires_at == 0 || expires_at < d->expires_at)

@@ -149,31 +149,19 @@ rings_read(struct request *r, struct decision *d)
 
 /* ---- what they say */
 
-uint64_t
-rings_size(const struct store_rings *rings, uint32_t n, uint64_t recipients)
-{
-	if (rings->count == 0)
-		return n == 0 ? recipients : 0;
-	for (uint32_t i = 0; i < rings->count && recipients > 0; i++) {
-		uint64_t size = rings->sizes[i];
-
-		if (size == 0 || size > recipients)
-			size = recipients;
-		if (i == n)
-			return size;
-		recipients -= size;
-	}
-	return 0;
-}
-
 json_t *
 rings_sizes(const struct store_rings *rings, uint64_t recipients)
 {
 	json_t *list = json_make_array();
-	uint64_t size;
 
-	for (uint32_t i = 0; (size = rings_size(rings, i, recipients)) > 0; i++)
+	for (uint32_t i = 0; recipients > 0 && (i < rings->count || i == 0); i++) {
+		uint64_t size = rings->sizes[i];
+
+		if (size == 0 || size > recipients)
+			size = recipients;
 		json_append(list, json_integer((json_int_t)size));
+		recipients -= size;
+	}
 	return list;
 }
 

@@ -17,9 +17,7 @@ struct request;
 /* The last to be read of a decision. False after it answered why not. */
 bool rings_read(struct request *r, struct decision *d);
 
-/* What the rings make of so many recipients: the size of the n-th, from 0; 0 = there is none. */
-uint64_t rings_size(const struct store_rings *rings, uint32_t n, uint64_t recipients);
-/* The same as a list for people, [10,100,890]. */
+/* What the rings make of so many recipients: a list of sizes, [10,100,890]. */
 json_t *rings_sizes(const struct store_rings *rings, uint64_t recipients);
 /* As they were asked for: [10,100,"all"]. */
 json_t *json_from_rings(const struct store_rings *rings);

@@ -67,6 +67,7 @@ answer_decide(struct store_job *job)
 	job->u.decide.request_expires_at = fake.answer.u.decide.request_expires_at;
 	job->u.decide.messages = fake.answer.u.decide.messages;
 	job->u.decide.recipients = fake.answer.u.decide.recipients;
+	job->u.decide.released = fake.answer.u.decide.released;
 	job->u.decide.left = fake.answer.u.decide.left;
 }
 

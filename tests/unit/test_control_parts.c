@@ -95,7 +95,7 @@ test_purge(void **state)
 		 "{\"decision\":\"purge\",\"messages\":1,\"recipients\":3,"),
 	    LEFT("4", "4"),
 	    POST("a part", "purge", ",\"first\":3", "\"recipients\":3"),
-	    LEFT("4", "1"),
+	    LEFT("4", "4"), /* it was discarded, though it is gone */
 	    POST("what is not purged comes back", "restore", "", "\"recipients\":1,\"left\":5"),
 	    {"but not the others", "POST", "/v1/restore", "{\"ids\":[\"B1\"],\"reason\":\"r\"}",
 	     409, NULL, NULL},
@@ -107,6 +107,108 @@ test_purge(void **state)
 	(void)state;
 	gate_start();
 	CHECK_ROWS(rows);
+	gate_stop();
+}
+
+/* ---- releases that go on */
+
+static void
+test_rings(void **state)
+{
+	static const struct row rows[] = {
+	    {"nothing to pause", "POST", "/v1/pause", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 409,
+	     "B1", NULL},
+	    {"nothing to resume", "POST", "/v1/resume", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 409,
+	     "B1", NULL},
+	    {"nothing to approve", "POST", "/v1/approve", "{\"ids\":[\"B1\"]}", 409, "B1", NULL},
+	    POST("a dry run", "release",
+		 ",\"rings\":[1,3,\"all\"],\"wait\":\"1h\",\"dry_run\":true",
+		 "\"recipients\":8,\"left\":7,\"batches\":[\"B1\"],\"dry_run\":true,\"state\":"
+		 "\"running\",\"released\":1,\"rings\":[1,3,4],\"approvals_missing\":0,\"expires_"
+		 "at\":null,\"asked\":[],\"plan\":null}"),
+	    LEFT("8", "0"),
+	    POST("rings", "release",
+		 ",\"rings\":[1,3,\"all\"],\"wait\":\"1h\",\"stop_on\":2,\"rate\":\"100/1m\"",
+		 "\"state\":\"running\",\"released\":1,\"rings\":[1,3,4],\"approvals_missing\":0,"
+		 "\"expires_at\":null,\"asked\":[],\"plan\":{\"id\":1,\"state\":\"running\","
+		 "\"rings\":[1,3,\"all\"],\"wait\":3600,\"stop_on\":2.0,\"rate\":\"100/1m\","),
+	    {"it is releasing", "GET", "/v1/batches?state=releasing", NULL, 200,
+	     "\"ring\":1,\"ring_size\":1,\"ring_released\":1,", NULL},
+	    {"which can be paused", "GET", "/v1/batches/B1", NULL, 200,
+	     "\"next\":[\"mailfuse pause B1 --reason TEXT\"", "mailfuse release"},
+	    {"no other meanwhile", "POST", "/v1/release", "{\"ids\":[\"B1\"],\"reason\":\"again\"}",
+	     409, "mailfuse pause B1", NULL},
+	    POST("a pause", "pause", "",
+		 "{\"decision\":\"pause\",\"batch\":\"B1\",\"state\":\"paused\",\"recipients\":"
+		 "1,\"left\":8,\"approvals_missing\":0,\"dry_run\":false,\"plan\":{\"id\":1,"),
+	    {"status tells", "GET", "/v1/status", NULL, 200, "B1's release is paused since", NULL},
+	    {"as does the list", "GET", "/v1/batches?state=paused", NULL, 200,
+	     "\"state\":\"paused\"", NULL},
+	    {"once is enough", "POST", "/v1/pause", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 409,
+	     "paused already", NULL},
+	    POST("it would go on", "resume", ",\"dry_run\":true",
+		 "\"state\":\"running\",\"recipients\":1,\"left\":7"),
+	    POST("at another rate", "resume", ",\"rate\":\"9/1m\"", "\"rate\":\"9/1m\""),
+	    {"going already", "POST", "/v1/resume", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 409,
+	     "is not paused", NULL},
+	    POST("stopped again", "pause", "", "\"state\":\"paused\""),
+	    POST("another takes its place", "release", "",
+		 "\"recipients\":8,\"left\":0,\"batches\":[\"B1\"],\"dry_run\":false,\"state\":"
+		 "\"released\",\"released\":8,\"rings\":[8],"),
+	    LEFT("0", "0")};
+
+	(void)state;
+	gate_start();
+	CHECK_ROWS(rows);
+	assert_int_equal(gate.paused_batch, 1);
+	gate_stop();
+}
+
+static void
+test_approval(void **state)
+{
+	static const struct row rows[] = {
+	    POST("a dry run tells", "release", ",\"dry_run\":true",
+		 "\"recipients\":8,\"left\":8,\"batches\":[\"B1\"],\"dry_run\":true,\"state\":"
+		 "\"asked\",\"released\":0,\"rings\":[8],\"approvals_missing\":1,\"expires_at\":"
+		 "\"20"),
+	    POST("up to the limit it is alone", "release", ",\"first\":6,\"dry_run\":true",
+		 "\"left\":2,\"batches\":[\"B1\"],\"dry_run\":true,\"state\":\"released\","),
+	    POST("all of it is asked for", "release", ",\"rings\":[2,\"all\"]",
+		 "\"recipients\":8,\"left\":8,\"batches\":[\"B1\"],\"dry_run\":false,\"state\":"
+		 "\"asked\",\"released\":0,\"rings\":[2,6],\"approvals_missing\":1,"),
+	    {"status tells", "GET", "/v1/status", NULL, 200,
+	     "B1: a release of 8 recipients waits for a second person since", NULL},
+	    {"and the batch", "GET", "/v1/batches/B1", NULL, 200,
+	     "\"next\":[\"mailfuse approve B1\"", "mailfuse release"},
+	    {"not by who asked", "POST", "/v1/approve", "{\"ids\":[\"B1\"]}", 409,
+	     "another person has to approve it", NULL},
+	    {"not of another plan", "POST", "/v1/approve", "{\"ids\":[\"B1\"],\"plan\":99}", 409,
+	     "look at it again", NULL},
+	    POST("discarded instead", "discard", "", "\"recipients\":8,\"left\":0"),
+	    {"nothing waits any more", "POST", "/v1/approve", "{\"ids\":[\"B1\"]}", 409, "B1",
+	     NULL}};
+
+	(void)state;
+	gate_start_with("approval { above = 6 }");
+	CHECK_ROWS(rows);
+	gate_stop();
+}
+
+/* Nothing takes its mail any more. */
+static void
+test_drill_that_is_over(void **state)
+{
+	static const struct row row = {
+	    "a drill's",   "POST",
+	    "/v1/release", "{\"ids\":[\"B5\"],\"reason\":\"r\",\"dry_run\":true}",
+	    409,           "it is mail of a drill that is over",
+	    NULL};
+
+	(void)state;
+	gate_start_with("approval { above = 6 }");
+	gate_add_held("drill", 20);
+	check_row(&row);
 	gate_stop();
 }
 
@@ -224,8 +326,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_parts), cmocka_unit_test(test_bad_parts),
-	    cmocka_unit_test(test_purge), cmocka_unit_test(test_two_at_once)};
+	    cmocka_unit_test(test_parts),      cmocka_unit_test(test_bad_parts),
+	    cmocka_unit_test(test_purge),      cmocka_unit_test(test_rings),
+	    cmocka_unit_test(test_approval),   cmocka_unit_test(test_drill_that_is_over),
+	    cmocka_unit_test(test_two_at_once)};
 
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();

@@ -196,6 +196,8 @@ test_rings_reach_the_store(void **state)
 		fake.answer.u.decide.recipients =
 		    rows[i].first > 0 && rows[i].first < 8 ? rows[i].first : 8;
 		fake.answer.u.decide.left = 8 - fake.answer.u.decide.recipients;
+		fake.answer.u.decide.released =
+		    rows[i].wait > 0 ? 1 : fake.answer.u.decide.recipients;
 		check_row(&row);
 		assert_int_equal(fake.asked.u.decide.rings.count, rows[i].count);
 		if (rows[i].count > 0)
