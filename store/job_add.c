@@ -93,7 +93,30 @@ struct adding {
 	int64_t now, due_now;
 	uint64_t bytes;
 	bool taken;
+	bool *released; /* a ruling let something through */
 };
+
+/* A person has ruled on the rest of the stream. The panic button, and a pause, are above that. */
+static enum store_result
+rule(struct work *w, const struct adding *a, const struct work_batch *wb, struct delivery_row *d)
+{
+	const struct store_batch *b = &wb->row.b;
+	const struct store_hold *hold;
+
+	if (b->ruling == STORE_RULING_NONE || b->ruling_until <= a->due_now)
+		return STORE_OK;
+	TRY(work_hold_find(w, a->environment.name, a->m->source, &hold));
+	if (hold != NULL || b->state == STORE_BATCH_PAUSED)
+		return STORE_OK;
+	if (b->ruling == STORE_RULING_DISCARD) {
+		d->state = STORE_DISCARDED;
+		return STORE_OK;
+	}
+	d->state = STORE_QUEUED;
+	d->due_at = a->due_now;
+	*a->released = true;
+	return STORE_OK;
+}
 
 static enum store_result
 hold_in(struct work *w, const struct adding *a, const struct verdict_stream *stream,
@@ -105,6 +128,7 @@ hold_in(struct work *w, const struct adding *a, const struct verdict_stream *str
 	d->state = STORE_HELD;
 	d->due_at = 0;
 	d->batch = wb->row.b.id;
+	TRY(rule(w, a, wb, d));
 	if (wb->opened && *wb->why == '\0')
 		wb->why = work_copy(w, d->reason);
 	return STORE_OK;
@@ -275,6 +299,7 @@ job_add(struct work *w, struct store_job *job)
 	    .due_now = job->u.add.due_now != 0 ? job->u.add.due_now : m->accepted_at,
 	    .bytes = m->header.len + m->body_bytes,
 	    .taken = job->u.add.taken,
+	    .released = &job->u.add.released,
 	};
 	bool begun = m->chunks_stored > 0;
 	struct work_environment *environment;

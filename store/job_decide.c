@@ -1,7 +1,7 @@
 /*
- * STORE_DECIDE: somebody releases, discards or restores a batch, a part of it, or single
+ * STORE_DECIDE: somebody releases, discards, restores or purges a batch, a part of it, or single
  * deliveries. Runs on the writer's thread inside a transaction. First everything is selected and
- * checked, then changed: what is refused has changed nothing.
+ * checked, then changed: what is refused has changed nothing. Releases are in job_release.c.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,280 +9,175 @@
 
 #include "base/clock.h"
 #include "base/id.h"
-#include "base/text.h"
-#include "store/jobs.h"
-#include "store/work_batch.h"
+#include "base/units.h"
+#include "store/selection.h"
 
 static const struct {
-	const char *verb, *done, *event;
-	enum store_state from, to;
+	const char *done, *event;
 } decisions[] = {
-    [STORE_RELEASE] = {"release", "released", "batch.released", STORE_HELD, STORE_QUEUED},
-    [STORE_DISCARD] = {"discard", "discarded", "batch.discarded", STORE_HELD, STORE_DISCARDED},
-    [STORE_RESTORE] = {"restore", "restored", "batch.restored", STORE_DISCARDED, STORE_HELD},
-    /* `to` is nowhere: it is gone. */
-    [STORE_PURGE_NOW] = {"purge", "purged", "batch.purged", STORE_DISCARDED, STORE_DISCARDED},
+    [STORE_RELEASE] = {"released", "batch.released"},
+    [STORE_DISCARD] = {"discarded", "batch.discarded"},
+    [STORE_RESTORE] = {"restored", "batch.restored"},
+    [STORE_PURGE_NOW] = {"purged", "batch.purged"},
 };
-
-struct selection {
-	struct delivery_row *rows;
-	size_t count;
-};
-
-/* ---- which ---- */
-
-struct rank {
-	uint64_t hash;
-	size_t row;
-};
-
-/* FNV's high bits are weak for neighbours: finished as splitmix64 does. */
-static uint64_t
-rank_hash(const struct delivery_row *d)
-{
-	uint64_t h = text_hash(TEXT_HASH_START, &d->id, sizeof(d->id));
-
-	h = text_hash(h, &d->number, sizeof(d->number));
-	h = (h ^ h >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	h = (h ^ h >> 27) * UINT64_C(0x94d049bb133111eb);
-	return h ^ h >> 31;
-}
-
-static int
-by_rank(const void *a, const void *b)
-{
-	const struct rank *x = a, *y = b;
-
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	return x->row < y->row ? -1 : x->row > y->row;
-}
-
-static int
-by_row(const void *a, const void *b)
-{
-	const struct rank *x = a, *y = b;
-
-	return x->row < y->row ? -1 : x->row > y->row;
-}
-
-/* Keeps that share of the rows, rounded up, in their order. */
-static void
-keep_percent(struct work *w, struct selection *s, double percent)
-{
-	struct rank *ranks = arena_alloc(&w->arena, s->count * sizeof(*ranks));
-	double share = (double)s->count * percent / 100;
-	size_t i, keep = (size_t)share;
-
-	/* 1e-9: 10 % of 100 is 10, whatever the division says in binary. */
-	if (share > (double)keep + 1e-9)
-		keep++;
-	for (i = 0; i < s->count; i++)
-		ranks[i] = (struct rank){rank_hash(&s->rows[i]), i};
-	qsort(ranks, s->count, sizeof(*ranks), by_rank);
-	qsort(ranks, keep, sizeof(*ranks), by_row);
-	for (i = 0; i < keep; i++)
-		s->rows[i] = s->rows[ranks[i].row];
-	s->count = keep;
-}
-
-static void
-keep_matching(const struct store_selector *by, struct selection *s)
-{
-	size_t i, kept = 0;
-
-	if (by->match != NULL) {
-		for (i = 0; i < s->count; i++)
-			if (by->match(by->match_context, s->rows[i].recipient, s->rows[i].subject))
-				s->rows[kept++] = s->rows[i];
-		s->count = kept;
-	}
-	if (by->first > 0 && s->count > by->first)
-		s->count = (size_t)by->first;
-}
-
-static enum store_result
-select_batch(struct work *w, struct store_job *job, struct selection *s)
-{
-	const struct store_selector *by = &job->u.decide.selector;
-	struct delivery_query q = {.batch = by->batch,
-				   .states = 1U << decisions[job->u.decide.decision].from};
-	bool reads_text = by->match != NULL;
-
-	/* Nothing but `first` is asked: no need to read the rest. */
-	if (by->first > 0 && by->first < UINT32_MAX && !reads_text && by->percent <= 0)
-		q.limit = (uint32_t)by->first;
-	TRY(work_list(w, &q, reads_text, &s->rows, &s->count));
-	if (by->percent > 0 && by->percent < 100 && s->count > 0)
-		keep_percent(w, s, by->percent);
-	keep_matching(by, s);
-	return STORE_OK;
-}
-
-static enum store_result
-add_id(struct work *w, struct store_job *job, const struct store_delivery_id *want,
-       struct selection *s, const char **why)
-{
-	enum store_state from = decisions[job->u.decide.decision].from;
-	struct delivery_query q = {.message = want->id, .number = want->number};
-	struct delivery_row *rows;
-	char id[ID_DELIVERY_BYTES], name[ID_TEXT_BYTES];
-	size_t i, n;
-
-	TRY(work_list(w, &q, true, &rows, &n));
-	if (want->number != 0)
-		id_format_delivery(want->id, want->number, id);
-	if (n == 0)
-		return job_refuse(job, STORE_MISSING, "there is no delivery %s",
-				  want->number != 0 ? id : id_format(want->id, name));
-	s->rows = memcpy(arena_alloc(&w->arena, (s->count + n) * sizeof(*rows)),
-			 s->count > 0 ? s->rows : rows, s->count * sizeof(*rows));
-	for (i = 0; i < n; i++) {
-		if (rows[i].state == from && rows[i].batch != 0)
-			s->rows[s->count++] = rows[i];
-		else
-			*why = arena_printf(&w->arena, "%s is %s: only what is %s can be %s",
-					    id_format_delivery(rows[i].id, rows[i].number, id),
-					    store_state_name(rows[i].state), store_state_name(from),
-					    decisions[job->u.decide.decision].done);
-	}
-	return STORE_OK;
-}
-
-static int
-by_id(const void *a, const void *b)
-{
-	const struct delivery_row *x = a, *y = b;
-
-	if (x->id != y->id)
-		return x->id < y->id ? -1 : 1;
-	return x->number < y->number ? -1 : x->number > y->number;
-}
-
-static enum store_result
-select_ids(struct work *w, struct store_job *job, struct selection *s)
-{
-	const struct store_selector *by = &job->u.decide.selector;
-	const char *why = NULL;
-	size_t i, kept;
-
-	for (i = 0; i < by->id_count; i++)
-		TRY(add_id(w, job, &by->ids[i], s, &why));
-	if (s->count > 0) {
-		qsort(s->rows, s->count, sizeof(*s->rows), by_id);
-		for (i = kept = 1; i < s->count; i++) /* named twice, done once */
-			if (by_id(&s->rows[i], &s->rows[kept - 1]) != 0)
-				s->rows[kept++] = s->rows[i];
-		s->count = kept;
-		if (by->percent > 0 && by->percent < 100)
-			keep_percent(w, s, by->percent);
-		keep_matching(by, s);
-	}
-	if (s->count > 0)
-		return STORE_OK;
-	return job_refuse(job, STORE_REFUSED, "%s",
-			  why != NULL ? why : "no delivery was chosen; name some, or a batch");
-}
 
 /* ---- why not ---- */
+
+static enum store_result
+refuse_discarded(struct store_job *job, const struct store_batch *b)
+{
+	const char *verb = job->u.decide.decision == STORE_RESTORE ? "restore" : "purge";
+
+	if (b->discarded == 0)
+		return job_refuse(job, STORE_REFUSED,
+				  "B%" PRId64
+				  " has no discarded deliveries: there is nothing to %s",
+				  b->id, verb);
+	if (job->u.decide.selector.match == NULL)
+		return job_refuse(job, STORE_REFUSED,
+				  "what was discarded of B%" PRId64
+				  " is purged: there is nothing to %s",
+				  b->id, verb);
+	return job_refuse(job, STORE_REFUSED, "nothing that was discarded of B%" PRId64 " matches",
+			  b->id);
+}
 
 static enum store_result
 refuse_batch(struct work *w, struct store_job *job, const struct store_batch *b)
 {
 	enum store_decision decision = job->u.decide.decision;
+	const char *hint = "";
 	char at[CLOCK_ISO_BYTES];
 
-	if (decision == STORE_RESTORE && b->discarded == 0)
-		return job_refuse(
-		    job, STORE_REFUSED,
-		    "B%" PRId64 " has no discarded deliveries: there is nothing to restore", b->id);
-	if (decision == STORE_RESTORE ? b->discarded > 0 && job->u.decide.selector.match == NULL
-				      : b->held > 0)
+	if (decision == STORE_RESTORE || decision == STORE_PURGE_NOW)
+		return refuse_discarded(job, b);
+	if (b->held > 0)
 		return job_refuse(job, STORE_REFUSED,
-				  decision == STORE_RESTORE
-				      ? "what was discarded of B%" PRId64
-					" is purged: it cannot be restored"
-				      : "nothing that B%" PRId64
-					" holds matches; see `mailfuse messages B%" PRId64 "`",
+				  "nothing that B%" PRId64
+				  " holds matches; see `mailfuse messages B%" PRId64 "`",
 				  b->id, b->id);
-	if (decision == STORE_RESTORE)
-		return job_refuse(job, STORE_REFUSED,
-				  "nothing that was discarded of B%" PRId64 " matches", b->id);
 	if (*b->decided_by == '\0')
 		return job_refuse(job, STORE_REFUSED, "B%" PRId64 " holds nothing", b->id);
 	clock_format_iso(b->decided_at, at);
+	if (decision == STORE_RELEASE && b->discarded > 0)
+		hint = arena_printf(&w->arena,
+				    "; `mailfuse restore B%" PRId64 "` brings back what was "
+				    "discarded",
+				    b->id);
 	return job_refuse(
 	    job, STORE_REFUSED, "B%" PRId64 " holds nothing; it was %s by %.60s at %s%s", b->id,
-	    b->state == STORE_BATCH_DISCARDED ? "discarded" : "released", b->decided_by, at,
-	    decision == STORE_RELEASE && b->discarded > 0
-		? arena_printf(&w->arena,
-			       "; `mailfuse restore B%" PRId64 "` brings back what was "
-			       "discarded",
-			       b->id)
-		: "");
-}
-
-/* What is released under the panic button would be held again at once: say so instead. */
-static enum store_result
-check_holds(struct work *w, struct store_job *job, const struct selection *s)
-{
-	static const char *const option[] = {"--everything", "--environment ", "--source "};
-	const struct store_hold *h;
-	size_t i;
-
-	if (job->u.decide.decision != STORE_RELEASE)
-		return STORE_OK;
-	for (i = 0; i < s->count; i++) {
-		TRY(work_hold_find(w, s->rows[i].environment_name, s->rows[i].source, &h));
-		if (h != NULL)
-			return job_refuse(
-			    job, STORE_REFUSED,
-			    "%s%.60s is on hold by %.60s; first run `mailfuse unhold %s%.60s`",
-			    h->scope == HOLD_EVERYTHING ? "everything" : "", h->name, h->who,
-			    option[h->scope], h->name);
-	}
-	return STORE_OK;
+	    b->state == STORE_BATCH_DISCARDED ? "discarded" : "released", b->decided_by, at, hint);
 }
 
 /* ---- the change ---- */
 
 static enum store_result
-apply(struct work *w, struct store_job *job, const struct selection *s)
+move_rows(struct work *w, const struct store_job *job, const struct plan_rows *s,
+	  enum store_state to)
 {
-	const int64_t now = job->u.decide.now;
-	const int64_t due_now = job->u.decide.due_now != 0 ? job->u.decide.due_now : now;
-	const uint32_t rate = job->u.decide.rate_count;
 	struct delivery_row next;
 	size_t i;
 
 	for (i = 0; i < s->count; i++) {
 		next = s->rows[i];
-		next.state = decisions[job->u.decide.decision].to;
-		next.changed_at = now;
+		next.state = to;
+		next.changed_at = job->u.decide.now;
 		next.due_at = 0;
-		if (next.state == STORE_QUEUED) {
-			int64_t later = 0;
-
-			if (rate > 0)
-				later = (int64_t)((__int128)i * job->u.decide.rate_window / rate);
-			next.due_at = due_now + later;
-			next.queued_at = next.due_at;
-		}
+		next.ring = 0; /* no plan is about it any more */
 		TRY(work_move(w, &s->rows[i], &next));
 	}
 	return STORE_OK;
 }
 
+static enum store_result
+purge_rows(struct work *w, const struct plan_rows *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->count; i++) {
+		TRY(work_delete(w, &s->rows[i]));
+		if (i + 1 == s->count || s->rows[i + 1].id != s->rows[i].id)
+			TRY(work_delete_message(w, s->rows[i].id));
+	}
+	return STORE_OK;
+}
+
+/* A discard of the whole ends the batch, or rules what still comes of its stream. */
+static void
+end_batch(struct store_job *job, struct work_batch *wb)
+{
+	const int64_t now = job->u.decide.due_now != 0 ? job->u.decide.due_now : job->u.decide.now;
+	struct store_batch *b = &wb->row.b;
+
+	wb->dirty = true;
+	if (job->u.decide.decision == STORE_DISCARD && job->u.decide.stream_for > 0) {
+		b->ruling = STORE_RULING_DISCARD;
+		b->ruling_until = now + job->u.decide.stream_for;
+	} else if (b->collecting) {
+		b->collecting = false;
+		b->ended_at = now;
+		job->u.decide.closed = true;
+	}
+}
+
+static enum store_result
+change(struct work *w, struct store_job *job, struct work_batch *wb, struct plan_rows *s)
+{
+	switch (job->u.decide.decision) {
+	case STORE_RELEASE:
+		return wb != NULL ? release_batch(w, job, wb, s) : release_ids(w, job, s);
+	case STORE_DISCARD:
+		TRY(move_rows(w, job, s, STORE_DISCARDED));
+		break;
+	case STORE_RESTORE:
+		TRY(move_rows(w, job, s, STORE_HELD));
+		break;
+	case STORE_PURGE_NOW:
+		return purge_rows(w, s);
+	}
+	if (wb != NULL && selection_is_whole(&job->u.decide.selector))
+		end_batch(job, wb);
+	return STORE_OK;
+}
+
+/* ---- the record ---- */
+
+static void
+describe_release(struct buf *text, const struct store_job *job)
+{
+	const struct store_rings *rings = &job->u.decide.rings;
+	char duration[UNITS_BYTES];
+	uint32_t i;
+
+	if (job->u.decide.rate_count > 0)
+		buf_printf(text, " rate=%u/%" PRId64 "s", job->u.decide.rate_count,
+			   job->u.decide.rate_window / CLOCK_SECOND);
+	for (i = 0; i < rings->count; i++) {
+		buf_add_text(text, i == 0 ? " rings=" : ",");
+		if (rings->sizes[i] == 0)
+			buf_add_text(text, "all");
+		else
+			buf_printf(text, "%" PRIu64, rings->sizes[i]);
+	}
+	if (rings->wait > 0)
+		buf_printf(text, " wait=%s", units_format_duration(rings->wait, duration));
+	if (rings->stop_on >= 0 && job->u.decide.decision == STORE_RELEASE)
+		buf_printf(text, " stop_on=%g%%", rings->stop_on);
+}
+
 static const char *
-describe(struct work *w, const struct store_job *job, uint64_t recipients, uint64_t messages,
-	 uint64_t left)
+describe(struct work *w, const struct store_job *job, const struct work_batch *wb,
+	 uint64_t recipients, uint64_t messages)
 {
 	const struct store_selector *by = &job->u.decide.selector;
 	struct buf text = {0};
+	char duration[UNITS_BYTES];
 	const char *copy;
 
 	buf_printf(&text, "recipients=%" PRIu64 " messages=%" PRIu64 " left=%" PRIu64, recipients,
-		   messages, left);
+		   messages, wb != NULL ? wb->row.b.held : 0);
+	if (wb != NULL)
+		buf_printf(&text, " %s", work_batch_counts(w, wb));
 	if (by->first > 0)
 		buf_printf(&text, " first=%" PRIu64, by->first);
 	if (by->percent > 0)
@@ -291,12 +186,35 @@ describe(struct work *w, const struct store_job *job, uint64_t recipients, uint6
 		buf_add_text(&text, " by=pattern");
 	if (by->batch == 0)
 		buf_add_text(&text, " by=id");
-	if (job->u.decide.rate_count > 0)
-		buf_printf(&text, " rate=%u/%" PRId64 "s", job->u.decide.rate_count,
-			   job->u.decide.rate_window / CLOCK_SECOND);
+	if (by->batch != 0)
+		describe_release(&text, job);
+	if (job->u.decide.stream_for > 0)
+		buf_printf(&text, " stream=%s",
+			   units_format_duration(job->u.decide.stream_for, duration));
 	copy = work_copy(w, buf_text(&text));
 	buf_free(&text);
 	return copy;
+}
+
+/* "10 of 1000 recipients of B17 released by kim in ring 1 of 4 (990 still held)" */
+static const char *
+done_text(struct work *w, const struct store_job *job, const struct work_batch *wb,
+	  uint64_t recipients)
+{
+	const struct store_batch *b = &wb->row.b;
+	const struct plan_row *plan = wb->plan;
+	const char *done = decisions[job->u.decide.decision].done, *of = "", *ring = "";
+
+	if (job->u.decide.decision == STORE_RELEASE && job->u.decide.selector.batch != 0 &&
+	    plan != NULL && plan->p.rings.count > 1 && plan->p.ring == 1) {
+		of = arena_printf(&w->arena, "%" PRIu64 " of ", plan->p.released);
+		ring = arena_printf(&w->arena, " in ring 1 of %u", plan->p.rings.count);
+	}
+	return arena_printf(&w->arena,
+			    "%s: %s%" PRIu64 " recipients of B%" PRId64 " %s by %s%s (%" PRIu64
+			    " still held): %s",
+			    *b->environment != '\0' ? b->environment : "mailfuse", of, recipients,
+			    b->id, done, job->u.decide.who, ring, b->held, job->u.decide.reason);
 }
 
 /* One batch of the decision: who decided, an audit row, an alert row. */
@@ -305,122 +223,150 @@ record(struct work *w, struct store_job *job, int64_t batch, uint64_t recipients
 {
 	const char *event = decisions[job->u.decide.decision].event;
 	const char *who = job->u.decide.who, *reason = job->u.decide.reason;
-	const char *done = decisions[job->u.decide.decision].done;
 	int64_t now = job->u.decide.now;
 	struct work_batch *wb;
 	struct store_batch *b;
 
 	TRY(work_batch(w, batch, &wb));
 	b = &wb->row.b;
-	b->decided_at = now;
-	b->decided_by = who;
-	b->decided_reason = reason;
-	wb->dirty = true;
 	job->u.decide.left += b->held;
+	if (job->u.decide.decision != STORE_PURGE_NOW) {
+		b->decided_at = now;
+		b->decided_by = who;
+		b->decided_reason = reason;
+		wb->dirty = true;
+	}
 	TRY(work_audit(w, now, who, event, arena_printf(&w->arena, "B%" PRId64, batch), reason,
-		       describe(w, job, recipients, messages, b->held)));
-	return work_alert(
-	    w, &(struct event_row){
-		   .at = now,
-		   .event = event,
-		   .environment = b->environment,
-		   .batch = batch,
-		   .count = (int64_t)recipients,
-		   .who = who,
-		   .reason = reason,
-		   .text = arena_printf(&w->arena,
-					"%s: %" PRIu64 " recipients of B%" PRId64
-					" %s by %s (%" PRIu64 " still held): %s",
-					*b->environment != '\0' ? b->environment : "mailfuse",
-					recipients, batch, done, who, b->held, reason)});
+		       describe(w, job, wb, recipients, messages)));
+	return work_alert(w, &(struct event_row){.at = now,
+						 .event = event,
+						 .environment = b->environment,
+						 .batch = batch,
+						 .count = (int64_t)recipients,
+						 .who = who,
+						 .reason = reason,
+						 .text = done_text(w, job, wb, recipients)});
 }
 
-static uint64_t
-count_messages(const struct selection *s, int64_t batch)
+/* Dropped mail stands in no batch. `d`: the first of it. */
+static enum store_result
+record_dropped(struct work *w, struct store_job *job, const struct delivery_row *d, uint64_t n)
 {
-	uint64_t n = 0, last = 0;
-	size_t i;
+	char id[ID_DELIVERY_BYTES];
 
-	for (i = 0; i < s->count; i++) {
-		if ((batch != 0 && s->rows[i].batch != batch) || s->rows[i].id == last)
-			continue;
-		last = s->rows[i].id;
-		n++;
-	}
-	return n;
+	id_format_delivery(d->id, d->number, id);
+	TRY(work_audit(w, job->u.decide.now, job->u.decide.who, "dropped.released", id,
+		       job->u.decide.reason, describe(w, job, NULL, n, n)));
+	return work_alert(
+	    w, &(struct event_row){
+		   .at = job->u.decide.now,
+		   .event = "dropped.released",
+		   .environment = d->environment_name,
+		   .count = (int64_t)n,
+		   .who = job->u.decide.who,
+		   .reason = job->u.decide.reason,
+		   .text = arena_printf(
+		       &w->arena,
+		       "%s: %" PRIu64 " deliveries that were dropped, %s first, released by %s: %s",
+		       d->environment_name, n, id, job->u.decide.who, job->u.decide.reason)});
 }
 
 static int
-by_number(const void *a, const void *b)
+by_batch(const void *a, const void *b)
 {
-	const int64_t *x = a, *y = b;
+	const struct delivery_row *const *x = a, *const *y = b;
 
+	if ((*x)->batch != (*y)->batch)
+		return (*x)->batch < (*y)->batch ? -1 : 1;
 	return *x < *y ? -1 : *x > *y;
 }
 
 /* Each batch that the selection touched, once. */
 static enum store_result
-record_all(struct work *w, struct store_job *job, const struct selection *s)
+record_all(struct work *w, struct store_job *job, const struct plan_rows *s)
 {
-	int64_t *batches = arena_alloc(&w->arena, s->count * sizeof(*batches));
+	const struct delivery_row **rows = arena_alloc(&w->arena, s->count * sizeof(*rows));
 	size_t i, n;
 
 	for (i = 0; i < s->count; i++)
-		batches[i] = s->rows[i].batch;
-	qsort(batches, s->count, sizeof(*batches), by_number);
+		rows[i] = &s->rows[i];
+	qsort(rows, s->count, sizeof(*rows), by_batch);
 	for (i = 0; i < s->count; i += n) {
-		for (n = 1; i + n < s->count && batches[i + n] == batches[i]; n++)
+		for (n = 1; i + n < s->count && rows[i + n]->batch == rows[i]->batch; n++)
 			;
-		TRY(record(w, job, batches[i], n, count_messages(s, batches[i])));
+		if (rows[i]->batch == 0)
+			TRY(record_dropped(w, job, rows[i], n));
+		else
+			TRY(record(w, job, rows[i]->batch, n,
+				   selection_messages(s, rows[i]->batch)));
 	}
 	return STORE_OK;
 }
 
-static bool
-is_whole(const struct store_selector *by)
+/* ---- the job ---- */
+
+static enum store_result
+check_stream(struct store_job *job)
 {
-	return by->batch != 0 && by->first == 0 && by->match == NULL &&
-	       (by->percent <= 0 || by->percent >= 100);
+	if (job->u.decide.stream_for <= 0 || selection_is_whole(&job->u.decide.selector))
+		return STORE_OK;
+	return job_refuse(job, STORE_REFUSED,
+			  "what becomes of the rest of a stream is said with a whole batch; leave "
+			  "out --stream, or the selection");
+}
+
+static uint64_t
+left_after(const struct store_job *job, const struct store_batch *b, uint64_t touched)
+{
+	switch (job->u.decide.decision) {
+	case STORE_RESTORE:
+		return b->held + touched;
+	case STORE_PURGE_NOW:
+		return b->held;
+	case STORE_RELEASE:
+	case STORE_DISCARD:
+		break;
+	}
+	return b->held - touched;
+}
+
+static enum store_result
+choose(struct work *w, struct store_job *job, struct work_batch **wb, struct plan_rows *s)
+{
+	const int64_t batch = job->u.decide.selector.batch;
+	enum store_result r;
+
+	TRY(check_stream(job));
+	if (batch == 0)
+		return selection_of_ids(w, job, s);
+	r = work_batch(w, batch, wb);
+	if (r == STORE_MISSING)
+		return job_refuse(
+		    job, r, "there is no batch B%" PRId64 "; see `mailfuse batches --all`", batch);
+	TRY(r);
+	job->u.decide.stream_hash = (*wb)->row.b.stream_hash;
+	TRY(selection_of_batch(w, job, s));
+	return s->count > 0 ? STORE_OK : refuse_batch(w, job, &(*wb)->row.b);
 }
 
 enum store_result
 job_decide(struct work *w, struct store_job *job)
 {
-	const struct store_selector *by = &job->u.decide.selector;
-	struct selection s = {.count = 0};
+	struct plan_rows s = {.count = 0};
 	struct work_batch *wb = NULL;
 
-	if (by->batch != 0) {
-		enum store_result r = work_batch(w, by->batch, &wb);
-
-		if (r == STORE_MISSING)
-			return job_refuse(
-			    job, r, "there is no batch B%" PRId64 "; see `mailfuse batches --all`",
-			    by->batch);
-		TRY(r);
-		TRY(select_batch(w, job, &s));
-		if (s.count == 0)
-			return refuse_batch(w, job, &wb->row.b);
-		job->u.decide.stream_hash = wb->row.b.stream_hash;
-	} else {
-		TRY(select_ids(w, job, &s));
-	}
-	TRY(check_holds(w, job, &s));
+	TRY(choose(w, job, &wb, &s));
+	if (job->u.decide.decision == STORE_RELEASE)
+		TRY(release_check_holds(w, job, &s));
 	job->u.decide.recipients = s.count;
-	job->u.decide.messages = count_messages(&s, 0);
-	if (job->u.decide.dry_run) {
+	job->u.decide.messages = selection_messages(&s, 0);
+	if (job->u.decide.dry_run && job->u.decide.decision != STORE_RELEASE) {
 		if (wb != NULL)
-			job->u.decide.left =
-			    wb->row.b.held +
-			    (job->u.decide.decision == STORE_RESTORE ? s.count : -s.count);
+			job->u.decide.left = left_after(job, &wb->row.b, s.count);
 		return STORE_OK;
 	}
-	TRY(apply(w, job, &s));
-	if (wb != NULL && is_whole(by) && wb->row.b.collecting) {
-		wb->row.b.collecting = false;
-		wb->row.b.ended_at =
-		    job->u.decide.due_now != 0 ? job->u.decide.due_now : job->u.decide.now;
-		job->u.decide.closed = true;
-	}
+	TRY(change(w, job, wb, &s));
+	if (job->u.decide.dry_run || job->u.decide.asked)
+		return STORE_OK;
 	return record_all(w, job, &s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "store/jobs.h"
+#include "store/plan_ring.h"
 #include "store/recall.h"
 
 static const char *
@@ -118,6 +119,56 @@ tell(struct work *w, const struct store_job *job, const char *event, const struc
 		   .text = text});
 }
 
+/* ---- plans ---- */
+
+struct running {
+	int64_t batches[1024]; /* more at once would need as many batches in release */
+	size_t count;
+};
+
+static bool
+see_running(void *context, const struct plan_row *row)
+{
+	struct running *r = context;
+
+	r->batches[r->count++] = row->p.batch;
+	return r->count < sizeof(r->batches) / sizeof(r->batches[0]);
+}
+
+/* What the hold has stopped some of, and what it covers as a whole. */
+static bool
+is_covered(const struct store_hold *h, const struct work_batch *wb)
+{
+	return h->scope == HOLD_EVERYTHING || wb->plan_dirty ||
+	       (h->scope == HOLD_ENVIRONMENT && strcmp(h->name, wb->row.b.environment) == 0) ||
+	       (h->scope == HOLD_SOURCE && strcmp(h->name, wb->row.b.source) == 0);
+}
+
+/* A release does not go on by itself once the hold is over: somebody has to say so. */
+static enum store_result
+pause_plans(struct work *w, const struct store_hold *h)
+{
+	const struct plan_act act = {
+	    .who = h->who, .reason = h->reason, .now = h->since, .due_now = h->since};
+	struct running *all = arena_zalloc(&w->arena, sizeof(*all));
+	struct work_batch *wb;
+	struct plan_row *plan;
+	uint64_t taken;
+	size_t i;
+
+	TRY(w->b->plan_list(w->db, 0, 1U << STORE_PLAN_RUNNING, see_running, all));
+	for (i = 0; i < all->count; i++) {
+		TRY(work_batch(w, all->batches[i], &wb));
+		TRY(plan_of(w, wb, &plan));
+		if (is_covered(h, wb))
+			TRY(plan_pause(
+			    w, wb, &act,
+			    arena_printf(&w->arena, "%s is on hold", plan_hold_text(w, h)),
+			    &taken));
+	}
+	return STORE_OK;
+}
+
 struct find_hold {
 	int scope;
 	const char *name;
@@ -150,6 +201,7 @@ hold_on(struct work *w, struct store_job *job)
 	TRY(w->b->hold_set(w->db, &h));
 	work_holds_changed(w);
 	TRY(stop_covered(w, job, &h, &stopped));
+	TRY(pause_plans(w, &h));
 	recall_answer(w, &job->u.hold.recalled, &job->u.hold.recalled_count);
 	if (stopped.batch != NULL) {
 		stopped.batch->opened = stopped.batch->joined = false; /* told by hold.set */
@@ -216,25 +268,6 @@ see_environment(void *context, int64_t environment, const char *name, enum store
 	return all->count < sizeof(all->numbers) / sizeof(all->numbers[0]);
 }
 
-static bool
-see_any(void *context, const struct delivery_row *d)
-{
-	(void)d;
-	*(bool *)context = true;
-	return false;
-}
-
-/* A message goes with its last delivery. */
-static enum store_result
-purge_message(struct work *w, uint64_t id)
-{
-	struct delivery_query q = {.message = id, .unordered = true, .limit = 1};
-	bool left = false;
-
-	TRY(w->b->delivery_list(w->db, &q, see_any, &left));
-	return left ? STORE_OK : w->b->message_delete(w->db, id);
-}
-
 static enum store_result
 purge_state(struct work *w, struct store_job *job, int64_t environment, enum store_state state,
 	    int64_t before)
@@ -254,7 +287,7 @@ purge_state(struct work *w, struct store_job *job, int64_t environment, enum sto
 	for (i = 0; i < n; i++) {
 		TRY(work_delete(w, &rows[i]));
 		if (i + 1 == n || rows[i + 1].id != rows[i].id)
-			TRY(purge_message(w, rows[i].id));
+			TRY(work_delete_message(w, rows[i].id));
 	}
 	job->u.purge.purged += n;
 	return STORE_OK;

@@ -14,6 +14,7 @@
 #include "store/failures.h"
 #include "store/jobs.h"
 #include "store/keys.h"
+#include "store/plan_ring.h"
 #include "store/recall.h"
 
 /* See "When a sender has to be told" in store.h. */
@@ -29,7 +30,7 @@ notice_of(const struct delivery_row *d, enum store_state end, bool relayed)
 }
 
 /* Under the panic button nothing is queued again: it is held with the rest, what was released of a
- * batch in that one (see stop_covered() in job_hold.c). */
+ * batch in that one (see stop_covered() in job_hold.c). So is what a paused release gets back. */
 static enum store_result
 hold_again(struct work *w, struct delivery_row *next, int64_t now)
 {
@@ -38,7 +39,7 @@ hold_again(struct work *w, struct delivery_row *next, int64_t now)
 
 	TRY(work_hold_find(w, next->environment_name, next->source, &hold));
 	if (hold == NULL)
-		return STORE_OK;
+		return next->batch != 0 ? plan_hold_again(w, next) : STORE_OK;
 	next->state = STORE_HELD;
 	next->due_at = 0;
 	if (next->batch != 0) {
@@ -80,6 +81,16 @@ hold_tripped(struct work *w, const struct store_delivery_result *result, struct 
 		TRY(work_batch(w, trip.id, &wb));
 		recall_hold(next, wb);
 		return STORE_OK;
+	}
+	if (next->batch == 0) {
+		TRY(recall_find_ruled(w, result->stream, &wb));
+		if (wb != NULL && wb->row.b.ruling == STORE_RULING_DISCARD) {
+			recall_hold(next, wb);
+			return STORE_OK;
+		}
+		/* Its stream passes: it is in the batch, where no trip holds it any more. */
+		if (wb != NULL)
+			next->batch = wb->row.b.id;
 	}
 	next->state = STORE_QUEUED;
 	next->due_at = result->due_at > 0 ? result->due_at : clock_steady() + CLOCK_SECOND;
@@ -165,6 +176,7 @@ job_results(struct work *w, struct store_job *job)
 		TRY(take_result(w, result, &rows[0], now));
 	}
 	TRY(failures_tell(w, &failures, now));
+	TRY(plan_settle(w, now, &job->u.results.paused));
 	recall_answer(w, &job->u.results.recalled, &job->u.results.recalled_count);
 	return STORE_OK;
 }
@@ -257,6 +269,7 @@ hand_out(struct store_job *job, struct claim *c)
 						.address = mem_strdup(d->final),
 						.rewritten = strcmp(d->final, d->recipient) != 0,
 						.notify = d->notify,
+						.batch = d->batch,
 						.orcpt = mem_strdup(d->orcpt)};
 		hand_out_keys(d, &due->deliveries[due->count - 1]);
 	}

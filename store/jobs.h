@@ -27,10 +27,20 @@ enum store_result notice_settle(struct work *w, uint64_t id, const uint32_t *num
 				enum store_notice_state to, const char *told, size_t *settled);
 /* job_decide.c */
 enum store_result job_decide(struct work *w, struct store_job *job);
+/* job_release.c: of a batch, as a plan; of single deliveries. `s`: what was chosen, not empty. */
+struct plan_rows;
+struct work_batch;
+enum store_result release_batch(struct work *w, struct store_job *job, struct work_batch *wb,
+				struct plan_rows *s);
+enum store_result release_ids(struct work *w, struct store_job *job, struct plan_rows *s);
+/* Refuses what the panic button would hold again at once. */
+enum store_result release_check_holds(struct work *w, struct store_job *job,
+				      const struct plan_rows *s);
 /* job_plan.c */
 enum store_result job_plan(struct work *w, struct store_job *job);
-enum store_result job_tick(struct work *w, struct store_job *job);
 enum store_result job_seen(struct work *w, struct store_job *job);
+/* job_tick.c */
+enum store_result job_tick(struct work *w, struct store_job *job);
 /* job_import.c */
 enum store_result job_import(struct work *w, struct store_job *job);
 /* job_hold.c */

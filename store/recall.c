@@ -248,6 +248,26 @@ recall_find(struct work *w, const struct delivery_row *d, struct work_batch **ou
 	return STORE_OK;
 }
 
+static bool
+see_ruled(void *context, const struct batch_row *row)
+{
+	*(int64_t *)context = row->b.id;
+	return false;
+}
+
+enum store_result
+recall_find_ruled(struct work *w, uint64_t stream, struct work_batch **out)
+{
+	struct batch_query q = {.stream = stream, .ruled = true};
+	int64_t id = 0;
+
+	*out = NULL;
+	if (stream == 0)
+		return STORE_OK;
+	TRY(w->b->batch_list(w->db, &q, see_ruled, &id));
+	return id != 0 ? work_batch(w, id, out) : STORE_OK;
+}
+
 enum store_result
 recall_recover(struct work *w)
 {

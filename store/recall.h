@@ -25,6 +25,10 @@ enum store_result recall_pull(struct work *w, struct work_batch *wb, int64_t now
  * *out if there is none. */
 enum store_result recall_find(struct work *w, const struct delivery_row *d,
 			      struct work_batch **out);
+/* The batch whose ruling says what becomes of the rest of that stream; NULL in *out if there is
+ * none.
+ */
+enum store_result recall_find_ruled(struct work *w, uint64_t stream, struct work_batch **out);
 /* `next` is held in that batch, instead of leaving. */
 void recall_hold(struct delivery_row *next, const struct work_batch *wb);
 /* What was recalled in this job, for counters_unleave(): the caller frees it. */

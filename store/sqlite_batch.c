@@ -85,12 +85,14 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 	    "UPDATE batch SET state = ?2, collecting = ?3, last_at = ?4, decided_at = ?5,"
 	    " messages = ?6, recipients = ?7, leaked = ?8, bytes = ?9, held = ?10, released = ?11,"
 	    " sent = ?12, failed = ?13, discarded = ?14, alerted = ?15, decided_by = ?16,"
-	    " decided_reason = ?17, ended_at = ?18 WHERE id = ?1",
+	    " decided_reason = ?17, ended_at = ?18, seen_at = ?19, seen_by = ?20, reminded = ?21,"
+	    " remind_from = ?22, ruling = ?23, ruling_until = ?24, alone = ?25 WHERE id = ?1",
 	    ARGS(INT(b->id), INT(b->state), INT(b->collecting), INT(b->last_at), INT(b->decided_at),
 		 INT(b->messages), INT(b->recipients), INT(b->leaked), INT(b->bytes), INT(b->held),
 		 INT(b->released), INT(b->sent), INT(b->failed), INT(b->discarded),
-		 INT(row->alerted), TEXT(b->decided_by), TEXT(b->decided_reason),
-		 INT(b->ended_at)));
+		 INT(row->alerted), TEXT(b->decided_by), TEXT(b->decided_reason), INT(b->ended_at),
+		 INT(b->seen_at), TEXT(b->seen_by), INT(row->reminded), INT(row->remind_from),
+		 INT(b->ruling), INT(b->ruling_until), INT(row->alone)));
 }
 
 static void
@@ -127,7 +129,14 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 		    .decided_by = sql_text(s, 26),
 		    .decided_reason = sql_text(s, 27),
 		    .ended_at = sqlite3_column_int64(s, 28),
+		    .seen_at = sqlite3_column_int64(s, 29),
+		    .seen_by = sql_text(s, 30),
+		    .ruling = (enum store_ruling)sqlite3_column_int(s, 31),
+		    .ruling_until = sqlite3_column_int64(s, 32),
 		},
+	    .reminded = (uint32_t)sqlite3_column_int64(s, 33),
+	    .remind_from = sqlite3_column_int64(s, 34),
+	    .alone = (uint64_t)sqlite3_column_int64(s, 35),
 	    .alerted = (uint64_t)sqlite3_column_int64(s, 25),
 	};
 }
@@ -136,7 +145,9 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	"SELECT id, state, collecting, stream, tripped_at, opened_at, last_at, decided_at,"        \
 	" environment, rule, key, source, sender, subject, max, window, messages, recipients,"     \
 	" leaked, bytes, held, released, sent, failed, discarded, alerted, decided_by,"            \
-	" decided_reason, ended_at FROM batch"
+	" decided_reason, ended_at, seen_at, seen_by, ruling, ruling_until, reminded, "            \
+	"remind_from,"                                                                             \
+	" alone FROM batch"
 
 enum store_result
 sqlite_batch_list(struct db *db, const struct batch_query *q,
@@ -146,10 +157,20 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 	static const char by_stream[] = BATCH_COLUMNS
 	    " WHERE stream = ?2 AND (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
 	    " AND (?5 = 0 OR ?5 >> state & 1) ORDER BY id DESC";
+	/* In the words of the partial indexes, which only so can be used. */
+	static const char ruled[] = BATCH_COLUMNS
+	    " INDEXED BY batch_ruled WHERE ruling > 0 AND (?2 = 0 OR stream = ?2) ORDER BY id DESC";
+	static const char unseen[] =
+	    BATCH_COLUMNS " INDEXED BY batch_unseen WHERE seen_at = 0 AND state IN (0, 2)"
+			  " ORDER BY id DESC";
 	static const char all[] =
 	    BATCH_COLUMNS " WHERE (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
 			  " AND (?5 = 0 OR ?5 >> state & 1) ORDER BY id DESC";
-	const char *text = q->id != 0 ? by_id : q->stream != 0 ? by_stream : all;
+	const char *text = q->id != 0       ? by_id
+			   : q->ruled       ? ruled
+			   : q->unseen      ? unseen
+			   : q->stream != 0 ? by_stream
+					    : all;
 	struct batch_row b;
 	sqlite3_stmt *s;
 	enum store_result r = STORE_OK;
@@ -158,7 +179,11 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 	TRY(sql_start(db, SQL_KEY(text), text,
 		      (const struct sql_arg[]){INT(q->id), INT(q->stream), INT(q->tripped_at),
 					       INT(q->collecting), INT(q->states)},
-		      q->id != 0 ? 1 : 5, &s));
+		      text == by_id    ? 1
+		      : text == unseen ? 0
+		      : text == ruled  ? 2
+				       : 5,
+		      &s));
 	while (more) {
 		r = sql_step(db, s, &more);
 		if (r != STORE_OK || !more)

@@ -18,16 +18,16 @@ sqlite_delivery_add(struct db *db, const struct delivery_row *d)
 	    db,
 	    "INSERT INTO delivery(message, number, state, environment, due_at, queued_at,"
 	    " changed_at, batch, stream, tries, counted, recipient, final, rule, reason, reply,"
-	    " notify, orcpt, keys)"
+	    " notify, orcpt, keys, ring)"
 	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-	    " ?18, ?19)",
+	    " ?18, ?19, ?20)",
 	    ARGS(INT(d->id), INT(d->number), INT(d->state), INT(d->environment),
 		 INT_OR_NULL(d->due_at), INT(d->queued_at), INT(d->changed_at),
 		 INT_OR_NULL(d->batch), INT_OR_NULL(d->stream), INT(d->tries), INT(d->counted),
 		 TEXT(d->recipient), TEXT(final), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply),
 		 INT(d->notify), TEXT(d->orcpt),
-		 d->keys_len > 0 ? BLOB(d->keys, d->keys_len)
-				 : (struct sql_arg){.kind = SQL_NULL}));
+		 d->keys_len > 0 ? BLOB(d->keys, d->keys_len) : (struct sql_arg){.kind = SQL_NULL},
+		 INT_OR_NULL(d->ring)));
 }
 
 enum store_result
@@ -38,11 +38,12 @@ sqlite_delivery_set(struct db *db, const struct delivery_row *d)
 		       " changed_at = ?6, batch = ?7, tries = ?8, rule = coalesce(?9, rule),"
 		       " reason = coalesce(?10, reason), reply = coalesce(?11, reply),"
 		       " remote_mta = coalesce(?12, remote_mta), told = coalesce(?13, told),"
-		       " notice = ?14 WHERE message = ?1 AND number = ?2",
+		       " notice = ?14, ring = ?15 WHERE message = ?1 AND number = ?2",
 		       ARGS(INT(d->id), INT(d->number), INT(d->state), INT_OR_NULL(d->due_at),
 			    INT(d->queued_at), INT(d->changed_at), INT_OR_NULL(d->batch),
 			    INT(d->tries), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply),
-			    TEXT(d->remote_mta), TEXT(d->told), INT(d->notice)));
+			    TEXT(d->remote_mta), TEXT(d->told), INT(d->notice),
+			    INT_OR_NULL(d->ring)));
 }
 
 enum store_result
@@ -71,7 +72,7 @@ sqlite_member_delete(struct db *db, uint64_t stream, uint64_t id, uint32_t numbe
 /* ---- lists ---- */
 
 /* One more than there are conditions. */
-enum { ARGS_MAX = 16 };
+enum { ARGS_MAX = 17 };
 
 struct built {
 	struct buf text;
@@ -149,7 +150,7 @@ build(struct built *b, const struct delivery_query *q)
 		   " coalesce(d.final, d.recipient), d.rule, d.reason, d.reply, e.name, m.source,"
 		   " m.sender, m.subject, m.accepted_at, m.bytes, m.campaign, d.notify, d.notice,"
 		   " d.orcpt, d.remote_mta, d.told,"
-		   " v.report, v.audience, d.keys FROM %s%s"
+		   " v.report, v.audience, d.keys, d.ring FROM %s%s"
 		   " CROSS JOIN message m ON m.id = d.message"
 		   " CROSS JOIN environment e ON e.id = d.environment"
 		   " LEFT JOIN envelope v ON v.message = d.message WHERE m.complete = 1",
@@ -175,6 +176,7 @@ build(struct built *b, const struct delivery_query *q)
 	literal(b, 11, q->due == DUE_SET, "d.due_at IS NOT NULL");
 	literal(b, 12, q->due == DUE_TAKEN, "d.due_at IS NULL");
 	literal(b, 13, q->counted, "d.counted = 1");
+	term(b, 18, q->ring != 0, "d.ring >> 2 =", INT(q->ring));
 	if (q->after.id != 0) {
 		b->shape |= UINT64_C(1) << 14;
 		buf_add_text(&b->text, " AND (d.message, d.number) > (?, ?)");
@@ -229,6 +231,7 @@ read_row(sqlite3_stmt *s, struct delivery_row *d)
 	    .audience = (uint32_t)sqlite3_column_int64(s, 29),
 	    .keys = sqlite3_column_blob(s, 30),
 	    .keys_len = (size_t)sqlite3_column_bytes(s, 30),
+	    .ring = sqlite3_column_int64(s, 31),
 	};
 }
 

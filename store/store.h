@@ -41,8 +41,9 @@
  *
  * State of a batch:
  *   held -> releasing -> released     held -> discarded -> held (restore)
- *   releasing -> paused -> releasing (resume)
- *   releasing -> held (panic: what was released and has not left is held again in its own batch)
+ *   releasing -> paused (pause, the stop rule, or a panic: what was released and has not left is
+ *                held again in its own batch) -> releasing (resume)
+ *   releasing -> held (a panic, of what was released by its ids)
  *
  *   held: it has held deliveries, and no plan that goes on by itself. releasing: none held, some
  *   queued; or its plan runs and has rings to come. paused: its plan is paused.
@@ -55,10 +56,13 @@
  *   (new) -> running               STORE_DECIDE release
  *   asked -> running               STORE_PLAN approve, by the last person that it needs
  *   asked -> ended                 STORE_TICK: nobody approved it in time; or nothing is left
- *   running -> paused              STORE_PLAN pause; STORE_RESULTS: over its stop limit; STORE_HOLD
+ *   running -> paused              STORE_PLAN pause; STORE_RESULTS, STORE_EXPIRE: over its stop
+ *                                  limit; STORE_HOLD, or a hold on what the next ring has
  *   paused -> running              STORE_PLAN resume
- *   running -> done                STORE_TICK, STORE_RESULTS: its last ring is delivered
- *   asked, running, paused -> ended  STORE_DECIDE: a new release, or nothing is left of it
+ *   running, paused -> done        STORE_TICK, STORE_RESULTS, STORE_EXPIRE: its last ring is
+ *                                  delivered
+ *   asked, paused -> ended         STORE_DECIDE: a new release took its place
+ *   asked, running, paused -> ended  STORE_DECIDE: what it had still to release was discarded
  * A ring begins when the one before is delivered and the wait is over (STORE_TICK). Each step is
  * one transaction: what a crash interrupts goes on after the next start.
  *

@@ -6,7 +6,7 @@
  * A batch's counters: recipients = held + released + discarded; released = queued + sent + failed.
  * A delivery never leaves its batch. Purged deliveries stay counted where they ended.
  */
-#include "store/recall.h"
+#include "store/work_batch.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,6 +17,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "store/plan_ring.h"
+#include "store/recall.h"
 
 uint64_t
 work_batch_queued(const struct store_batch *b)
@@ -24,12 +26,23 @@ work_batch_queued(const struct store_batch *b)
 	return b->released - b->sent - b->failed;
 }
 
-/* Out of the counters alone, so that it cannot disagree with them. */
+/* Out of the counters and the plan alone, so that it cannot disagree with them. A plan that this
+ * job has not read is as it was, which the state of then says. */
 static enum store_batch_state
-state_of(const struct store_batch *b)
+state_of(const struct work_batch *wb)
 {
+	const struct store_batch *b = &wb->row.b, *before = &wb->before;
+	bool paused = before->state == STORE_BATCH_PAUSED;
+	bool goes_on = before->state == STORE_BATCH_RELEASING && before->held > 0;
+
+	if (wb->plan_known) {
+		paused = wb->plan != NULL && wb->plan->p.state == STORE_PLAN_PAUSED;
+		goes_on = wb->plan != NULL && plan_goes_on(wb->plan);
+	}
+	if (paused)
+		return STORE_BATCH_PAUSED;
 	if (b->held > 0)
-		return STORE_BATCH_HELD;
+		return goes_on ? STORE_BATCH_RELEASING : STORE_BATCH_HELD;
 	if (work_batch_queued(b) > 0)
 		return STORE_BATCH_RELEASING;
 	return b->discarded > 0 ? STORE_BATCH_DISCARDED : STORE_BATCH_RELEASED;
@@ -58,6 +71,8 @@ read_batch(void *context, const struct batch_row *row)
 	b->subject = work_copy(r->w, row->b.subject);
 	b->decided_by = work_copy(r->w, row->b.decided_by);
 	b->decided_reason = work_copy(r->w, row->b.decided_reason);
+	b->seen_by = work_copy(r->w, row->b.seen_by);
+	wb->before = *b;
 	r->batch = wb;
 	return false;
 }
@@ -234,6 +249,7 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 	    .leaked = leaked_at(stream, rule),
 	    .decided_by = "",
 	    .decided_reason = "",
+	    .seen_by = "",
 	};
 	TRY(w->b->batch_add(w->db, &wb->row));
 	wb->opened = wb->dirty = true;
@@ -248,6 +264,8 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 static bool
 takes_in(const struct store_batch *b, const struct verdict_stream *stream)
 {
+	if (b->stream_hash == stream->hash && b->ruling != STORE_RULING_NONE)
+		return true;
 	return b->stream_hash == stream->hash && b->tripped_at == stream->tripped_at &&
 	       (b->collecting || stream->tripped_at != 0);
 }
@@ -267,6 +285,10 @@ work_batch_join(struct work *w, const struct verdict_stream *stream, const char 
 	TRY(w->b->batch_list(w->db, &q, find_batch, &found));
 	if (found.count > 0)
 		return work_batch(w, found.ids[0], out);
+	/* Another trip of a stream on which somebody has ruled already. */
+	TRY(recall_find_ruled(w, stream->hash, out));
+	if (*out != NULL)
+		return STORE_OK;
 	TRY(work_batch_close(w, stream->hash, stream->tripped_at));
 	TRY(open_batch(w, stream, environment, rule, now, out));
 	return recall_pull(w, *out, now);
@@ -352,6 +374,26 @@ grown_text(struct work *w, const struct store_batch *b)
 			    environment, b->id, b->recipients);
 }
 
+const char *
+work_batch_counts(struct work *w, const struct work_batch *wb)
+{
+	const struct store_batch *b = &wb->row.b, *before = &wb->before;
+
+	return arena_printf(&w->arena,
+			    "held=%" PRIu64 "->%" PRIu64 " released=%" PRIu64 "->%" PRIu64
+			    " discarded=%" PRIu64 "->%" PRIu64,
+			    before->held, b->held, before->released, b->released, before->discarded,
+			    b->discarded);
+}
+
+/* What came while it was decided has to be decided too, by whoever is reminded of it. */
+static bool
+holds_again(const struct work_batch *wb)
+{
+	return wb->row.b.state == STORE_BATCH_HELD && wb->before.state != STORE_BATCH_HELD &&
+	       wb->row.b.decided_at != 0;
+}
+
 static enum store_result
 announce(struct work *w, struct work_batch *wb, int64_t now)
 {
@@ -374,7 +416,10 @@ announce(struct work *w, struct work_batch *wb, int64_t now)
 		log_info(
 		    "%s batch.opened environment=%s rule=%s recipients=%" PRIu64 " leaked=%" PRIu64,
 		    object, log_safe(b->environment), log_safe(b->rule), b->recipients, b->leaked);
-	} else if (b->state != STORE_BATCH_HELD && b->decided_at != 0) {
+	} else if (holds_again(wb)) {
+		wb->row.b.seen_at = 0;
+		wb->row.remind_from = now;
+		wb->row.reminded = 0;
 		e.event = "batch.grown";
 		e.text = arena_printf(&w->arena,
 				      "%s: B%" PRId64 " holds %" PRIu64
@@ -396,13 +441,18 @@ enum store_result
 work_end_job(struct work *w, int64_t now)
 {
 	struct work_batch *wb;
+	int64_t paused = 0;
 
+	TRY(plan_settle(w, now, &paused));
 	SLIST_FOREACH (wb, &w->batches, next) {
+		if (wb->plan_dirty)
+			TRY(w->b->plan_set(w->db, wb->plan));
+		if (wb->dirty)
+			wb->row.b.state = state_of(wb);
 		if (wb->opened || wb->joined)
 			TRY(announce(w, wb, now));
 		if (!wb->dirty)
 			continue;
-		wb->row.b.state = state_of(&wb->row.b);
 		TRY(w->b->batch_set(w->db, &wb->row));
 	}
 	work_drop_job(w);

@@ -28,6 +28,8 @@ void work_holds_changed(struct work *w);
 /* A hold as a stream, its strings in the job's arena. */
 struct verdict_stream *work_hold_stream(struct work *w, const struct store_hold *h);
 
+/* "held=100->90 released=0->10 discarded=0->0": since this job began. */
+const char *work_batch_counts(struct work *w, const struct work_batch *wb);
 /* Released, and neither sent nor failed yet. */
 uint64_t work_batch_queued(const struct store_batch *b);
 

@@ -276,7 +276,7 @@ panic_takes_released_mail_back(void **state)
 	assert_int_equal(holds, 2);
 	/* in its own batch: that must be decided again, and its story is whole */
 	get_batch(f, 1, &b);
-	assert_int_equal(b.state, STORE_BATCH_HELD);
+	assert_int_equal(b.state, STORE_BATCH_PAUSED);
 	assert_int_equal(b.recipients, 4);
 	assert_int_equal(b.held, 3);
 	assert_int_equal(b.released, 1);

@@ -1,0 +1,420 @@
+/*
+ * A plan at work: its rings, its pauses, its end, with their audit and alert rows. See plan_ring.h
+ * for callers and threads, and store.h for the machine.
+ */
+#include "store/plan_ring.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "store/refusals.h"
+
+/* ---- telling ---- */
+
+enum store_result
+plan_audit(struct work *w, struct work_batch *wb, const struct plan_act *act, const char *event,
+	   const char *detail)
+{
+	return work_audit(w, act->now, act->who, event,
+			  arena_printf(&w->arena, "B%" PRId64, wb->row.b.id), act->reason,
+			  arena_printf(&w->arena, "%s%s%s", work_batch_counts(w, wb),
+				       *detail != '\0' ? " " : "", detail));
+}
+
+enum store_result
+plan_tell(struct work *w, struct work_batch *wb, const struct plan_act *act, const char *event,
+	  uint64_t count, const char *detail, const char *text)
+{
+	const struct store_batch *b = &wb->row.b;
+
+	TRY(plan_audit(w, wb, act, event, detail));
+	return work_alert(w, &(struct event_row){
+				 .at = act->now,
+				 .event = event,
+				 .environment = b->environment,
+				 .batch = b->id,
+				 .count = (int64_t)count,
+				 .who = act->who,
+				 .reason = act->reason,
+				 .text = arena_printf(
+				     &w->arena, "%s: %s",
+				     *b->environment != '\0' ? b->environment : "mailfuse", text)});
+}
+
+const char *
+plan_hold_text(struct work *w, const struct store_hold *h)
+{
+	if (h->scope == HOLD_EVERYTHING)
+		return "everything";
+	return arena_printf(&w->arena, "%s %s",
+			    h->scope == HOLD_ENVIRONMENT ? "environment" : "source", h->name);
+}
+
+static const char *
+ring_text(struct work *w, const struct plan_row *plan)
+{
+	if (plan->p.rings.count <= 1)
+		return "";
+	return arena_printf(&w->arena, " in ring %u of %u", plan->p.ring, plan->p.rings.count);
+}
+
+static const char *
+ring_detail(struct work *w, const struct plan_row *plan)
+{
+	const struct store_plan *p = &plan->p;
+
+	return arena_printf(
+	    &w->arena,
+	    "plan=%" PRId64 " ring=%u/%u size=%" PRIu64 " sent=%" PRIu64 " failed=%" PRIu64
+	    " deferred=%" PRIu64 " refused=%" PRIu64 " total=%" PRIu64 " released=%" PRIu64,
+	    p->id, p->ring, p->rings.count, p->ring_size, p->ring_sent, p->ring_failed,
+	    p->ring_deferred, p->ring_refused, p->total, p->released);
+}
+
+/* ---- rings ---- */
+
+enum store_result
+plan_find_hold(struct work *w, const struct plan_rows *rows, const struct store_hold **out)
+{
+	size_t i;
+
+	*out = NULL;
+	for (i = 0; i < rows->count && *out == NULL; i++)
+		TRY(work_hold_find(w, rows->rows[i].environment_name, rows->rows[i].source, out));
+	return STORE_OK;
+}
+
+enum store_result
+plan_release(struct work *w, struct plan_row *plan, const struct plan_rows *rows, int64_t tag,
+	     const struct plan_act *act)
+{
+	const uint32_t rate = plan->p.rate_count;
+	struct delivery_row next;
+	size_t i;
+
+	for (i = 0; i < rows->count; i++) {
+		next = rows->rows[i];
+		next.state = STORE_QUEUED;
+		next.changed_at = act->now;
+		next.due_at = act->due_now;
+		if (rate > 0)
+			next.due_at += (int64_t)((__int128)i * plan->p.rate_window / rate);
+		next.queued_at = next.due_at;
+		next.ring = tag != PLAN_TAG_KEEP ? tag : plan_tag_again(&next);
+		TRY(work_move(w, &rows->rows[i], &next));
+	}
+	return STORE_OK;
+}
+
+enum store_result
+plan_mark(struct work *w, struct plan_row *plan, const struct plan_rows *rows)
+{
+	struct delivery_row next;
+	size_t i;
+
+	for (i = 0; i < rows->count; i++) {
+		next = rows->rows[i];
+		next.ring = plan_tag(plan, 0);
+		TRY(w->b->delivery_set(w->db, &next));
+	}
+	return STORE_OK;
+}
+
+/* The oldest of what was decided on and waits, as many as ring number `ring` takes. */
+static enum store_result
+list_ring(struct work *w, struct plan_row *plan, uint32_t ring, struct plan_rows *out)
+{
+	const struct store_plan *p = &plan->p;
+	uint64_t size = ring <= p->rings.count ? p->rings.sizes[ring - 1] : 0;
+	struct delivery_query q = {
+	    .batch = p->batch, .states = 1U << STORE_HELD, .ring = plan_query(plan, 0)};
+
+	if (size > 0 && size < UINT32_MAX)
+		q.limit = (uint32_t)size;
+	return work_list(w, &q, false, &out->rows, &out->count);
+}
+
+/* All that was decided on has left the quarantine: what becomes of the stream now. */
+static void
+end_batch(struct work_batch *wb, const struct plan_act *act, bool *closed)
+{
+	struct store_batch *b = &wb->row.b;
+
+	if (wb->plan->p.stream_for > 0) {
+		b->ruling = STORE_RULING_PASS;
+		b->ruling_until = act->due_now + wb->plan->p.stream_for;
+	} else if (b->held == 0 && b->collecting) {
+		b->collecting = false;
+		b->ended_at = act->due_now;
+		*closed = true;
+	}
+	wb->dirty = true;
+}
+
+enum store_result
+plan_begin_ring(struct work *w, struct work_batch *wb, const struct plan_rows *rows,
+		const struct plan_act *act, bool *closed)
+{
+	struct plan_row *plan = wb->plan;
+	struct store_plan *p = &plan->p;
+	const struct store_hold *hold;
+	struct plan_rows found;
+	uint64_t taken;
+
+	if (rows == NULL) {
+		TRY(list_ring(w, plan, p->ring + 1, &found));
+		rows = &found;
+	}
+	TRY(plan_find_hold(w, rows, &hold));
+	if (hold != NULL)
+		return plan_pause(w, wb, act,
+				  arena_printf(&w->arena, "%s is on hold by %s",
+					       plan_hold_text(w, hold), hold->who),
+				  &taken);
+	p->ring++;
+	p->ring_size = rows->count;
+	p->ring_released = p->ring_sent = p->ring_failed = p->ring_deferred = p->ring_refused = 0;
+	p->refusals = "";
+	p->ring_started_at = act->now;
+	p->next_ring_at = 0;
+	wb->dirty = wb->plan_dirty = true;
+	TRY(plan_release(w, plan, rows, plan_tag(plan, p->ring), act));
+	if (rows->count == 0)
+		p->total = p->released; /* what it was decided on is gone */
+	if (p->released == p->total && plan->whole)
+		end_batch(wb, act, closed);
+	if (p->rings.count <= 1)
+		return STORE_OK;
+	return plan_audit(w, wb, act, "batch.ring", ring_detail(w, plan));
+}
+
+/* ---- pause ---- */
+
+enum store_result
+plan_taken_back(struct work *w, struct work_batch *wb, struct plan_rows *out)
+{
+	struct delivery_query q = {.batch = wb->row.b.id,
+				   .states = 1U << STORE_HELD,
+				   .ring = plan_query(wb->plan, wb->plan->p.ring)};
+
+	return work_list(w, &q, false, &out->rows, &out->count);
+}
+
+/* Held again, it belongs to the present ring, whoever released it. */
+static void
+take_back(const struct plan_row *plan, struct delivery_row *next)
+{
+	next->state = STORE_HELD;
+	next->due_at = 0;
+	if (!plan_has(plan, next))
+		next->ring = plan_tag(plan, plan->p.ring);
+}
+
+enum store_result
+plan_hold_again(struct work *w, struct delivery_row *next)
+{
+	struct plan_row *plan;
+	struct work_batch *wb;
+
+	TRY(work_batch(w, next->batch, &wb));
+	TRY(plan_of(w, wb, &plan));
+	if (plan != NULL && plan->p.state == STORE_PLAN_PAUSED)
+		take_back(plan, next);
+	return STORE_OK;
+}
+
+static const char *
+paused_text(struct work *w, const struct work_batch *wb, const struct plan_act *act)
+{
+	const struct store_plan *p = &wb->plan->p;
+	const char *refusals = refusals_describe(w, p->refusals);
+	const int64_t id = wb->row.b.id;
+
+	return arena_printf(&w->arena,
+			    "the release of B%" PRId64 " is paused%s by %s: %s%s%s (%" PRIu64
+			    " of %" PRIu64 " recipients were released, %" PRIu64
+			    " are held). Go on with `mailfuse resume B%" PRId64
+			    "`, or end it with `mailfuse discard B%" PRId64 "`",
+			    id, ring_text(w, wb->plan), act->who, p->why,
+			    *refusals != '\0' ? ": " : "", refusals, p->released, p->total,
+			    wb->row.b.held, id, id);
+}
+
+enum store_result
+plan_pause(struct work *w, struct work_batch *wb, const struct plan_act *act, const char *why,
+	   uint64_t *taken_back)
+{
+	struct delivery_query q = {
+	    .batch = wb->row.b.id, .states = 1U << STORE_QUEUED, .due = DUE_SET};
+	struct delivery_row *rows, next;
+	size_t i, n;
+
+	plan_set_state(wb, STORE_PLAN_PAUSED, why, act->now);
+	TRY(work_list(w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++) {
+		next = rows[i];
+		take_back(wb->plan, &next);
+		next.changed_at = act->now;
+		TRY(work_move(w, &rows[i], &next));
+	}
+	*taken_back = n;
+	/* Somebody has to look again. */
+	wb->row.b.seen_at = 0;
+	wb->row.b.seen_by = "";
+	wb->row.remind_from = act->now;
+	wb->row.reminded = 0;
+	return plan_tell(w, wb, act, "batch.paused", n,
+			 arena_printf(&w->arena, "%s why=%s", ring_detail(w, wb->plan), why),
+			 paused_text(w, wb, act));
+}
+
+/* ---- the end ---- */
+
+enum store_result
+plan_end(struct work *w, struct work_batch *wb, const struct plan_act *act, const char *why)
+{
+	const struct store_plan *p = &wb->plan->p;
+	const char *was = store_plan_state_name(p->state);
+	uint64_t unreleased = p->total - p->released;
+
+	/* What one person alone has not released after all is not counted against the batch. */
+	if (p->approvers == 0)
+		wb->row.alone -= unreleased < wb->row.alone ? unreleased : wb->row.alone;
+	plan_set_state(wb, STORE_PLAN_ENDED, why, act->now);
+	return plan_audit(
+	    w, wb, act, "plan.ended",
+	    arena_printf(&w->arena, "plan=%" PRId64 " was=%s why=%s", p->id, was, why));
+}
+
+static enum store_result
+finish(struct work *w, struct work_batch *wb, const struct plan_act *act)
+{
+	const struct store_batch *b = &wb->row.b;
+	const struct store_plan *p = &wb->plan->p;
+
+	plan_set_state(wb, STORE_PLAN_DONE, "", act->now);
+	/* A plain release: that it began was told, and what failed is told of any mail. */
+	if (p->rings.count <= 1 && p->approvers == 0)
+		return STORE_OK;
+	return plan_tell(w, wb, act, "batch.done", p->released, ring_detail(w, wb->plan),
+			 arena_printf(&w->arena,
+				      "the release of B%" PRId64 " is through: %" PRIu64
+				      " recipients in %u ring%s. Of the batch %" PRIu64
+				      " are sent, %" PRIu64 " failed, %" PRIu64 " held",
+				      b->id, p->released, p->ring, p->ring == 1 ? "" : "s", b->sent,
+				      b->failed, b->held));
+}
+
+static const char *
+over_text(struct work *w, const struct store_plan *p)
+{
+	return arena_printf(&w->arena,
+			    "%" PRIu64 " of %" PRIu64 " recipients were refused (%" PRIu64
+			    " for now, %" PRIu64 " for good), more than %g %%",
+			    p->ring_refused, p->ring_size, p->ring_deferred, p->ring_failed,
+			    p->rings.stop_on);
+}
+
+static enum store_result
+settle(struct work *w, struct work_batch *wb, int64_t now, int64_t *paused)
+{
+	const struct plan_act act = {.who = "gate", .reason = "", .now = now};
+	struct plan_row *plan = wb->plan;
+	bool all = plan->p.released == plan->p.total && plan_ring_is_through(plan);
+	uint64_t taken;
+
+	switch (plan->p.state) {
+	case STORE_PLAN_ASKED:
+		if (plan->p.total > 0)
+			return STORE_OK;
+		return plan_end(w, wb, &act, "nothing is left of what was asked for");
+	case STORE_PLAN_RUNNING:
+	case STORE_PLAN_PAUSED:
+		if (all)
+			return plan->p.released > 0
+				   ? finish(w, wb, &act)
+				   : plan_end(w, wb, &act, "nothing is left of it");
+		if (plan->p.state == STORE_PLAN_PAUSED || !plan_is_over_limit(plan))
+			return STORE_OK;
+		*paused = wb->row.b.id;
+		return plan_pause(w, wb, &act, over_text(w, &plan->p), &taken);
+	case STORE_PLAN_NONE:
+	case STORE_PLAN_DONE:
+	case STORE_PLAN_ENDED:
+	case STORE_PLAN_STATE_COUNT:
+		break;
+	}
+	return STORE_OK;
+}
+
+enum store_result
+plan_settle(struct work *w, int64_t now, int64_t *paused)
+{
+	struct work_batch *wb;
+
+	SLIST_FOREACH (wb, &w->batches, next)
+		if (wb->plan != NULL && wb->plan_dirty)
+			TRY(settle(w, wb, now, paused));
+	return STORE_OK;
+}
+
+/* ---- a start ---- */
+
+struct paused_list {
+	struct work *w;
+	int64_t *batches;
+	size_t count, cap;
+};
+
+static bool
+keep_paused(void *context, const struct plan_row *row)
+{
+	struct paused_list *l = context;
+	int64_t *more;
+
+	if (l->count == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 16;
+		more = arena_alloc(&l->w->arena, l->cap * sizeof(*more));
+		if (l->count > 0)
+			memcpy(more, l->batches, l->count * sizeof(*more));
+		l->batches = more;
+	}
+	l->batches[l->count++] = row->p.batch;
+	return true;
+}
+
+static enum store_result
+recover_batch(struct work *w, int64_t batch)
+{
+	struct delivery_query q = {.batch = batch, .states = 1U << STORE_QUEUED};
+	struct delivery_row *rows, next;
+	size_t i, n;
+
+	TRY(work_list(w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++) {
+		next = rows[i];
+		TRY(plan_hold_again(w, &next));
+		TRY(work_move(w, &rows[i], &next));
+	}
+	return STORE_OK;
+}
+
+enum store_result
+plan_recover(struct work *w)
+{
+	struct paused_list l = {.w = w};
+	enum store_result r;
+	size_t i;
+
+	r = w->b->plan_list(w->db, 0, 1U << STORE_PLAN_PAUSED, keep_paused, &l);
+	for (i = 0; i < l.count && r == STORE_OK; i++)
+		r = recover_batch(w, l.batches[i]);
+	if (r == STORE_OK)
+		r = work_end_job(w, clock_wall());
+	if (r == STORE_OK)
+		r = work_flush(w);
+	work_drop_job(w);
+	return r;
+}
