@@ -12,21 +12,26 @@
 
 #include "cli/audit.h"
 #include "cli/audit_log.h"
+#include "cli/backup.h"
 #include "cli/command.h"
 #include "cli/decide.h"
 #include "cli/drill.h"
 #include "cli/explain.h"
+#include "cli/export.h"
 #include "cli/help.h"
 #include "cli/hold.h"
+#include "cli/import.h"
 #include "cli/lists.h"
 #include "cli/message.h"
 #include "cli/passwd.h"
 #include "cli/plan.h"
 #include "cli/remote.h"
+#include "cli/restore_from.h"
 #include "cli/screen.h"
 #include "cli/show.h"
 #include "cli/simulate.h"
 #include "cli/status.h"
+#include "cli/story.h"
 #include "cli/token.h"
 
 #define DEFAULT_CONTROL "/run/mailfuse/control.sock"
@@ -192,6 +197,26 @@ static const struct option drill_options[] = {
     {0},
 };
 
+static const struct option story_options[] = {
+    {"markdown", 0, OPTION_FLAG, 0, NULL, "as Markdown, for the report"},
+    {"names", 0, OPTION_FLAG, 0, NULL, "who decided by name, not as \"an operator\""},
+    {0},
+};
+
+static const struct option backup_options[] = {
+    OPTION_REASON,
+    {"verify", 0, OPTION_FLAG, 0, NULL, "only check that FILE is a whole copy; no daemon needed"},
+    {0},
+};
+
+static const struct option restore_from_options[] = {
+    {"batch", 0, OPTION_TEXT, 0, "BATCH", "which batch of the copy"},
+    OPTION_REASON,
+    {0},
+};
+
+static const struct option import_options[] = {OPTION_REASON, {0}};
+
 static const struct option passwd_options[] = {
     {"users", 0, OPTION_TEXT, 0, "FILE", "the users file, else " SYSCONFDIR "/mailfuse/users"},
     {"delete", 0, OPTION_FLAG, 0, NULL, "the user may not log in any more"},
@@ -302,8 +327,22 @@ static const struct verb verbs[] = {
      "verify computes the chain of hashes over every row and names the first that was altered,\n"
      "taken away, added or moved. Whoever can rewrite the whole database can rewrite the chain\n"
      "too: --head compares it with what an alert has told. export prints one row a line."},
-    {"backup", "FILE", "copy the store", NULL, 0, SIZE_MAX, NULL, NULL},
-    {"story", "BATCH", "the report of an incident", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"story", "BATCH [--markdown] [--names]", "what happened, for the review of an incident",
+     story_options, 1, 1, story_run,
+     "From the first message to the last decision: alerts, looks, counts, rates, and questions\n"
+     "worth asking. It blames nobody; addresses, numbers and tokens in it are masked."},
+    {"backup", "FILE [--reason \"TEXT\"] | --verify FILE", "copy the store while it works",
+     backup_options, 1, 1, backup_run,
+     "The copy is opened and checked before it counts as one, by mailfused and from here."},
+    {"restore-from", "FILE --batch BATCH [--reason \"TEXT\"]",
+     "bring one batch of a backup back", restore_from_options, 1, 1, restore_from_run,
+     "Held and discarded mail of it comes back as it was; what is there already is skipped.\n"
+     "Nothing is sent by it. What was sent since the backup and forgotten comes back as held."},
+    {"export", "BATCH DIR", "a batch as .eml files and a manifest", NULL, 2, 2, export_run,
+     "DIR is made, or is empty. What is in it is other people's mail."},
+    {"import", "DIR [--reason \"TEXT\"]", "bring an exported batch back", import_options, 1, 1,
+     import_run,
+     "Every file is checked against the manifest first. Nothing is sent by it."},
     {"top", "", "watch it live", NULL, 0, SIZE_MAX, NULL, NULL},
     {0},
 };

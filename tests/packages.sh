@@ -13,7 +13,7 @@ test_packages=(
 	clang clang-format libclang-rt-dev llvm libcmocka-dev xz-utils
 	python3-pytest python3-pytest-xdist openssl
 	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
-	sasl2-bin libsasl2-modules faketime
+	sasl2-bin libsasl2-modules faketime sqlite3
 )
 
 # Prints the packages of its arguments that are not installed.

@@ -17,7 +17,7 @@ alert       base mail net config store
 control     base mail net config filters store
 daemon      base mail net config filters store relay alert control
 simulate    base mail config filters
-cli         base simulate
+cli         base mail store simulate
 '
 
 # header, a shell pattern, first match counts    the only rooms that may include it
@@ -38,7 +38,7 @@ openssl/kdf.h         base
 openssl/params.h      base
 openssl/core_names.h  base
 openssl/rand.h        base relay
-openssl/evp.h         base net relay store control
+openssl/evp.h         base net relay store control cli
 openssl/hmac.h        relay
 confuse.h             config
 sqlite3.h             store
