@@ -50,6 +50,14 @@ static const char config_text[] =
 /* ---- the gate around the API */
 
 struct gate gate;
+struct gate_http gate_http = {NULL, -1};
+
+static const struct tokens *
+gate_tokens(void *context)
+{
+	(void)context;
+	return gate_http.tokens;
+}
 
 static struct policy *
 gate_policy(void *context)
@@ -217,6 +225,7 @@ gate_deps(void)
 				     .policy = gate_policy,
 				     .upstreams = gate_upstreams,
 				     .listeners = gate_listeners,
+				     .tokens = gate_tokens,
 				     .queue_poke = gate_queue_poke,
 				     .alert_poke = gate_alert_poke,
 				     .batch_paused = gate_batch_paused,
@@ -261,6 +270,8 @@ gate_start_with(const char *settings)
 	gate.control = control_new(&deps, gate.path, &error);
 	if (gate.control == NULL)
 		fail_msg("%s", buf_text(&error));
+	if (gate_http.fd >= 0)
+		control_serve_http(gate.control, gate_http.fd);
 	buf_free(&error);
 	add_message("staging", "10.2.0.7", "Order \xff 1", 4, VERDICT_HOLD);
 	add_message("staging", "10.2.0.7", "Order 2", 4, VERDICT_HOLD);

@@ -25,6 +25,13 @@ struct gate {
 
 extern struct gate gate;
 
+/* What gate_start() serves over TCP too; fd -1 = nothing. Set before. */
+struct gate_http {
+	const struct tokens *tokens;
+	int fd;
+};
+extern struct gate_http gate_http;
+
 /* B1: 8 recipients in two messages of staging; B2: box, captured; B3: unknown; B4: an environment
  * that the configuration does not have. */
 void gate_start(void);
