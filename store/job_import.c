@@ -405,6 +405,18 @@ add_delivery(struct importing *in, uint32_t number)
 	return work_add(in->w, &d);
 }
 
+/* True if a delivery of it stands in the batch already, which then has counted the message. */
+static bool
+is_in_batch(const struct importing *in)
+{
+	size_t i;
+
+	for (i = 0; i < in->row_count; i++)
+		if (in->rows[i].batch == in->batch->row.b.id)
+			return true;
+	return false;
+}
+
 static enum store_result
 add_missing(struct importing *in)
 {
@@ -412,6 +424,8 @@ add_missing(struct importing *in)
 	size_t i;
 
 	TRY(add_message(in));
+	if (!is_in_batch(in))
+		in->w->new_message = in->id;
 	for (i = 0; i < in->m->recipient_count; i++) {
 		if (!is_wanted(in->m, i))
 			continue;

@@ -129,9 +129,10 @@ memory_origin_find(struct db *db, uint64_t store, uint64_t id, uint64_t *message
 	for (i = 0; i < m->origins.count; i++) {
 		const struct memory_origin *o = memory_row(&m->origins, i);
 
+		if (o->store != store || o->id != id)
+			continue;
 		*message = o->message;
-		if (o->store == store && o->id == id)
-			return STORE_OK;
+		return STORE_OK;
 	}
 	return STORE_MISSING;
 }

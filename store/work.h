@@ -48,7 +48,7 @@ struct work {
 	size_t hold_count;
 	bool holds_known;
 	uint64_t highest_id, highest_id_written;
-	uint64_t new_message;  /* of the ADD in progress: no batch can have counted it */
+	uint64_t new_message;  /* of the job in progress: its batch cannot have counted it yet */
 	int64_t held, dropped; /* for the metrics, at commit */
 	uint64_t *recalled;    /* of the job in progress, see recall_answer() */
 	size_t recalled_count, recalled_cap;

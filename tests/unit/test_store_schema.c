@@ -98,9 +98,9 @@ make_version_1(struct fixture *f)
 static void
 released_steps_are_never_edited(void **state)
 {
-	static const uint64_t hashes[] = {UINT64_C(0x688079456bda8b34),
-					  UINT64_C(0x97aab9773b920172),
-					  UINT64_C(0xb7a93a76f55ded08)};
+	static const uint64_t hashes[] = {
+	    UINT64_C(0x688079456bda8b34), UINT64_C(0x97aab9773b920172),
+	    UINT64_C(0xb7a93a76f55ded08), UINT64_C(0xc0f55fca61460dbe)};
 	size_t i;
 
 	(void)state;
@@ -179,7 +179,7 @@ schema_1_is_brought_over(void **state)
 	assert_int_equal(take_alerts(f, "delivery.failed"), 1);
 	fixture_reopen(f);
 	check_counts(f);
-	assert_int_equal(ask(f->path, "PRAGMA user_version"), 3);
+	assert_int_equal(ask(f->path, "PRAGMA user_version"), 4);
 	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
 				      " WHERE integrity_check = 'ok'"),
 			 1);
@@ -215,6 +215,61 @@ schema_2_is_brought_over(void **state)
 	assert_int_equal(claim(f, "staging", TEST_NOW + CLOCK_HOUR), 1);
 	check_counts(f);
 	assert_int_equal(ask(f->path, "SELECT count(*) FROM member"), 0);
+}
+
+static bool
+see_no_plan(void *context, const struct store_plan *p)
+{
+	(void)context;
+	(void)p;
+	return true;
+}
+
+/* A batch of schema 3 was seen by nobody, has no plan, and is released and paused as any other; the
+ * head of its audit log stands beside the rows. */
+static void
+schema_3_is_brought_over(void **state)
+{
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	struct store_job job = {.op = STORE_PLAN};
+
+	make_version_1(f);
+	run_sql(f->path, sqlite_schema_step(2));
+	run_sql(f->path, sqlite_schema_step(3));
+	run_sql(f->path, "PRAGMA user_version = 3");
+	run_sql(f->path,
+		"INSERT INTO batch(id, state, collecting, stream, tripped_at, opened_at, last_at,"
+		" decided_at, environment, rule, key, source, sender, subject, max, window,"
+		" messages, recipients, leaked, bytes, held, released, sent, failed, discarded,"
+		" alerted, decided_by, decided_reason, ended_at)"
+		" VALUES(1, 1, 0, 4660, 1, 1795262400000000, 1, 1, 'staging', 'burst volume', 'k',"
+		" '', '', '', 50, 1, 1, 2, 0, 27, 0, 2, 0, 0, 0, 2, 'uid:1', 'fine', 1);"
+		"UPDATE delivery SET batch = 1 WHERE state = 0;"
+		"INSERT INTO audit VALUES(7, 1, 'gate', 'x', 'B1', '', '', x'00ff')");
+	fixture_reopen(f);
+	assert_int_equal(ask(f->path, "PRAGMA user_version"), 4);
+	assert_true(ask(f->path, "SELECT id FROM audit_head") >= 7);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.state, STORE_BATCH_RELEASING);
+	assert_int_equal(store_view_plan(f->v, 1, see_no_plan, NULL), STORE_MISSING);
+	job.u.plan.step = STORE_PAUSE;
+	job.u.plan.batch = 1;
+	job.u.plan.who = "uid:1000(kim)";
+	job.u.plan.reason = "look";
+	job.u.plan.now = TEST_NOW;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.plan.recipients, 2);
+	get_batch(f, 1, &b);
+	assert_int_equal(b.state, STORE_BATCH_PAUSED);
+	assert_int_equal(b.held, 2);
+	job.u.plan.step = STORE_RESUME;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(claim(f, "staging", clock_wall() + CLOCK_HOUR), 2);
+	check_counts(f);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
+				      " WHERE integrity_check = 'ok'"),
+			 1);
 }
 
 /* Half a step is no step. */
@@ -337,6 +392,7 @@ main(void)
 	    cmocka_unit_test(released_steps_are_never_edited),
 	    ON_DISK(schema_1_is_brought_over),
 	    ON_DISK(schema_2_is_brought_over),
+	    ON_DISK(schema_3_is_brought_over),
 	    ON_DISK(a_step_that_fails_changes_nothing),
 	    ON_DISK(a_header_costs_no_body),
 	    ON_DISK(looking_for_notices_costs_what_is_found),
