@@ -126,8 +126,14 @@ resume_question(const struct command *c, const char *batch, const json_t *dry, s
 static void
 resume_done(const char *batch, const json_t *answer)
 {
-	printf("Resumed %s: %s on the way. Still held: %s.\n", batch, recipients_of(answer),
-	       screen_count(field_count(answer, "left")));
+	const char *left = screen_count(field_count(answer, "left"));
+
+	if (field_count(answer, "recipients") > 0)
+		printf("Resumed %s: %s on the way. Still held: %s.\n", batch, recipients_of(answer),
+		       left);
+	else
+		printf("Resumed %s: its ring is delivered, the next one follows. Still held: %s.\n",
+		       batch, left);
 }
 
 static const struct plan_verb verb_approve = {"/v1/approve", approve_question, "Approving",

@@ -14,7 +14,7 @@
 #include "cli/progress.h"
 #include "cli/screen.h"
 
-enum { BATCH_MARK_BYTES = 48, RECENT_SECONDS = 600 };
+enum { BATCH_MARK_BYTES = 48, RECENT_SECONDS = 600, COUNTED_SECONDS = 10 };
 
 static bool
 is_state(const json_t *plan, const char *state)
@@ -50,12 +50,11 @@ print_plan(const json_t *plan)
 	       field_show(plan, "who"), screen_time(field_text(plan, "created_at")),
 	       field_show(plan, "reason"));
 	plan_text_rings(plan, &text);
+	if (field_count(plan, "stream") > 0) {
+		buf_add_text(&text, ".");
+		plan_text_stream(plan, true, &text);
+	}
 	printf("Rings        %s\n", buf_text(&text));
-	buf_clear(&text);
-	plan_text_terms(plan, &text);
-	plan_text_stream(plan, true, &text);
-	if (text.len > 0)
-		printf("Goes on     %s\n", buf_text(&text));
 	buf_free(&text);
 }
 
@@ -140,11 +139,12 @@ print_sending(const json_t *batch)
 		       screen_time(*last != '\0' ? last : field_text(batch, "last_at")));
 		return;
 	}
-	printf("Still sending: yes, %s", screen_counted(recipients, "recipient", "recipients"));
-	if (window > 0 && window < INT32_MAX)
-		printf(" in the last %s", units_format_duration(window * CLOCK_SECOND, span));
-	printf(", the last %s ago\n",
-	       units_format_duration((ago < 0 ? 0 : ago) * CLOCK_SECOND, since));
+	printf("Still sending: yes");
+	/* What a rule counts in a second or so says nothing. */
+	if (window >= COUNTED_SECONDS && window < INT32_MAX)
+		printf(", %s in the last %s", screen_counted(recipients, "recipient", "recipients"),
+		       units_format_duration(window * CLOCK_SECOND, span));
+	printf(", last %s ago\n", units_format_duration((ago < 0 ? 0 : ago) * CLOCK_SECOND, since));
 }
 
 void

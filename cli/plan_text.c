@@ -37,17 +37,18 @@ show_time(const json_t *o, const char *name, char out[UNITS_BYTES])
 	return units_format_duration(seconds * CLOCK_SECOND, out);
 }
 
+/* Behind `separator`. */
 static void
-add_stop(const json_t *plan, struct buf *out)
+add_stop(const json_t *plan, const char *separator, struct buf *out)
 {
 	const json_t *stop = json_object_get(plan, "stop_on");
 
 	if (!json_is_number(stop))
 		return;
 	if (json_number_value(stop) <= 0)
-		buf_add_text(out, ", stopped by the first refusal");
+		buf_printf(out, "%sstopped by the first refusal", separator);
 	else
-		buf_printf(out, ", stopped when more than %s%% of a ring are refused",
+		buf_printf(out, "%sstopped when more than %s%% of a ring are refused", separator,
 			   field_show(plan, "stop_on"));
 }
 
@@ -71,7 +72,7 @@ plan_text_terms(const json_t *plan, struct buf *out)
 		if (wait != NULL)
 			buf_printf(out, ", %s after each", wait);
 	}
-	add_stop(plan, out);
+	add_stop(plan, ", ", out);
 }
 
 void
@@ -80,6 +81,8 @@ plan_text_rings(const json_t *plan, struct buf *out)
 	const json_t *rings = json_object_get(plan, "rings");
 	int64_t present = field_count(plan, "ring");
 	bool over = strcmp(field_text(plan, "state"), "done") == 0;
+	char time[UNITS_BYTES];
+	const char *wait = show_time(plan, "wait", time);
 	size_t i;
 
 	for (i = 0; i < json_array_size(rings); i++) {
@@ -91,6 +94,11 @@ plan_text_rings(const json_t *plan, struct buf *out)
 				  : number == present                             ? " (now)"
 										  : "");
 	}
+	if (wait != NULL)
+		buf_printf(out, "; %s after each", wait);
+	add_stop(plan, "; ", out);
+	if (has_text(plan, "rate"))
+		buf_printf(out, "; at %s", field_show(plan, "rate"));
 }
 
 void

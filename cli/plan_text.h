@@ -17,7 +17,7 @@
  * say.
  */
 void plan_text_terms(const json_t *plan, struct buf *out);
-/* "10 (done), 100 (now), 1,000, all that is left". */
+/* "10 (done), 100 (now), all that is left; 10 min after each; at 100/1m": of a plan, for show. */
 void plan_text_rings(const json_t *plan, struct buf *out);
 /* " Mail that follows passes for 1h."; nothing without a stream. */
 void plan_text_stream(const json_t *o, bool passes, struct buf *out);

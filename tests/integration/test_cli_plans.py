@@ -8,8 +8,7 @@ import subprocess
 
 import pytest
 
-from rig.batch import Batch, fill, marked
-from rig.gate import listener, upstream
+from rig.gate import MAILFUSE as CLI
 from rig.sink import Refuse, Valve
 from rig.wait import wait_for
 from test_cli_contract import (
@@ -185,13 +184,16 @@ SHOWN = [
     ("running", plan(), """\
 Release      running: 110 of 4,990 recipients released, by uid:1000(anna) at 2026-11-21 12:10:00: \
 checked with the team
-Rings        10 (done), 100 (now), 1,000, all that is left
-Goes on      in rings of 10, 100, 1,000 and all that is left, 10 min after each, stopped when more \
+Rings        10 (done), 100 (now), 1,000, all that is left; 10 min after each; stopped when more \
 than 2% of a ring are refused
 Ring 2       45 of 100 sent, refused 1 for now (4xx), 2 for good (5xx)
 Refused      2 times: 550 5.1.1 no such user
 Refused      1 time: 451 4.7.1 later
 """),
+    ("a rate and a stream", plan(rings=["all"], ring=1, wait=0, stop_on=0, rate="5/1m",
+                                 stream=3600),
+     "Rings        all that is left (now); stopped by the first refusal; at 5/1m. Mail that "
+     "follows passes for 60 min.\n"),
     ("paused", plan(state="paused", why="3 of 100 recipients were refused, more than 2%",
                     refusals=[]),
      "Paused       3 of 100 recipients were refused, more than 2%: mailfuse resume B17\n"),
@@ -224,7 +226,7 @@ def test_show_says_what_follows(fake):
     out = shown(sending={"recipients": 120, "window": 600, "last_at": "2999-01-01T10:00:00.000Z"},
                 ruling={"goes": "pass", "until": "2026-11-21T11:00:00.000Z"},
                 seen_by="uid:0(root)", seen_at="2026-11-21T11:00:00.000Z")
-    assert "Still sending: yes, 120 recipients in the last 10 min, the last 0 s ago\n" in out
+    assert "Still sending: yes, 120 recipients in the last 10 min, last 0 s ago\n" in out
     assert "What follows passes until 2026-11-21 13:00:00\n" in out
     assert "Seen by      uid:0(root) at 2026-11-21 13:00:00\n" in out
     assert "What follows is discarded until" in shown(
@@ -498,3 +500,131 @@ def test_watching_outlives_a_restart_of_the_daemon(fake):
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "mailfused answers again.\n")
     assert out.endswith("done: 4,990 recipients released\n")
+
+
+# ---- with a real gate
+
+
+def shown(running):
+    return running.cli("show", "B1").stdout
+
+
+def run(running, *arguments):
+    """What a person reads; it must go well."""
+    done = running.cli("--yes", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def follow(running, *arguments):
+    return subprocess.Popen([CLI, "--control", running.control, *arguments], text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=running.environment)
+
+
+def test_rings_are_released_and_watched(holding, sink):
+    running, batch, names = holding(12)
+    dry = run(running, "release", "B1", "--rings", "2,4,all", "--dry-run")
+    assert dry.startswith("Would release 12 recipients (12 messages) of B1 in rings of 2, 4 and all")
+    assert "  Ring 1: 2 recipients\n  Ring 2: 4 recipients\n  Ring 3: 6 recipients\n" in dry
+    assert batch.show()["held"] == 12 and not sink.messages
+    out = run(running, "release", "B1", *REASON, "--rings", "2,4,all", "--wait", "1s",
+              "--stop-on", "2%", "--follow")
+    assert out.startswith("Released 2 of 12 recipients of B1: ring 1 of 3.")
+    assert "\nB1  ring 1 of 3: " in out and "\nB1  ring 2 of 3: " in out
+    assert out.endswith("B1  ring 3 of 3: 6 of 6 sent; done: 12 recipients released\n")
+    assert sorted(sink.recipients()) == sorted(names)
+    out = shown(running)
+    assert "Release      done: 12 of 12 recipients released, by uid:" in out
+    assert "Rings        2 (done), 4 (done), all that is left (done); 1 s after each; " in out
+    assert "Ring 3       6 of 6 sent, refused 0 for now (4xx), 0 for good (5xx)\n" in out
+
+
+def test_refusals_pause_it_and_a_person_goes_on(holding, sink):
+    running, batch, names = holding(12)
+    sink.rule = Refuse("550 5.1.1 no such user", names={names[1]})
+    process = follow(running, "release", "B1", *REASON, "--rings", "4,all", "--stop-on", "2",
+                     "--follow")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, (out, err)
+    assert out.splitlines()[-1].startswith("B1  ring 1 of 2: ")
+    assert ", refused 0 (4xx), 1 (5xx); paused: " in out.splitlines()[-1]
+    assert "550 5.1.1 no such user" in err and "mailfuse resume B1" in err
+    out = shown(running)
+    assert "Batch B1  paused: " in out and "Paused       " in out and ": mailfuse resume B1\n" in out
+    assert "Refused      1 time: 550 5.1.1 no such user\n" in out
+    assert "B1     paused 1/2" in running.cli("batches").stdout
+    sink.rule = None
+    out = run(running, "resume", "B1", *REASON, "--rate", "1000/1s", "--follow")
+    assert out.startswith("Resumed B1: ") and "done: 12 recipients released" in out
+    assert len(set(sink.recipients())) == 11
+    assert "Resumed B1" not in running.cli("resume", "B1").stdout, "there is nothing to resume"
+
+
+def test_pause_holds_what_has_not_left(holding, sink):
+    running, batch, _ = holding(12)
+    sink.rule = Valve(free=1)
+    run(running, "release", "B1", *REASON, "--rings", "6,all")
+    wait_for("four are with the upstream", lambda: len(sink.rule.waiting) >= 1)
+    out = run(running, "pause", "B1", "--reason", "look first")
+    assert out.startswith("Paused B1: ") and out.endswith("mailfuse resume B1\n")
+    assert "look first" in shown(running)
+    sink.rule.open()
+    batch.wait(state="paused")
+    run(running, "resume", "B1")
+    batch.wait_plan("done")
+    assert len(sink.recipients()) == len(set(sink.recipients())) == 12
+
+
+def test_a_second_person_approves(holding, sink):
+    running, batch, _ = holding(8, more="approval { above = 5 }\n")
+    dry = run(running, "release", "B1", "--dry-run")
+    assert "Needs approval: a second person must say yes before anything is sent.\n" in dry
+    out = run(running, "release", "B1", *REASON, "--rings", "2,all")
+    assert out.startswith("Nothing was sent yet. This release of 8 recipients is beyond the 5 that "
+                          "one person may release of a batch: a second person must approve it "
+                          "before 20")
+    assert out.endswith(": mailfuse approve B1\n")
+    assert "Approval     waits for 1 more person until 20" in shown(running)
+    assert "held, asked" in running.cli("batches").stdout
+    done = running.cli("--yes", "approve", "B1")
+    assert done.returncode == 1 and not sink.messages, "who asked is no second person"
+    if os.geteuid() != 0:
+        pytest.skip("a second person needs a second uid")
+    os.chmod(running.run, 0o755)
+    os.chmod(running.control, 0o666)
+    program = [CLI, "--control", running.control, "--yes", "approve", "B1", "--follow"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, user=65534,
+                          group=65534, extra_groups=[], stdin=subprocess.DEVNULL,
+                          env=running.environment, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Approved. Released 2 recipients of B1")
+    assert "done: 8 recipients released" in done.stdout
+    assert "Approved by  uid:65534(nobody)\n" in shown(running)
+    assert len(sink.recipients()) == 8
+
+
+def test_parts_are_discarded_restored_and_purged(holding, sink):
+    running, batch, names = holding(10)
+    assert run(running, "discard", "B1", *REASON, "--first", "4").startswith(
+        "Discarded 4 recipients (4 messages) of B1. Still held: 6.")
+    assert run(running, "restore", "B1", "--to", names[0]).startswith("Restored 1 recipient ")
+    ids = "".join(json.dumps(row) + "\n"
+                  for row in running.do("messages", "B1", "--state", "discarded"))
+    done = subprocess.run([CLI, "--control", running.control, "purge", "-", *REASON, "--yes"],
+                          input=ids, capture_output=True, text=True, timeout=60,
+                          env=running.environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Deleted 3 recipients (3 messages) of 3 ids. They are gone for good.\n"
+    assert {state: len(r) for state, r in batch.by_state().items()} == {"held": 7}
+    done = running.cli("--yes", "restore", "B1")
+    assert done.returncode == 1, "nothing brings back what was purged"
+    assert not sink.messages
+
+
+def test_what_follows_passes_for_a_time(holding, sink):
+    running, batch, _ = holding(3)
+    out = run(running, "release", "B1", *REASON, "--stream", "1h")
+    assert "Mail that follows passes for 1h." in out
+    wait_for("they have left", lambda: len(sink.messages) == 3)
+    assert "What follows passes until 20" in shown(running)

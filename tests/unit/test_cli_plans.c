@@ -380,16 +380,21 @@ test_terms(void **state)
 	    {"{}", "", ""},
 	    {"{\"rings\":[\"all\"],\"wait\":0,\"stop_on\":null,\"rate\":null}", "",
 	     "all that is left"},
-	    {"{\"rate\":\"100/1m\",\"rings\":[\"all\"]}", " at 100/1m", "all that is left"},
+	    {"{\"rate\":\"100/1m\",\"rings\":[\"all\"]}", " at 100/1m",
+	     "all that is left; at 100/1m"},
 	    {"{\"rings\":[10,100,\"all\"],\"wait\":\"10m\",\"stop_on\":2,\"ring\":2}",
 	     " in rings of 10, 100 and all that is left, 10m after each, stopped when more than 2% "
 	     "of a ring are refused",
-	     "10 (done), 100 (now), all that is left"},
+	     "10 (done), 100 (now), all that is left; 10m after each; stopped when more than 2% of "
+	     "a "
+	     "ring are refused"},
 	    {"{\"rings\":[10,\"all\"],\"wait\":600,\"stop_on\":0.0,\"rate\":\"5/1m\",\"ring\":2,"
 	     "\"state\":\"done\"}",
 	     " at 5/1m, in rings of 10 and all that is left, 10 min after each, stopped by the "
 	     "first refusal",
-	     "10 (done), all that is left (done)"},
+	     "10 (done), all that is left (done); 10 min after each; stopped by the first refusal; "
+	     "at "
+	     "5/1m"},
 	    {"{\"rings\":[25000],\"ring\":1}", " in a ring of 25,000", "25,000 (now)"},
 	};
 	size_t i;
