@@ -92,9 +92,9 @@ drill_tell(struct drill *d, const char *path, json_t *body, struct buf *error)
 	return result == CLIENT_DONE ? answer : NULL;
 }
 
-/* A decision on a whole batch, or `first` of it; NULL and the reason. */
+/* The rest of a release in rings never comes: long before that hour is over it is discarded. */
 json_t *
-drill_decide(struct drill *d, const char *what, const char *batch, int first, struct buf *error)
+drill_decide(struct drill *d, const char *what, const char *batch, int ring, struct buf *error)
 {
 	char path[40], reason[80];
 	json_t *body = json_object();
@@ -103,8 +103,10 @@ drill_decide(struct drill *d, const char *what, const char *batch, int first, st
 	snprintf(reason, sizeof(reason), "mailfuse drill %s", d->id);
 	json_object_set_new(body, "ids", json_pack("[s]", batch));
 	json_object_set_new(body, "reason", json_string(reason));
-	if (first > 0)
-		json_object_set_new(body, "first", json_integer(first));
+	if (ring > 0) {
+		json_object_set_new(body, "rings", json_pack("[i, s]", ring, "all"));
+		json_object_set_new(body, "wait", json_string("1h"));
+	}
 	return drill_tell(d, path, body, error);
 }
 

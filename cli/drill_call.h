@@ -26,8 +26,9 @@ bool drill_fail(struct drill *d, const char *name, const char *format, ...)
 json_t *drill_ask(struct drill *d, const char *path, struct buf *error);
 /* Takes `body`. */
 json_t *drill_tell(struct drill *d, const char *path, json_t *body, struct buf *error);
-/* release, discard, restore or purge: of a whole batch, or `first` of it where that is not 0. */
-json_t *drill_decide(struct drill *d, const char *what, const char *batch, int first,
+/* release, discard, restore or purge a whole batch; where `ring` is not 0 it is released in rings,
+ * so many recipients first. */
+json_t *drill_decide(struct drill *d, const char *what, const char *batch, int ring,
 		     struct buf *error);
 /* Deliveries of all drills in that state; a field of the batch; -1 if nobody says. */
 int64_t drill_count(struct drill *d, const char *state);

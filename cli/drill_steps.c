@@ -382,7 +382,7 @@ step_ring(struct drill *d)
 		buf_free(&error);
 		return false;
 	}
-	d->released = field_count(answer, "recipients");
+	d->released = field_count(answer, "released");
 	json_decref(answer);
 	wait_until(d, ring_has_arrived, d->timeout);
 	came = (int64_t)drill_sink_counts(d->sink)->taken - d->leaked;
@@ -393,7 +393,8 @@ step_ring(struct drill *d)
 				  "%d were to be released, %s were, and %s arrived; mailfuse queue "
 				  "says what waits",
 				  RING, screen_count(d->released), screen_count(came));
-	drill_pass(d, "first ring", "%d recipients released, and just these arrived at the sink",
+	drill_pass(d, "first ring",
+		   "of a release in rings: its %d recipients arrived at the sink, and nothing else",
 		   RING);
 	return true;
 }
@@ -475,11 +476,12 @@ step_nowhere(struct drill *d)
 		drill_fail(d, "nowhere else", "%s arrived more than once",
 			   screen_counted((int64_t)c->repeated, "recipient", "recipients"));
 	else
-		drill_pass(d, "nowhere else",
-			   "%s left the gate, all of them to the sink: %s before the trip and the "
-			   "ring",
-			   screen_counted((int64_t)c->taken, "recipient", "recipients"),
-			   screen_count(d->leaked));
+		drill_pass(
+		    d, "nowhere else",
+		    "%s left the gate, %s before the trip and %s in the ring, and all of them "
+		    "came to the sink",
+		    screen_counted((int64_t)c->taken, "recipient", "recipients"),
+		    screen_count(d->leaked), screen_count(d->released));
 }
 
 /* The real way out: mailfused has asked the upstream when the drill began. */

@@ -110,12 +110,13 @@ check_port(struct request *r, const struct config *config, json_int_t port)
 
 	for (size_t i = 0; i < config->upstream_count; i++)
 		taken = taken || (config->upstreams[i].port == port &&
-				  is_loopback(config->upstreams[i].host));
+				  is_loopback(config->upstreams[i].host) &&
+				  strcmp(config->upstreams[i].name, CONFIG_DRILL) != 0);
 	for (size_t i = 0; i < config->listener_count; i++)
 		taken = taken || config->listeners[i].port == port;
 	if (port >= PORT_LEAST && port <= UINT16_MAX && !taken)
 		return true;
-	if (taken)
+	if (taken && port >= PORT_LEAST)
 		request_fail(r, 409,
 			     "sink_port: %d belongs to a listener or an upstream; let the sink "
 			     "listen on a port of its own",
