@@ -121,10 +121,11 @@ print_verdict(const struct command *c, const struct audit_check *check)
 			     check->times_back_row);
 	if (!whole)
 		command_refused(c,
-				"%s. %s before it are whole. Keep the database as it is, and a "
-				"copy: mailfuse backup FILE.",
+				"%s. %s. Keep the database as it is, and a copy: mailfuse backup "
+				"FILE.",
 				screen_text(problem),
-				screen_counted((int64_t)check->rows, "row", "rows"));
+				screen_counted((int64_t)check->rows, "row before it is whole",
+					       "rows before it are whole"));
 	else if (check->rows == 0)
 		printf("0 rows: the log is empty\n");
 	else

@@ -186,8 +186,10 @@ audit_check_row(struct audit_check *c, const json_t *row)
 		c->times_back_row = c->last.id;
 	}
 	c->at = json_integer_value(at);
+	if (!check_wanted(c) || !check_noted(c, row))
+		return false;
 	c->rows++;
-	return check_wanted(c) && check_noted(c, row);
+	return true;
 }
 
 static bool

@@ -16,10 +16,13 @@ enum { PATIENCE_SECONDS = 300 };
 static json_t *
 make_call(const struct bring *b, json_t *message, json_t *deliveries)
 {
-	json_t *call = json_object();
+	json_t *call = json_object(), *open = json_copy(b->open);
 
+	/* What the panic button held together is of several environments: a batch for each. */
+	if (*field_text(open, "environment") == '\0')
+		json_object_set(open, "environment", json_object_get(message, "environment"));
 	json_object_set_new(call, "batch", json_null());
-	json_object_set(call, "open", b->open);
+	json_object_set_new(call, "open", open);
 	json_object_set_new(call, "message", message);
 	json_object_set_new(call, "deliveries", deliveries);
 	json_object_set_new(call, "reason", json_string(command_reason(b->c)));
