@@ -15,8 +15,9 @@ enum { BRING_CONTENT_MAX = 33 << 20 };
 
 struct bring {
 	struct command *c;
-	json_t *open; /* the batch as it is to be opened */
-	char *batch;  /* that it became; NULL before the first that was added */
+	json_t *open;    /* the batch as it is to be opened */
+	json_t *batches; /* that it became: ids by environment */
+	char *batch;     /* the last of them; NULL before the first message */
 	uint64_t messages, added, skipped;
 	uint64_t too_large; /* messages; each was told */
 	int result;         /* of the first call that failed; CLIENT_DONE */
