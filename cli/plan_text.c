@@ -111,12 +111,3 @@ plan_text_stream(const json_t *o, bool passes, struct buf *out)
 		buf_printf(out, " Mail that follows %s for %s.", passes ? "passes" : "is discarded",
 			   stream);
 }
-
-int64_t
-plan_text_left(const json_t *plan)
-{
-	int64_t left = field_count(plan, "ring_released") - field_count(plan, "sent") -
-		       field_count(plan, "failed");
-
-	return left > 0 ? left : 0;
-}

@@ -5,7 +5,6 @@
 #define CLI_PLAN_TEXT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include <jansson.h>
 
@@ -21,7 +20,5 @@ void plan_text_terms(const json_t *plan, struct buf *out);
 void plan_text_rings(const json_t *plan, struct buf *out);
 /* " Mail that follows passes for 1h."; nothing without a stream. */
 void plan_text_stream(const json_t *o, bool passes, struct buf *out);
-/* What is still to leave of the present ring. */
-int64_t plan_text_left(const json_t *plan);
 
 #endif

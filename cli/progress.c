@@ -14,7 +14,9 @@
 #include "cli/field.h"
 #include "cli/screen.h"
 
-enum { BAR_MAX = 30, BAR_MIN = 4, PERCENT = 100 };
+enum { BAR_MAX = 30, BAR_MIN = 4 };
+/* Far beyond any batch, and sums of it are numbers still. */
+#define COUNT_MAX INT64_C(1000000000000000)
 
 static int64_t
 bounded(int64_t n, int64_t most)
@@ -25,7 +27,7 @@ bounded(int64_t n, int64_t most)
 size_t
 progress_plan(const json_t *rings, int64_t total, struct progress_ring out[PROGRESS_RINGS_MAX])
 {
-	int64_t left = bounded(total, INT64_MAX);
+	int64_t left = bounded(total, COUNT_MAX);
 	size_t count = json_array_size(rings), i;
 
 	/* A plain release is one ring. */
@@ -69,10 +71,10 @@ update_rings(struct progress *p, const json_t *plan)
 		struct progress_ring *now = &rings[p->ring - 1];
 
 		if (field_count(plan, "ring_size") > 0)
-			now->size = field_count(plan, "ring_size");
-		now->sent = bounded(field_count(plan, "sent"), INT64_MAX);
-		now->deferred = bounded(field_count(plan, "deferred"), INT64_MAX);
-		now->failed = bounded(field_count(plan, "failed"), INT64_MAX);
+			now->size = bounded(field_count(plan, "ring_size"), COUNT_MAX);
+		now->sent = bounded(field_count(plan, "sent"), COUNT_MAX);
+		now->deferred = bounded(field_count(plan, "deferred"), COUNT_MAX);
+		now->failed = bounded(field_count(plan, "failed"), COUNT_MAX);
 	}
 	memcpy(p->rings, rings, count * sizeof(*rings));
 	p->count = count;
@@ -101,9 +103,9 @@ progress_update(struct progress *p, const json_t *batch)
 	copy_text(p->batch, sizeof(p->batch), screen_text(field_text(batch, "id")));
 	copy_text(p->state, sizeof(p->state), screen_text(field_text(plan, "state")));
 	copy_text(p->why, sizeof(p->why), screen_text(field_text(plan, "why")));
-	p->total = bounded(field_count(plan, "total"), INT64_MAX);
-	p->released = bounded(field_count(plan, "released"), INT64_MAX);
-	p->next_at = bounded(screen_time_parse(field_text(plan, "next_ring_at")), INT64_MAX);
+	p->total = bounded(field_count(plan, "total"), COUNT_MAX);
+	p->released = bounded(field_count(plan, "released"), COUNT_MAX);
+	p->next_at = bounded(screen_time_parse(field_text(plan, "next_ring_at")), COUNT_MAX);
 	update_rings(p, plan);
 	return true;
 }
