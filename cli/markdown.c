@@ -7,7 +7,7 @@
 
 /* All that can begin or end anything within a line; `:` and `@` make automatic links in GitHub's.
  */
-static const char markup[] = "\\`*_{}[]<>()#!|~&=:@$^\"+-";
+static const char markup[] = "\\`*_{}[]<>()#!|~&:@$";
 
 void
 markdown_add(struct buf *out, const char *text)

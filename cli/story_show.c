@@ -49,12 +49,13 @@ put_point(const struct page *p)
 static void
 put_time(const struct page *p, const char *iso)
 {
-	if (screen_time_parse(iso) < 0)
-		put_value(p, iso);
-	else
+	if (screen_time_parse(iso) >= 0) {
 		buf_printf(p->out, p->markdown ? "**%s** " : "%s  ", screen_time(iso));
-	if (screen_time_parse(iso) < 0)
-		buf_add_char(p->out, ' ');
+		return;
+	}
+	buf_add_text(p->out, "at ");
+	put_value(p, iso);
+	buf_add_char(p->out, ' ');
 }
 
 /* "Rule: burst volume", a line of its own; nothing where there is no value. */

@@ -135,7 +135,7 @@ add_alert(void *context, const struct store_alert_fate *a)
 	struct story_facts *f = t->f;
 	char took[UNITS_BYTES];
 
-	if (a->fate == STORE_FATE_UNWANTED)
+	if (a->channel[0] == '\0') /* no channel wants it, or there is none */
 		return true;
 	f->alerts++;
 	switch (a->fate) {
