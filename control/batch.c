@@ -191,10 +191,10 @@ seen_done(struct store_job *job)
 	free(job->context);
 }
 
-/* The first look ends the reminders; nobody waits for that to be written. A drill looks at its own
- * batch, which says nothing of a person. */
+/* The first look ends the reminders: this one, so the answer says so too. Nobody waits for that to
+ * be written. A drill looks at its own batch, which says nothing of a person. */
 static void
-mark_seen(struct request *r, const struct story *s, int64_t id)
+mark_seen(struct request *r, struct story *s, int64_t id)
 {
 	struct seen *seen;
 
@@ -209,6 +209,8 @@ mark_seen(struct request *r, const struct story *s, int64_t id)
 	seen->job.u.seen.batch = id;
 	seen->job.u.seen.who = seen->who;
 	seen->job.u.seen.now = clock_wall();
+	json_put_time(s->answer, "seen_at", seen->job.u.seen.now);
+	json_put_text(s->answer, "seen_by", seen->who);
 	writer_submit(r->deps->store, &seen->job);
 }
 

@@ -309,13 +309,21 @@ request_field_bool(struct request *r, const char *name, bool *out)
 }
 
 bool
+request_has(const struct request *r, const char *name)
+{
+	json_t *value = json_object_get(r->body, name);
+
+	return value != NULL && !json_is_null(value);
+}
+
+bool
 request_field_rate(struct request *r, const char *name, uint32_t *count, int64_t *window)
 {
 	const char *text;
 
 	if (!request_field_text(r, name, 40, &text))
 		return false;
-	if (text[0] == '\0' || units_parse_rate(text, count, window))
+	if (!request_has(r, name) || units_parse_rate(text, count, window))
 		return true;
 	request_fail(r, 400, "%s: %s is none; write a number and a time, such as 100/1m", name,
 		     log_safe(text));

@@ -70,6 +70,8 @@ bool request_field_text(struct request *r, const char *name, size_t max, const c
 enum { REQUEST_REASON_MAX = 500 };
 bool request_field_reason(struct request *r, const char **out);
 bool request_field_bool(struct request *r, const char *name, bool *out);
+/* False where it is absent or null. */
+bool request_has(const struct request *r, const char *name);
 /* `100/1m`; 0 and 0 where absent. */
 bool request_field_rate(struct request *r, const char *name, uint32_t *count, int64_t *window);
 /* `10m`, from `least` to `most` microseconds; 0 where absent. */

@@ -17,14 +17,6 @@
 #define RING_MAX INT64_C(1000000000)
 #define TIME_MAX (30 * CLOCK_DAY)
 
-static bool
-is_given(const struct request *r, const char *name)
-{
-	json_t *value = json_object_get(r->body, name);
-
-	return value != NULL && !json_is_null(value);
-}
-
 /* One ring; 0 = all that is left. */
 static bool
 read_size(const json_t *item, bool last, uint64_t *out)
@@ -45,7 +37,7 @@ read_rings(struct request *r, struct store_rings *rings)
 	json_t *list = json_object_get(r->body, "rings"), *item;
 	size_t count = json_array_size(list), i;
 
-	if (!is_given(r, "rings"))
+	if (!request_has(r, "rings"))
 		return true;
 	if (!json_is_array(list) || count == 0 || count > STORE_RINGS_MAX) {
 		request_fail(r, 400,
@@ -74,7 +66,7 @@ read_stop(struct request *r, struct store_rings *rings)
 	json_t *percent = json_object_get(r->body, "stop_on");
 
 	rings->stop_on = -1;
-	if (!is_given(r, "stop_on"))
+	if (!request_has(r, "stop_on"))
 		return true;
 	rings->stop_on = json_number_value(percent);
 	if (json_is_number(percent) && isfinite(rings->stop_on) && rings->stop_on >= 0 &&
@@ -95,7 +87,7 @@ check_scope(struct request *r, const struct decision *d)
 		       d->subject != NULL;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!is_given(r, names[i]) || (d->batch_count == 1 && d->id_count == 0))
+		if (!request_has(r, names[i]) || (d->batch_count == 1 && d->id_count == 0))
 			continue;
 		request_fail(r, 400,
 			     "%s is for one batch: name that one alone, and no single deliveries",

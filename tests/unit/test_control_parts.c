@@ -266,6 +266,17 @@ send_call(const char *path, const char *body)
 	return fd;
 }
 
+static void
+go_on(void)
+{
+	pthread_mutex_lock(&desk.lock);
+	desk.waits = false;
+	for (int k = 0; k < desk.count; k++)
+		__real_writer_submit(gate.store, desk.jobs[k]);
+	desk.count = 0;
+	pthread_mutex_unlock(&desk.lock);
+}
+
 /* Both were read and checked before either was written: the second meets what the first left. */
 static void
 test_two_at_once(void **state)
@@ -305,12 +316,7 @@ test_two_at_once(void **state)
 		wait_for_jobs(1);
 		second = send_call(rows[i].second, rows[i].second_body);
 		wait_for_jobs(2);
-		pthread_mutex_lock(&desk.lock);
-		desk.waits = false;
-		for (int k = 0; k < desk.count; k++)
-			__real_writer_submit(gate.store, desk.jobs[k]);
-		desk.count = 0;
-		pthread_mutex_unlock(&desk.lock);
+		go_on();
 		if (client_read(first, &answer) != 200 && strstr(rows[i].name, "pauses") == NULL)
 			fail_msg("%s, the first: %s", rows[i].name, buf_text(&answer));
 		if (client_read(second, &answer) != rows[i].status ||
@@ -322,14 +328,67 @@ test_two_at_once(void **state)
 	buf_free(&answer);
 }
 
+/* What needs the writer, and is under way when its client, or control itself, goes away. */
+static const struct {
+	const char *path, *body;
+} calls[] = {{"/v1/release", "{\"ids\":[\"B1\"],\"reason\":\"r\",\"rings\":[1,\"all\"]}"},
+	     {"/v1/approve", "{\"ids\":[\"B1\"]}"},
+	     {"/v1/pause", "{\"ids\":[\"B1\"],\"reason\":\"r\"}"},
+	     {"/v1/resume", "{\"ids\":[\"B1\"],\"reason\":\"r\"}"},
+	     {"/v1/purge", "{\"ids\":[\"B1\"],\"reason\":\"r\"}"}};
+enum { CALLS = sizeof(calls) / sizeof(calls[0]) };
+
+static void
+test_clients_leave(void **state)
+{
+	static const struct row after = {
+	    "what was asked was done", "GET", "/v1/batches/B1", NULL, 200,
+	    "\"ring_released\":1,",    NULL};
+
+	(void)state;
+	gate_start();
+	desk.waits = true;
+	for (int i = 0; i < CALLS; i++) {
+		close(send_call(calls[i].path, calls[i].body));
+		wait_for_jobs(i + 1);
+	}
+	go_on();
+	check_row(&after);
+	gate_stop();
+}
+
+/* They are done, and answered first. */
+static void
+test_stop_with_calls(void **state)
+{
+	struct buf answer = {0};
+	int fd[CALLS];
+
+	(void)state;
+	gate_start();
+	desk.waits = true;
+	for (int i = 0; i < CALLS; i++) {
+		fd[i] = send_call(calls[i].path, calls[i].body);
+		wait_for_jobs(i + 1);
+	}
+	loop_stop(gate.loop);
+	loop_join(gate.loop);
+	go_on();
+	gate_stop();
+	for (int i = 0; i < CALLS; i++)
+		assert_int_not_equal(client_read(fd[i], &answer), 0);
+	buf_free(&answer);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_parts),      cmocka_unit_test(test_bad_parts),
-	    cmocka_unit_test(test_purge),      cmocka_unit_test(test_rings),
-	    cmocka_unit_test(test_approval),   cmocka_unit_test(test_drill_that_is_over),
-	    cmocka_unit_test(test_two_at_once)};
+	    cmocka_unit_test(test_parts),          cmocka_unit_test(test_bad_parts),
+	    cmocka_unit_test(test_purge),          cmocka_unit_test(test_rings),
+	    cmocka_unit_test(test_approval),       cmocka_unit_test(test_drill_that_is_over),
+	    cmocka_unit_test(test_two_at_once),    cmocka_unit_test(test_clients_leave),
+	    cmocka_unit_test(test_stop_with_calls)};
 
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();

@@ -52,6 +52,8 @@ test_bad_rings(void **state)
 	    BAD("too huge for a number", "\"rings\":[99999999999999999999]", "not a JSON object"),
 	    BAD("wait without rings", "\"wait\":\"1m\"", "give rings too"),
 	    BAD("wait is a number", "\"rings\":[1],\"wait\":60", "wait is not text"),
+	    BAD("wait is empty", "\"rings\":[1],\"wait\":\"\"", "is none; write a time"),
+	    BAD("rate is empty", "\"rate\":\"\"", "is none; write a number and a time"),
 	    BAD("wait is negative", "\"rings\":[1],\"wait\":\"-1m\"", "wait: -1m is none"),
 	    BAD("wait too long", "\"rings\":[1],\"wait\":\"31d\"", "wait: 31d is none"),
 	    BAD("wait overflows", "\"rings\":[1],\"wait\":\"99999999999999999999d\"", "is none"),
