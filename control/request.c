@@ -340,7 +340,8 @@ request_field_duration(struct request *r, const char *name, int64_t least, int64
 	*out = 0;
 	if (!request_field_text(r, name, 40, &text))
 		return false;
-	if (text[0] == '\0' || (units_parse_duration(text, out) && *out >= least && *out <= most))
+	if (!request_has(r, name) ||
+	    (text[0] != '\0' && units_parse_duration(text, out) && *out >= least && *out <= most))
 		return true;
 	request_fail(r, 400, "%s: %s is none; write a time from %s to %s, such as 10m", name,
 		     log_safe(text), units_format_duration(least, from),
