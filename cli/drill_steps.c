@@ -117,6 +117,72 @@ step_begin(struct drill *d)
 	return d->begun != NULL;
 }
 
+/* What status says of the upstream; false if it says nothing. */
+static bool
+read_upstream(struct drill *d, bool *up, int64_t *connections, struct buf *text)
+{
+	const char *wanted = field_text(d->begun, "upstream");
+	struct buf ignored = {0};
+	json_t *status = drill_ask(d, "/v1/status", &ignored), *row;
+	bool known = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "upstreams"), i, row)
+	{
+		if (strcmp(field_text(row, "name"), wanted) != 0)
+			continue;
+		known = true;
+		*up = field_is_true(row, "up");
+		*connections = field_count(row, "connections");
+		buf_printf(text, "upstream %s (%s)", screen_text(wanted),
+			   field_show(row, "address"));
+		if (!*up)
+			buf_printf(text, " is down since %s: %s",
+				   screen_time(field_text(row, "since")), field_show(row, "why"));
+	}
+	json_decref(status);
+	buf_free(&ignored);
+	return known;
+}
+
+/* It was asked when the drill began: until it has answered, or is known to be down. */
+static bool
+upstream_has_answered(struct drill *d)
+{
+	struct buf text = {0};
+	int64_t connections = 0;
+	bool up = false, known = read_upstream(d, &up, &connections, &text);
+
+	buf_free(&text);
+	return !known || !up || connections > 0;
+}
+
+static void
+step_path(struct drill *d)
+{
+	bool answered = wait_until(d, upstream_has_answered, d->timeout), up = false, known;
+	struct buf text = {0};
+	int64_t connections = 0;
+
+	known = read_upstream(d, &up, &connections, &text);
+	if (d->lost)
+		drill_fail(d, "release path", "%s", lost_text(d));
+	else if (!known)
+		drill_fail(d, "release path", "upstream %s is not configured any more",
+			   field_show(d->begun, "upstream"));
+	else if (!up)
+		drill_fail(d, "release path", "%s; what is released would wait until it answers",
+			   buf_text(&text));
+	else if (!answered)
+		drill_fail(d, "release path",
+			   "%s has not answered since the drill began; what is released would wait",
+			   buf_text(&text));
+	else
+		drill_pass(d, "release path", "%s answers, and no panic hold is in the way",
+			   buf_text(&text));
+	buf_free(&text);
+}
+
 static bool
 step_rules(struct drill *d)
 {
@@ -484,39 +550,6 @@ step_nowhere(struct drill *d)
 		    screen_count(d->leaked), screen_count(d->released));
 }
 
-/* The real way out: mailfused has asked the upstream when the drill began. */
-static void
-step_path(struct drill *d)
-{
-	const char *wanted = field_text(d->begun, "upstream");
-	struct buf error = {0};
-	json_t *status = drill_ask(d, "/v1/status", &error), *row;
-	bool known = false;
-	size_t i;
-
-	json_array_foreach(json_object_get(status, "upstreams"), i, row)
-	{
-		if (strcmp(field_text(row, "name"), wanted) != 0)
-			continue;
-		known = true;
-		if (field_is_true(row, "up"))
-			drill_pass(d, "release path", "upstream %s (%s) is up", screen_text(wanted),
-				   field_show(row, "address"));
-		else
-			drill_fail(d, "release path",
-				   "upstream %s (%s) is down since %s: %s; what is released would "
-				   "wait until it answers",
-				   screen_text(wanted), field_show(row, "address"),
-				   screen_time(field_text(row, "since")), field_show(row, "why"));
-	}
-	if (!known)
-		drill_fail(d, "release path", "%s",
-			   status == NULL ? buf_text(&error)
-					  : "the upstream is not configured any more");
-	json_decref(status);
-	buf_free(&error);
-}
-
 /* All that needs the batch. What failed does not keep the next from being shown. */
 static void
 go_with_batch(struct drill *d)
@@ -585,16 +618,17 @@ drill_go(struct drill *d)
 	d->steps = json_array();
 	d->started_at = d->step_at = clock_mono();
 	make_id(d);
-	if (!step_holds(d) || !step_leftovers(d) || !step_begin(d))
+	if (!step_leftovers(d) || !step_begin(d))
 		return;
-	if (step_rules(d)) {
-		if (step_blast(d) && step_held(d))
-			go_with_batch(d);
-		else if (!d->keep && !d->lost)
-			drill_clear_away(d, &ignored);
-	}
-	if (!d->lost)
+	if (step_holds(d)) {
 		step_path(d);
+		if (!d->lost && step_rules(d)) {
+			if (step_blast(d) && step_held(d))
+				go_with_batch(d);
+			else if (!d->keep && !d->lost)
+				drill_clear_away(d, &ignored);
+		}
+	}
 	report(d);
 	buf_free(&ignored);
 }

@@ -14,7 +14,7 @@ import pytest
 from rig.client import letter
 from rig.gate import (MAILFUSE, PRODUCTION_CLIENT, TOP, listener, production, secured, upstream,
                       users)
-from rig.sink import Sink
+from rig.sink import HANG, Sink
 from rig.tls import CA
 from rig.wait import stays_true, wait_for
 
@@ -28,8 +28,8 @@ STAGING = """environment "staging" {
     burst "volume" { limit = "50/10m" per = {environment} }
 }
 """
-ALL_STEPS = ["rules", "blast", "held", "alert", "first ring", "discarded", "restored", "purged",
-             "nowhere else", "release path"]
+ALL_STEPS = ["release path", "rules", "blast", "held", "alert", "first ring", "discarded",
+             "restored", "purged", "nowhere else"]
 FROM = "drill@drill.invalid"
 
 
@@ -162,6 +162,17 @@ def test_the_shipped_rules_pass(drilled, sink):
     assert sink.messages == []
 
 
+def test_a_large_limit_takes_several_recipients_a_message(drilled, sink):
+    rule = VOLUME.replace("60/10m", "3000/10m")
+    report = passes(drilled(production(rule)))
+    assert report["recipients"] == report["held"] + report["leaked"] == 3025
+    assert sink.messages == []
+
+
+def test_it_needs_no_second_person(drilled, webhook):
+    passes(drilled(more="approval { above = 3 }\n" + channel(webhook.url)))
+
+
 def test_twice_in_a_row_and_each_environment_of_production(drilled, sink):
     other = PRODUCTION.replace('"production"', '"shop"').replace("127.0.1.", "127.0.4.")
     running = drilled(PRODUCTION + other + STAGING)
@@ -271,11 +282,17 @@ def test_an_upstream_that_is_down_fails_it(drilled, sink):
     fails(running, "release path", "upstream smarthost .* is down since .*")
 
 
+def test_an_upstream_that_says_nothing_fails_it(drilled, sink):
+    sink.rule = lambda stage, argument, session: HANG if stage == "connect" else None
+    fails(drilled(), "release path", "has not answered since the drill began", "--timeout", "2s")
+
+
 @pytest.mark.parametrize("hold", [["--everything"], ["--environment", "production"]])
 def test_a_panic_hold_fails_it(hold, drilled, sink):
     running = drilled()
     running.do("hold", *hold, "--reason", "just in case")
     fails(running, "release path", "the panic button holds .*just in case.*unhold")
+    assert [row["action"] for row in running.audit()].count("drill.failed") == 1
     running.do("unhold", *hold, "--reason", "all clear")
     passes(running)
 
