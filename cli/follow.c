@@ -168,7 +168,11 @@ follow(struct follow *f)
 		}
 		json_decref(batch);
 	}
-	if (interrupted)
+	if (interrupted && strcmp(f->progress.state, "asked") == 0)
+		command_note("\nNo longer watched; it still waits for a second person. Watch it "
+			     "again: mailfuse show %s --follow",
+			     f->batch);
+	else if (interrupted)
 		command_note("\nNo longer watched; the release goes on. Watch it again: mailfuse "
 			     "show %s --follow. Stop it: mailfuse pause %s",
 			     f->batch, f->batch);

@@ -100,6 +100,9 @@ progress_update(struct progress *p, const json_t *batch)
 
 	if (!json_is_object(plan))
 		return false;
+	if (field_count(plan, "id") != p->id)
+		memset(p, 0, sizeof(*p));
+	p->id = field_count(plan, "id");
 	copy_text(p->batch, sizeof(p->batch), screen_text(field_text(batch, "id")));
 	copy_text(p->state, sizeof(p->state), screen_text(field_text(plan, "state")));
 	copy_text(p->why, sizeof(p->why), screen_text(field_text(plan, "why")));

@@ -23,8 +23,12 @@ struct progress_ring {
 	bool rest;                /* it takes all that is left */
 };
 
-/* Zero-initialised is nothing. Rings that are over keep what was last seen of them. */
+/*
+ * Zero-initialised is nothing. Rings that are over keep what was last seen of them, until another
+ * plan takes the place of theirs.
+ */
 struct progress {
+	int64_t id; /* of the plan */
 	char state[16], batch[24];
 	struct progress_ring rings[PROGRESS_RINGS_MAX];
 	size_t count, ring;               /* ring: the present one from 1; 0 = none has begun */

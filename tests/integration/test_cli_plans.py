@@ -324,16 +324,16 @@ def test_ids_from_standard_input_are_asked_about_on_the_terminal(fake, tmp_path)
     program = ["sh", "-c", f'exec "$0" "$@" < {ids}', MAILFUSE, "release", "-", *REASON]
     for typed, code in [(b"y\n", 0), (b"n\n", 1)]:
         fake.requests.clear()
-        got, seen = on_terminal(fake, program, typed)
+        got, seen = on_terminal(fake.environment(), program, typed)
         assert "Release 4,990 recipients of B17 and B18 to " in seen
         assert got == code and len(fake.requests) == 2 - code
 
 
-def on_terminal(fake, program, typed):
+def on_terminal(environment, program, typed):
     """As fake.terminal(), but the terminal is the one that /dev/tty opens."""
     pid, master = os.forkpty()
     if pid == 0:
-        os.execvpe(program[0], program, fake.environment())
+        os.execvpe(program[0], program, environment)
     os.write(master, typed)
     seen = b""
     while True:
@@ -538,6 +538,36 @@ def test_rings_are_released_and_watched(holding, sink):
     assert "Release      done: 12 of 12 recipients released, by uid:" in out
     assert "Rings        2 (done), 4 (done), all that is left (done); 1 s after each; " in out
     assert "Ring 3       6 of 6 sent, refused 0 for now (4xx), 0 for good (5xx)\n" in out
+
+
+def test_rings_on_a_terminal(holding, sink):
+    """The question, then bars that are drawn over each other until it is done."""
+    running, _, names = holding(12)
+    program = [CLI, "--control", running.control, "release", "B1", *REASON, "--rings", "2,4,all"]
+    code, seen = on_terminal(running.environment | {"TERM": "xterm", "LC_ALL": "C.UTF-8"}, program,
+                             b"y\n")
+    assert code == 0, seen
+    assert ("Release 12 recipients of B1 to production's upstream in rings of 2, 4 and all that is "
+            "left? [y/N] ") in seen
+    assert "\x1b[4A\r" in seen and "\u2588" in seen
+    last = seen.split("\x1b[4A\r")[-1]
+    assert "B1 done: 12 recipients released\x1b[K" in last and " 6 of 6 sent\x1b[K" in last
+    assert sorted(sink.recipients()) == sorted(names)
+
+
+def test_interrupted_watching_leaves_the_release_alone(holding, sink):
+    running, batch, _ = holding(12)
+    sink.rule = Valve(free=1)
+    process = follow(running, "release", "B1", *REASON, "--rings", "4,all", "--follow")
+    assert "ring 1 of 2" in process.stdout.readline()
+    assert process.stdout.readline().startswith("B1  ring 1 of 2: ")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "the release goes on" in err
+    assert batch.plan["state"] == "running"
+    sink.rule.open()
+    batch.wait_plan("done")
+    assert len(sink.recipients()) == 12
 
 
 def test_refusals_pause_it_and_a_person_goes_on(holding, sink):

@@ -225,6 +225,15 @@ static const struct {
      "Ring 3 ------------------------------ 1,000 to come\n"
      "Ring 4 ------------------------------ 3,880 to come, all that is left\n"
      "B17 running, ring 3 begins when this one is delivered\n"},
+    {"another plan took its place",
+     "{\"id\":\"B17\",\"plan\":{\"id\":4,\"state\":\"paused\",\"rings\":[10,5],\"total\":15,"
+     "\"ring\":1,\"ring_size\":10,\"sent\":9,\"failed\":1}}",
+     "{\"id\":\"B17\",\"plan\":{\"id\":5,\"state\":\"running\",\"rings\":[10,5],\"total\":15,"
+     "\"ring\":2,\"ring_size\":5}}",
+     "ring 2 of 2: 0 of 5 sent; running",
+     "Ring 1 ############################## 10 delivered\n"
+     "Ring 2 ------------------------------ 0 of 5 sent\n"
+     "B17 running\n"},
     {"the wait", NULL,
      RUNNING "\"ring\":2,\"ring_size\":100,\"sent\":100,"
 	     "\"next_ring_at\":\"2026-11-21T10:39:30.000Z\"}}",
