@@ -40,7 +40,7 @@ help_print(FILE *out, const struct verb *verbs, const struct option *global)
 		     "Sees and decides what mailfused, the outbound mail fuse, holds.\n\n");
 	for (v = verbs; v->name != NULL; v++) {
 		if (help_is_available(v))
-			fprintf(out, "  %-10s %s\n", v->name, v->help);
+			fprintf(out, "  %-12s %s\n", v->name, v->help);
 	}
 	fprintf(out, "\nOptions, before or after the verb:\n");
 	print_options(out, global);

@@ -323,7 +323,7 @@ static const struct verb verbs[] = {
     {"audit",
      "verify [--head ID:HASH] [--file EXPORT [--after N]]\n"
      "       audit export [--after N]",
-     "is the audit log what mailfuse wrote?", audit_options, 1, 1, audit_run,
+     "verify or export the audit log", audit_options, 1, 1, audit_run,
      "verify computes the chain of hashes over every row and names the first that was altered,\n"
      "taken away, added or moved. Whoever can rewrite the whole database can rewrite the chain\n"
      "too: --head compares it with what an alert has told. export prints one row a line."},

@@ -19,10 +19,9 @@ markdown_add(struct buf *out, const char *text)
 			buf_add_char(out, ' ');
 			continue;
 		}
-		/* "www." begins a link as well; "1." could begin a list. */
+		/* "www." begins a link as well. */
 		if (strchr(markup, *p) != NULL ||
-		    (*p == '.' && p > text &&
-		     (p[-1] == 'w' || p[-1] == 'W' || (p[-1] >= '0' && p[-1] <= '9'))))
+		    (*p == '.' && p > text && (p[-1] == 'w' || p[-1] == 'W')))
 			buf_add_char(out, '\\');
 		buf_add_char(out, *p);
 	}

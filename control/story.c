@@ -64,7 +64,7 @@ take_batch(void *context, const struct store_batch *b)
 	put_masked(s->answer, "key", story_mask_text(b->key));
 	put_masked(s->answer, "source", story_mask_text(b->source));
 	put_masked(s->answer, "sender", story_mask_address(b->sender));
-	put_masked(s->answer, "subject", story_mask_subject(b->subject));
+	put_masked(s->answer, "subject", story_mask_subject(b->subject, NULL));
 	return true;
 }
 
@@ -132,9 +132,31 @@ json_from_times(const struct story_facts *f)
 
 struct samples {
 	json_t *items;
+	const struct story_names *names;
 	uint64_t last;
+};
+
+struct subjects {
+	json_t *items;
+	const struct story_names *names;
+};
+
+/* What is known of the mail before any of it is told. */
+struct look {
+	struct story_names names;
 	int64_t first_at;
 };
+
+static bool
+look_at(void *context, const struct store_delivery *d)
+{
+	struct look *look = context;
+
+	if (look->first_at == 0 || d->accepted_at < look->first_at)
+		look->first_at = d->accepted_at;
+	story_names_add(&look->names, d->recipient);
+	return true;
+}
 
 static bool
 add_sample(void *context, const struct store_delivery *d)
@@ -142,8 +164,6 @@ add_sample(void *context, const struct store_delivery *d)
 	struct samples *s = context;
 	json_t *o;
 
-	if (s->first_at == 0 || d->accepted_at < s->first_at)
-		s->first_at = d->accepted_at;
 	if (d->id == s->last)
 		return true;
 	s->last = d->id;
@@ -151,7 +171,7 @@ add_sample(void *context, const struct store_delivery *d)
 	json_put_time(o, "at", d->accepted_at);
 	put_masked(o, "sender", story_mask_address(d->sender));
 	put_masked(o, "recipient", story_mask_address(d->recipient));
-	put_masked(o, "subject", story_mask_subject(d->subject));
+	put_masked(o, "subject", story_mask_subject(d->subject, s->names));
 	json_put_count(o, "bytes", d->bytes);
 	json_append(s->items, o);
 	return json_array_size(s->items) < SAMPLES;
@@ -172,8 +192,9 @@ add_domain(void *context, const char *value, uint64_t count)
 static bool
 add_subject(void *context, const char *value, uint64_t count)
 {
-	char *masked = story_mask_subject(value);
-	json_t *list = context, *o;
+	const struct subjects *s = context;
+	char *masked = story_mask_subject(value, s->names);
+	json_t *list = s->items, *o;
 	size_t i;
 
 	json_array_foreach(list, i, o)
@@ -213,27 +234,32 @@ put_mail(struct store_view *view, struct story *s)
 {
 	struct story_facts *f = &s->facts;
 	const struct store_filter filter = {.batch = f->id, .state = -1, .limit = SAMPLE_ROWS};
-	struct samples samples = {.items = json_make_array()};
+	struct look look = {.first_at = 0};
+	struct samples samples = {.items = json_make_array(), .names = &look.names};
+	struct subjects list = {.items = json_make_array(), .names = &look.names};
 	struct peak second = {&f->peak_second, &f->peak_second_at};
 	struct peak minute = {&f->peak_minute, &f->peak_minute_at};
-	json_t *domains = json_make_array(), *subjects = json_make_array();
+	json_t *domains = json_make_array();
 	enum store_result r;
 
 	json_put(s->answer, "samples", samples.items);
 	json_put(s->answer, "domains", domains);
-	json_put(s->answer, "subjects", subjects);
-	r = store_view_deliveries(view, &filter, add_sample, &samples);
+	json_put(s->answer, "subjects", list.items);
+	r = store_view_deliveries(view, &filter, look_at, &look);
+	if (r == STORE_OK)
+		r = store_view_deliveries(view, &filter, add_sample, &samples);
 	if (r == STORE_OK)
 		r = store_view_top(view, f->id, "domain", TOP, add_domain, domains);
 	if (r == STORE_OK)
-		r = store_view_top(view, f->id, "subject", 10 * TOP, add_subject, subjects);
+		r = store_view_top(view, f->id, "subject", 10 * TOP, add_subject, &list);
 	if (r == STORE_OK)
 		r = store_view_arrivals(view, f->id, CLOCK_SECOND, see_arrivals, &second);
 	if (r == STORE_OK)
 		r = store_view_arrivals(view, f->id, CLOCK_MINUTE, see_arrivals, &minute);
 	if (r == STORE_OK)
 		r = store_view_distinct(view, f->id, &f->distinct);
-	f->first_at = samples.first_at;
+	f->first_at = look.first_at;
+	story_names_free(&look.names);
 	f->domains = json_array_size(domains);
 	return r;
 }

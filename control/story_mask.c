@@ -68,14 +68,85 @@ story_mask_text(const char *text)
 	return out.len > 0 ? buf_take(&out) : mem_strdup("");
 }
 
-char *
-story_mask_subject(const char *subject)
+/* ---- names */
+
+/* Shorter ones are initials, or hardly told from words. */
+enum { NAME_BYTES_MIN = 3 };
+
+/* Bytes of the word at `text`: letters of ASCII, and whatever is beyond it. */
+static size_t
+word_length(const char *text)
+{
+	size_t n = 0;
+
+	while ((text[n] >= 'a' && text[n] <= 'z') || (text[n] >= 'A' && text[n] <= 'Z') ||
+	       (unsigned char)text[n] >= 0x80)
+		n++;
+	return n;
+}
+
+static bool
+is_name(const struct story_names *names, const char *word, size_t len)
+{
+	size_t i;
+
+	for (i = 0; names != NULL && i < names->count; i++)
+		if (strlen(names->words[i]) == len && strncmp(names->words[i], word, len) == 0)
+			return true;
+	return false;
+}
+
+void
+story_names_add(struct story_names *n, const char *address)
 {
 	struct arena arena = {0};
-	char *masked = story_mask_text(mime_normal_subject(subject, &arena));
+	size_t local = strcspn(address, "@");
+	char *text = mem_printf("%.*s", (int)local, address);
+	const char *p = mime_normal_subject(text, &arena); /* folded as the subjects are */
+	size_t len;
 
+	for (; *p != '\0'; p += len > 0 ? len : 1) {
+		len = word_length(p);
+		if (len < NAME_BYTES_MIN || n->count == STORY_NAMES_MAX || is_name(n, p, len))
+			continue;
+		n->words = mem_resize_array(n->words, n->count + 1, sizeof(*n->words));
+		n->words[n->count++] = mem_printf("%.*s", (int)len, p);
+	}
+	free(text);
 	arena_free(&arena);
-	return masked;
+}
+
+void
+story_names_free(struct story_names *n)
+{
+	size_t i;
+
+	for (i = 0; i < n->count; i++)
+		free(n->words[i]);
+	free(n->words);
+	*n = (struct story_names){0};
+}
+
+char *
+story_mask_subject(const char *subject, const struct story_names *names)
+{
+	struct arena arena = {0};
+	char *masked = story_mask_text(mime_normal_subject(subject, &arena)), *p;
+	struct buf out = {0};
+	size_t len;
+
+	for (p = masked; *p != '\0'; p += len > 0 ? len : 1) {
+		len = word_length(p);
+		if (len == 0)
+			buf_add_char(&out, *p);
+		else if (is_name(names, p, len))
+			buf_add_text(&out, "***");
+		else
+			buf_add(&out, p, len);
+	}
+	free(masked);
+	arena_free(&arena);
+	return out.len > 0 ? buf_take(&out) : mem_strdup("");
 }
 
 const char *

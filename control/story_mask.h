@@ -12,9 +12,22 @@
 char *story_mask_address(const char *address);
 /* Every address within a text, likewise; the rest stays. */
 char *story_mask_text(const char *text);
-/* The normal form in which subjects are compared, in which numbers and tokens are "#"; addresses
- * masked. Names stay: what a machine cannot tell from words, a reader of the story must. */
-char *story_mask_subject(const char *subject);
+
+/* Words that are part of somebody's address: in a subject they are names. Zero-initialised. */
+enum { STORY_NAMES_MAX = 2000 };
+struct story_names {
+	char **words;
+	size_t count;
+};
+
+void story_names_add(struct story_names *n, const char *address);
+void story_names_free(struct story_names *n);
+
+/*
+ * The normal form in which subjects are compared, in which numbers and tokens are "#"; addresses
+ * are masked, and so are words of `names` (may be NULL).
+ */
+char *story_mask_subject(const char *subject, const struct story_names *names);
 
 /* Who took part, in the order of their appearance. Zero-initialised; named = as they are. */
 enum { STORY_PEOPLE_MAX = 20 };

@@ -17,10 +17,10 @@ WHY = ("--reason", "checked by hand")
 def tripped(make_gate, sink, webhook):
     """A staging gate with a tripped batch of eight recipients, two of them after the trip."""
     gate = make_gate(listener() + upstream(sink) + staging(TRIPS) + channel(webhook)).start()
-    gate.send(letter("Order 4711 for jane.doe@example.com"),
+    gate.send(letter("Order 4711 for Jane, jane.doe@example.com"),
               [f"jane.doe{n}@d{n % 3}.example" for n in range(6)])
     for n in range(2):
-        gate.send(letter(f"Order {n} for jane.doe@example.com"), [f"joe{n}@x.test"])
+        gate.send(letter(f"Order {n} for Jane, jane.doe@example.com"), [f"joe{n}@x.test"])
     wait_for("the alert", lambda: webhook.alerts)
     return gate
 
@@ -68,14 +68,14 @@ def test_the_story_has_all_there_is(tripped):
 def test_what_is_personal_is_masked(tripped):
     text = tripped.cli("story", "B1").stdout + tripped.cli("story", "B1", "--markdown").stdout
     text += tripped.cli("--json", "story", "B1").stdout
-    for word in ("jane.doe", "joe0", "4711", "app@"):
-        assert word not in text, text
+    for word in ("jane", "joe0", "4711", "app@"):
+        assert word not in text.lower(), text
     answer = story(tripped)
     assert answer["samples"][0]["recipient"] == "j***@d0.example"
-    assert answer["samples"][0]["subject"] == "order # for j***@example.com"
+    assert answer["samples"][0]["subject"] == "order # for ***, j***@example.com"
     assert answer["sender"] in ("", "a***@shop.example")
     # Subjects that differ by what is masked are one.
-    assert answer["subjects"] == [{"value": "order # for j***@example.com", "count": 8}]
+    assert answer["subjects"] == [{"value": "order # for ***, j***@example.com", "count": 8}]
     assert "body" not in answer and "text" not in answer
 
 
