@@ -261,6 +261,10 @@ copy_pages(struct copying *c)
 		return explain_target(c, sqlite3_errcode(c->to->sql));
 	do {
 		code = sqlite3_backup_step(backup, STEP_PAGES);
+		/* To the disk as it comes, never much of it at once: the gate's commits would wait
+		 * behind it. */
+		(void)sync_file_range(c->file, 0, 0,
+				      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
 	} while (code == SQLITE_OK && !is_stopped(c));
 	sqlite3_backup_finish(backup);
 	if (code == SQLITE_OK)
