@@ -19,7 +19,7 @@ struct plan_verb {
 	const char *path;
 	void (*question)(const struct command *c, const char *batch, const json_t *dry,
 			 struct buf *out);
-	const char *doing;
+	const char *doing; /* NULL: approve_doing() */
 	void (*done)(const char *batch, const json_t *answer);
 };
 
@@ -61,6 +61,15 @@ approve_question(const struct command *c, const char *batch, const json_t *dry, 
 	if (missing > 0)
 		buf_printf(out, " After you %s still have to approve it.",
 			   screen_counted(missing, "person would", "people would"));
+}
+
+/* Who is not asked must see it in the log of the job all the same. */
+static void
+approve_doing(const char *batch, const json_t *plan, struct buf *out)
+{
+	buf_printf(out, "Approving the release of %s of %s, asked for by %s: %s",
+		   screen_counted(field_count(plan, "total"), "recipient", "recipients"), batch,
+		   field_show(plan, "who"), field_show(plan, "reason"));
 }
 
 static void
@@ -136,8 +145,7 @@ resume_done(const char *batch, const json_t *answer)
 		       batch, left);
 }
 
-static const struct plan_verb verb_approve = {"/v1/approve", approve_question, "Approving",
-					      approve_done};
+static const struct plan_verb verb_approve = {"/v1/approve", approve_question, NULL, approve_done};
 static const struct plan_verb verb_pause = {"/v1/pause", pause_question, "Pausing", pause_done};
 static const struct plan_verb verb_resume = {"/v1/resume", resume_question, "Resuming",
 					     resume_done};
@@ -184,7 +192,11 @@ ask_first(const struct command *c, const struct plan_verb *v, const char *batch,
 		return result;
 	if (command_will_ask(c))
 		v->question(c, batch, *dry, &question);
-	buf_printf(&doing, "%s the release of %s: %s.", v->doing, batch, recipients_of(*dry));
+	if (v->doing == NULL)
+		approve_doing(batch, plan_of(*dry), &doing);
+	else
+		buf_printf(&doing, "%s the release of %s: %s.", v->doing, batch,
+			   recipients_of(*dry));
 	if (!command_confirm(c, buf_text(&question), buf_text(&doing)))
 		result = CLIENT_REFUSED;
 	buf_free(&question);

@@ -151,6 +151,9 @@ def test_questions_of_plans(fake):
 
 def test_results_of_plans(fake):
     can(fake)
+    assert fake.run("approve", "B17").err == (
+        "Approving the release of 4,990 recipients of B17, asked for by uid:1000(anna): checked "
+        "with the team\n")
     assert fake.run("approve", "B17").out == (
         "Approved. Released 10 recipients of B17: ring 1 of its rings. mailfuse show B17 --follow "
         "watches the others. Still held: 4,980.\n")
