@@ -104,7 +104,7 @@ sqlite_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit, c
 {
 	static const char all[] =
 	    "SELECT id, at, who, action, object, reason, detail, hash FROM audit WHERE id > max(?1,"
-	    " coalesce((SELECT max(id) FROM audit) - nullif(?2, 0), 0)) ORDER BY id LIMIT ?3";
+	    " coalesce((SELECT max(id) FROM audit) - nullif(?2, 0), ?1)) ORDER BY id LIMIT ?3";
 	static const char one[] =
 	    "SELECT * FROM (SELECT id, at, who, action, object, reason, detail, hash FROM audit"
 	    " WHERE object = ?4 AND id > ?1 ORDER BY id DESC LIMIT iif(?2 = 0, -1, ?2))"
