@@ -227,8 +227,11 @@ leave(struct work_batch *wb, const struct delivery_row *d)
 	struct plan_row *plan = wb->plan;
 
 	plan->p.total--;
-	if (is_in_ring(plan, d))
+	if (is_in_ring(plan, d)) {
 		plan->p.ring_size--;
+		plan->p.ring_deferred -= (d->ring & TAG_DEFERRED) != 0 && plan->p.ring_deferred > 0;
+		plan->p.ring_refused -= (d->ring & TAG_REFUSED) != 0 && plan->p.ring_refused > 0;
+	}
 	if (plan->p.approvers == 0 && wb->row.alone > 0)
 		wb->row.alone--;
 }

@@ -380,6 +380,60 @@ looking_for_notices_costs_what_is_found(void **state)
 	backend_sqlite.close(db);
 }
 
+/* Of the writer's connection: rows changed, and pages read from the file. */
+static int64_t
+rows_changed(struct fixture *f)
+{
+	return sqlite3_total_changes64(((struct sqlite_db *)f->s->work.db)->sql);
+}
+
+static struct store_job
+tick_at(struct fixture *f, int64_t now)
+{
+	static const int64_t remind_after[] = {CLOCK_HOUR, 0};
+	struct store_job job = {.op = STORE_TICK};
+
+	job.u.tick.now = job.u.tick.due_now = now;
+	job.u.tick.remind_after = remind_after;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	free(job.u.tick.forget);
+	return job;
+}
+
+/* Once a second, whatever there is: it looks at what is active, and writes when something is due.
+ */
+static void
+an_idle_tick_writes_and_scans_nothing(void **state)
+{
+	enum { MESSAGES = 40, RECIPIENTS = 100 };
+	struct fixture *f = *state;
+	struct store_job job;
+	struct db *db;
+	int64_t before;
+	int i, pages;
+
+	for (i = 0; i < MESSAGES; i++)
+		add_held(f, &test_stream, RECIPIENTS);
+	decide_job(&job, STORE_RELEASE, 1);
+	job.u.decide.rings.count = 2;
+	job.u.decide.rings.sizes[0] = 10;
+	job.u.decide.rings.wait = CLOCK_HOUR;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	fixture_reopen(f);
+	db = f->s->work.db;
+	tick_at(f, TEST_NOW + CLOCK_MINUTE); /* has read the pages of what is active */
+	pages = pages_read(db);
+	before = rows_changed(f);
+	for (i = 0; i < 10; i++)
+		job = tick_at(f, TEST_NOW + CLOCK_MINUTE + i * CLOCK_SECOND);
+	assert_false(job.u.tick.released || job.u.tick.told);
+	assert_int_equal(rows_changed(f), before);
+	assert_int_equal(pages_read(db), pages);
+	/* the yardstick: what a scan of the deliveries would have been */
+	assert_int_equal(claim(f, "staging", clock_wall() + CLOCK_DAY), 10);
+	assert_true(rows_changed(f) > before);
+}
+
 #define ON_DISK(test)                                                                              \
 	{                                                                                          \
 #test, test, setup, teardown, (void *)&backend_sqlite                              \
@@ -396,6 +450,7 @@ main(void)
 	    ON_DISK(a_step_that_fails_changes_nothing),
 	    ON_DISK(a_header_costs_no_body),
 	    ON_DISK(looking_for_notices_costs_what_is_found),
+	    ON_DISK(an_idle_tick_writes_and_scans_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
