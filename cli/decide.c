@@ -5,9 +5,9 @@
  */
 #include "cli/decide.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "cli/decide_call.h"
 #include "cli/decide_text.h"
 #include "cli/field.h"
 #include "cli/follow.h"
@@ -22,94 +22,6 @@ static const struct decision decision_restore = {DECISION_RESTORE, "/v1/restore"
 						 "Restored", "restore"};
 static const struct decision decision_purge = {DECISION_PURGE, "/v1/purge", "Deleting", "Deleted",
 					       "delete"};
-
-/* ---- what is meant */
-
-/* The words; "-" is what standard input lists. */
-static int
-read_ids(struct command *c, struct ids *ids)
-{
-	struct buf error = {0};
-	bool good = true;
-	size_t i;
-
-	for (i = 0; good && i < c->options->word_count; i++) {
-		const char *word = c->options->words[i];
-
-		if (strcmp(word, "-") != 0) {
-			good = ids_add(ids, word, &error);
-			continue;
-		}
-		good = ids_read(ids, stdin, &error);
-		c->stdin_taken = true;
-	}
-	if (good && ids_count(ids) == 0) {
-		buf_add_text(&error, "standard input lists nothing.");
-		good = false;
-	}
-	if (!good)
-		command_refused(c, "%s", buf_text(&error));
-	buf_free(&error);
-	return good ? CLIENT_DONE : CLIENT_REFUSED;
-}
-
-static void
-add_text(const struct command *c, json_t *body, const char *name)
-{
-	const char *text = options_text(c->options, name);
-
-	if (text != NULL)
-		json_object_set_new(body, name, json_string(text));
-}
-
-static void
-add_percent(const struct command *c, json_t *body, const char *option, const char *name)
-{
-	double percent = options_percent(c->options, option);
-
-	if (options_has(c->options, option))
-		json_object_set_new(body, name,
-				    percent == (double)(json_int_t)percent
-					? json_integer((json_int_t)percent)
-					: json_real(percent));
-}
-
-static void
-add_rings(const struct command *c, json_t *body)
-{
-	uint64_t sizes[OPTIONS_RINGS_MAX];
-	size_t count = options_rings(c->options, "rings", sizes), i;
-	json_t *rings;
-
-	if (count == 0)
-		return;
-	rings = json_array();
-	for (i = 0; i < count; i++)
-		json_array_append_new(rings, sizes[i] == 0 ? json_string("all")
-							   : json_integer((json_int_t)sizes[i]));
-	json_object_set_new(body, "rings", rings);
-}
-
-/* The call, but for its ids. */
-static json_t *
-make_body(const struct command *c)
-{
-	json_t *body = json_object();
-
-	json_object_set_new(body, "reason", json_string(command_reason(c)));
-	if (options_has(c->options, "first"))
-		json_object_set_new(body, "first",
-				    json_integer((json_int_t)options_number(c->options, "first")));
-	add_percent(c, body, "percent", "percent");
-	add_text(c, body, "to");
-	add_text(c, body, "subject");
-	add_text(c, body, "rate");
-	add_rings(c, body);
-	add_text(c, body, "wait");
-	add_percent(c, body, "stop-on", "stop_on");
-	add_text(c, body, "stream");
-	return body;
-}
 
 /* ---- the calls */
 
@@ -187,7 +99,8 @@ ask_first(const struct command *c, const struct decision *d, const struct ids *i
 	json_object_del(body, "dry_run");
 	if (result != CLIENT_DONE)
 		return result;
-	if (field_count(*dry, "recipients") <= 0) {
+	/* With --stream it may be about what still comes alone. */
+	if (field_count(*dry, "recipients") <= 0 && !options_has(c->options, "stream")) {
 		result = command_refused(c, "nothing of %s can be %s%s%s. Nothing was changed.",
 					 what, d->able, d->kind == DECISION_DISCARD ? "ed" : "d",
 					 json_object_size(body) > 2 ? " with these options" : "");
@@ -264,42 +177,6 @@ out:
 
 /* ---- the verbs */
 
-/* What is a plan of one batch, or rules on all of its stream, cannot be of something else. */
-static int
-check_scope(const struct command *c, const struct ids *ids)
-{
-	static const char *const plan[] = {"rings", "stop-on", "stream", "follow"};
-	static const char *const parts[] = {"first", "percent", "to", "subject"};
-	const char *id = json_string_value(json_array_get(ids->list, 0));
-	bool one = ids_count(ids) == 1 && id[0] == 'B';
-	size_t i;
-
-	for (i = 0; i < sizeof(plan) / sizeof(plan[0]); i++)
-		if (options_has(c->options, plan[i]) && !one)
-			return command_usage(c,
-					     "--%s is for one batch; name that one alone, such as "
-					     "B17.",
-					     plan[i]);
-	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (options_has(c->options, "stream") && options_has(c->options, parts[i]))
-			return command_usage(c,
-					     "--stream is for all of a batch and what follows it; "
-					     "leave --%s out.",
-					     parts[i]);
-	return CLIENT_DONE;
-}
-
-static int
-check_options(const struct command *c)
-{
-	if (options_has(c->options, "first") && options_has(c->options, "percent"))
-		return command_usage(c, "--first and --percent exclude each other; choose one.");
-	if (options_has(c->options, "wait") && !options_has(c->options, "rings"))
-		return command_usage(c, "--wait is the time between rings; add --rings "
-					"10,100,1000,all.");
-	return CLIENT_DONE;
-}
-
 static int
 decide(struct command *c, const struct decision *d, bool needs_reason)
 {
@@ -312,18 +189,18 @@ decide(struct command *c, const struct decision *d, bool needs_reason)
 	    !options_has(c->options, "dry-run"))
 		return command_usage(
 		    c, "say why, for the audit log: add --reason \"checked with the team\".");
-	result = check_options(c);
+	result = decide_check_options(c);
 	if (result == CLIENT_DONE)
-		result = read_ids(c, &ids);
+		result = decide_read_ids(c, &ids);
 	if (result == CLIENT_DONE)
-		result = check_scope(c, &ids);
+		result = decide_check_scope(c, &ids);
 	if (result == CLIENT_DONE && c->stdin_taken && !c->yes &&
 	    !options_has(c->options, "dry-run") && !command_will_ask(c))
 		result =
 		    command_usage(c, "standard input holds the ids and there is no terminal to "
 				     "ask on; add --yes, or --dry-run to see what would happen.");
 	if (result == CLIENT_DONE) {
-		body = make_body(c);
+		body = decide_make_body(c);
 		result = decide_ids(c, d, &ids, body);
 		json_decref(body);
 	}

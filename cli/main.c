@@ -312,8 +312,7 @@ static const struct verb verbs[] = {
      "only. A name that has a token gets a new one, and the old one ends. Works on the file,\n"
      "without mailfused: systemctl reload mailfuse (or SIGHUP) takes it into use."},
     {"help", "[VERB]", "this, or what a verb does and takes", NULL, 0, 1, NULL, NULL},
-    {"drill",
-     "[--environment E] [--listener L] [--timeout TIME] [--keep]",
+    {"drill", "[--environment E] [--listener L] [--timeout TIME] [--keep]",
      "a synthetic blast: does the fuse blow?", drill_options, 0, 0, drill_run,
      "Sends synthetic mail through a real listener until the burst rule trips, and then looks:\n"
      "held within its bound, alert delivered, a first ring released, discarded, restored, purged?\n"
@@ -334,15 +333,14 @@ static const struct verb verbs[] = {
     {"backup", "FILE [--reason \"TEXT\"] | --verify FILE", "copy the store while it works",
      backup_options, 1, 1, backup_run,
      "The copy is opened and checked before it counts as one, by mailfused and from here."},
-    {"restore-from", "FILE --batch BATCH [--reason \"TEXT\"]",
-     "bring one batch of a backup back", restore_from_options, 1, 1, restore_from_run,
+    {"restore-from", "FILE --batch BATCH [--reason \"TEXT\"]", "bring one batch of a backup back",
+     restore_from_options, 1, 1, restore_from_run,
      "Held and discarded mail of it comes back as it was; what is there already is skipped.\n"
      "Nothing is sent by it. What was sent since the backup and forgotten comes back as held."},
     {"export", "BATCH DIR", "a batch as .eml files and a manifest", NULL, 2, 2, export_run,
      "DIR is made, or is empty. What is in it is other people's mail."},
     {"import", "DIR [--reason \"TEXT\"]", "bring an exported batch back", import_options, 1, 1,
-     import_run,
-     "Every file is checked against the manifest first. Nothing is sent by it."},
+     import_run, "Every file is checked against the manifest first. Nothing is sent by it."},
     {"top", "", "watch it live", NULL, 0, SIZE_MAX, NULL, NULL},
     {0},
 };
