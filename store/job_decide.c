@@ -102,18 +102,27 @@ purge_rows(struct work *w, const struct plan_rows *s)
 	return STORE_OK;
 }
 
-/* A discard of the whole ends the batch, or rules what still comes of its stream. */
+/* A decision on the whole rules what still comes of its stream, or ends the batch; the ruling that
+ * was in force is over. */
 static void
 end_batch(struct store_job *job, struct work_batch *wb)
 {
 	const int64_t now = job->u.decide.due_now != 0 ? job->u.decide.due_now : job->u.decide.now;
 	struct store_batch *b = &wb->row.b;
+	bool open = b->collecting || b->ruling != STORE_RULING_NONE;
 
 	wb->dirty = true;
-	if (job->u.decide.decision == STORE_DISCARD && job->u.decide.stream_for > 0) {
-		b->ruling = STORE_RULING_DISCARD;
+	if (job->u.decide.decision == STORE_RESTORE && b->ruling != STORE_RULING_DISCARD)
+		return;
+	b->ruling = STORE_RULING_NONE;
+	b->ruling_until = 0;
+	if (job->u.decide.decision == STORE_RESTORE)
+		return; /* what still comes of it is held beside what is held again */
+	if (job->u.decide.stream_for > 0) {
+		b->ruling = job->u.decide.decision == STORE_RELEASE ? STORE_RULING_PASS
+								    : STORE_RULING_DISCARD;
 		b->ruling_until = now + job->u.decide.stream_for;
-	} else if (b->collecting) {
+	} else if (open) {
 		b->collecting = false;
 		b->ended_at = now;
 		job->u.decide.closed = true;
@@ -196,6 +205,23 @@ describe(struct work *w, const struct store_job *job, const struct work_batch *w
 	return copy;
 }
 
+/* Of a decision that is about the stream alone. */
+static const char *
+ruled_text(struct work *w, const struct store_job *job, const struct store_batch *b)
+{
+	char until[CLOCK_ISO_BYTES];
+
+	if (b->ruling == STORE_RULING_NONE)
+		return arena_printf(&w->arena,
+				    "%s: the stream of B%" PRId64 " is counted afresh, by %s: %s",
+				    b->environment, b->id, job->u.decide.who, job->u.decide.reason);
+	clock_format_iso(job->u.decide.now + job->u.decide.stream_for, until);
+	return arena_printf(
+	    &w->arena, "%s: what still comes of the stream of B%" PRId64 " %s until %s, by %s: %s",
+	    b->environment, b->id, b->ruling == STORE_RULING_PASS ? "passes" : "is discarded",
+	    until, job->u.decide.who, job->u.decide.reason);
+}
+
 /* "10 of 1000 recipients of B17 released by kim in ring 1 of 4 (990 still held)" */
 static const char *
 done_text(struct work *w, const struct store_job *job, const struct work_batch *wb,
@@ -245,7 +271,9 @@ record(struct work *w, struct store_job *job, int64_t batch, uint64_t recipients
 						 .count = (int64_t)recipients,
 						 .who = who,
 						 .reason = reason,
-						 .text = done_text(w, job, wb, recipients)});
+						 .text = recipients > 0
+							     ? done_text(w, job, wb, recipients)
+							     : ruled_text(w, job, b)});
 }
 
 /* Dropped mail stands in no batch. `d`: the first of it. */
@@ -330,6 +358,18 @@ left_after(const struct store_job *job, const struct store_batch *b, uint64_t to
 	return b->held - touched;
 }
 
+/* Nothing is held, but what still comes passes or is discarded: a decision on the whole ends that,
+ * or turns it around, whatever was decided first. */
+static bool
+is_about_ruling(const struct store_job *job, const struct work_batch *wb)
+{
+	const enum store_decision decision = job->u.decide.decision;
+
+	return wb->row.b.held == 0 && wb->row.b.ruling != STORE_RULING_NONE &&
+	       selection_is_whole(&job->u.decide.selector) &&
+	       (decision == STORE_RELEASE || decision == STORE_DISCARD);
+}
+
 static enum store_result
 choose(struct work *w, struct store_job *job, struct work_batch **wb, struct plan_rows *s)
 {
@@ -346,7 +386,19 @@ choose(struct work *w, struct store_job *job, struct work_batch **wb, struct pla
 	TRY(r);
 	job->u.decide.stream_hash = (*wb)->row.b.stream_hash;
 	TRY(selection_of_batch(w, job, s));
-	return s->count > 0 ? STORE_OK : refuse_batch(w, job, &(*wb)->row.b);
+	if (s->count > 0 || is_about_ruling(job, *wb))
+		return STORE_OK;
+	return refuse_batch(w, job, &(*wb)->row.b);
+}
+
+/* Decides on what still comes alone: see is_about_ruling(). */
+static enum store_result
+rule_anew(struct work *w, struct store_job *job, struct work_batch *wb)
+{
+	if (job->u.decide.dry_run)
+		return STORE_OK;
+	end_batch(job, wb);
+	return record(w, job, wb->row.b.id, 0, 0);
 }
 
 enum store_result
@@ -356,6 +408,8 @@ job_decide(struct work *w, struct store_job *job)
 	struct work_batch *wb = NULL;
 
 	TRY(choose(w, job, &wb, &s));
+	if (s.count == 0)
+		return rule_anew(w, job, wb);
 	if (job->u.decide.decision == STORE_RELEASE)
 		TRY(release_check_holds(w, job, &s));
 	job->u.decide.recipients = s.count;

@@ -198,6 +198,32 @@ adopt(struct work *w, struct work_batch *wb, const struct plan_act *act)
 	return STORE_OK;
 }
 
+static bool
+rules(const struct work_batch *wb)
+{
+	return wb->row.b.ruling != STORE_RULING_NONE;
+}
+
+/* Nothing is on its way, but what still comes passes or is discarded: it is held from here on. */
+static enum store_result
+end_ruling(struct work *w, struct store_job *job, struct work_batch *wb)
+{
+	const struct plan_act act = act_of(job);
+	const char *goes = wb->row.b.ruling == STORE_RULING_PASS ? "passes" : "is discarded";
+
+	job->u.plan.left = wb->row.b.held;
+	if (job->u.plan.dry_run)
+		return STORE_OK;
+	wb->row.b.ruling = STORE_RULING_NONE;
+	wb->row.b.ruling_until = 0;
+	wb->dirty = true;
+	return plan_tell(w, wb, &act, "batch.paused", 0, arena_printf(&w->arena, "ruling=none"),
+			 arena_printf(&w->arena,
+				      "what still comes of the stream of B%" PRId64
+				      " %s no longer and is held, by %s: %s",
+				      wb->row.b.id, goes, act.who, act.reason));
+}
+
 static enum store_result
 check_pause(struct store_job *job, const struct work_batch *wb)
 {
@@ -212,7 +238,7 @@ check_pause(struct store_job *job, const struct work_batch *wb)
 				  id, plan->p.why, id);
 	if (plan != NULL && plan->p.state == STORE_PLAN_RUNNING)
 		return STORE_OK;
-	if (work_batch_queued(&wb->row.b) > 0)
+	if (work_batch_queued(&wb->row.b) > 0 || rules(wb))
 		return STORE_OK;
 	if (plan != NULL && plan->p.state == STORE_PLAN_ASKED)
 		return job_refuse(
@@ -230,6 +256,9 @@ pause_plan(struct work *w, struct store_job *job, struct work_batch *wb)
 	    .batch = wb->row.b.id, .states = 1U << STORE_QUEUED, .due = DUE_SET, .unordered = true};
 
 	TRY(check_pause(job, wb));
+	if (rules(wb) && work_batch_queued(&wb->row.b) == 0 &&
+	    (wb->plan == NULL || wb->plan->p.state != STORE_PLAN_RUNNING))
+		return end_ruling(w, job, wb);
 	if (job->u.plan.dry_run) {
 		TRY(w->b->delivery_list(w->db, &q, count_row, &job->u.plan.recipients));
 		job->u.plan.state = STORE_PLAN_PAUSED;
@@ -344,8 +373,10 @@ job_plan(struct work *w, struct store_job *job)
 	}
 	if (job->u.plan.dry_run)
 		return STORE_OK;
-	job->u.plan.state = wb->plan->p.state;
 	job->u.plan.left = wb->row.b.held;
+	if (wb->plan == NULL)
+		return STORE_OK;
+	job->u.plan.state = wb->plan->p.state;
 	job->u.plan.approvals_missing = plan_missing(wb->plan);
 	return STORE_OK;
 }

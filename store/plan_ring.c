@@ -145,7 +145,9 @@ end_batch(struct work_batch *wb, const struct plan_act *act, bool *closed)
 	if (wb->plan->p.stream_for > 0) {
 		b->ruling = STORE_RULING_PASS;
 		b->ruling_until = act->due_now + wb->plan->p.stream_for;
-	} else if (b->held == 0 && b->collecting) {
+	} else if (b->held == 0 && (b->collecting || b->ruling != STORE_RULING_NONE)) {
+		b->ruling = STORE_RULING_NONE;
+		b->ruling_until = 0;
 		b->collecting = false;
 		b->ended_at = act->due_now;
 		*closed = true;

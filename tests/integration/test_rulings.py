@@ -60,6 +60,7 @@ def test_pass_lets_the_rest_of_the_stream_through(two_streams, sink):
 
 def test_discard_takes_the_rest_of_the_stream_away(two_streams, sink):
     running, sale, news, names = two_streams()
+    names = names[:5] + names[9:]  # what left before it tripped
     answer = sale.discard(stream="1h")
     assert answer["recipients"] == 4
     ruled(sale, "discard")
@@ -173,19 +174,104 @@ def test_time_that_ends_while_the_gate_is_away(two_streams, sink):
     assert Batch(running, "B3").show()["held"] == 4
 
 
-def test_another_decision_ends_or_turns_the_ruling(two_streams, sink):
-    """Let through at first, then seen to be wrong: the rest is discarded from there on."""
+def test_pass_is_turned_into_discard(two_streams, sink):
+    """Let through at first, then seen to be wrong, though nothing of it is held."""
     running, sale, _, names = two_streams()
     sale.release(stream="1h")
-    names += fill(running, 2, "good", subject=SALE)
-    sale.wait(sent=6)
-    status, answer = sale.post("discard", stream="1h")
-    if status == 409:
-        assert answer["detail"], answer
-        pytest.skip(f"refused, with a word: {answer['detail']}")
-    fill(running, 3, "bad", subject=SALE)
-    sale.wait(discarded=3, held=0)
-    assert sorted_at(sink) == sorted(names)
+    fill(running, 2, "early", subject=SALE)
+    sale.wait(held=0, sent=6)
+    answer = sale.discard(stream="2h", reason="no, the other way")
+    assert answer["recipients"] == 0
+    ruled(sale, "discard")
+    fill(running, 3, "late", subject=SALE)
+    sale.wait(held=0, sent=6, discarded=3)
+    assert "no, the other way" in [row["reason"] for row in running.audit()]
+    again = running.one("discard", sale.name, "--stream", "1h", "--reason", "once more")
+    assert again["recipients"] == 0
+
+
+def test_restore_ends_a_discard_of_the_stream(two_streams, sink):
+    """What is discarded is not released; it is restored first, and what still comes is held."""
+    running, sale, _, _ = two_streams()
+    sale.discard(stream="1h")
+    fill(running, 2, "early", subject=SALE)
+    sale.refused("release", "restore", stream="1h")
+    assert sale.must("restore")["recipients"] == 6
+    assert sale.show()["ruling"] is None
+    fill(running, 3, "late", subject=SALE)
+    sale.wait(held=9, discarded=0)
+
+
+@pytest.mark.parametrize("first, second", [("release", "release"), ("release", "discard"),
+                                           ("discard", "discard")])
+def test_another_decision_ends_it(first, second, two_streams, sink):
+    """Without --stream it is counted afresh from there: five pass, what follows is a new batch."""
+    running, sale, _, names = two_streams()
+    sale.must(first, stream="1h")
+    fill(running, 2, "early", subject=SALE)
+    sale.wait(held=0, **{"sent" if first == "release" else "discarded": 6})
+    sale.must(second)
+    shown = sale.show()
+    assert (shown["ruling"], shown["collecting"]) == (None, False)
+    fresh = fill(running, 9, "fresh", subject=SALE)
+    assert Batch(running, "B3").show()["held"] == 4
+    wait_for("five of it", lambda: set(fresh[:5]) <= set(sink.recipients()))
+    assert not set(fresh[5:]) & set(sink.recipients())
+
+
+@pytest.mark.parametrize("first", ["release", "discard"])
+def test_pause_has_the_stream_held_again(first, two_streams, sink):
+    """The quickest way back, also where nothing is on its way at that moment."""
+    running, sale, _, names = two_streams()
+    sale.must(first, stream="1h")
+    sale.wait(held=0, **{"sent" if first == "release" else "discarded": 4})
+    if first == "release":
+        sale.wait_plan("done")
+    assert sale.pause(dry_run=True)["recipients"] == 0
+    ruled(sale, "pass" if first == "release" else "discard")
+    sale.pause(reason="wait")
+    assert sale.show()["ruling"] is None
+    fill(running, 7, "late", subject=SALE)
+    shown = sale.wait(held=7, state="held")
+    assert shown["collecting"]
+    assert ("batch.paused", "wait") in [(r["action"], r["reason"]) for r in running.audit()]
+    sale.refused("pause")
+    running.kill()
+    running.start()
+    assert sale.show()["held"] == 7 and sale.show()["ruling"] is None
+    sale.release()
+    sale.wait(held=0)
+
+
+def test_pause_is_above_the_ruling(two_streams, sink):
+    """While its release is paused nothing of the stream passes; then it goes on."""
+    running, sale, _, names = two_streams()
+    sink.rule = Valve()
+    sale.release(stream="1h")
+    sale.pause()
+    late = fill(running, 3, "late", subject=SALE)
+    assert set(late) <= sale.by_state()["held"]
+    sink.rule.open()
+    sale.resume()
+    later = fill(running, 3, "later", subject=SALE)
+    wait_for("what comes after it", lambda: set(later) <= set(sink.recipients()))
+    assert sale.by_state()["held"] == set(late), "what came meanwhile was not decided on"
+
+
+def test_discard_of_what_was_stopped_meanwhile_ends_a_pass(two_streams, sink):
+    running, sale, _, names = two_streams()
+    sale.release(stream="1h")
+    sink.wait(len(names))
+    sale.wait_plan("done")
+    sink.rule = Valve()
+    fill(running, 2, "more", subject=SALE)
+    sale.pause()
+    fill(running, 3, "stopped", subject=SALE)
+    sale.discard()
+    assert sale.show()["ruling"] is None
+    sink.rule.open()
+    fill(running, 9, "fresh", subject=SALE)
+    assert Batch(running, "B3").show()["held"] == 4
 
 
 def test_ruling_on_a_stream_at_full_speed(two_streams, sink):
