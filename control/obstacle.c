@@ -70,7 +70,7 @@ check_batch(void *context, const struct store_batch *b)
 
 	o->found = true;
 	o->mixed = b->environment[0] == '\0';
-	if (b->held == 0 && b->discarded > 0)
+	if (b->state == STORE_BATCH_DISCARDED)
 		o->text = mem_printf("it was discarded by %s; `mailfuse restore %s` brings it back",
 				     b->decided_by, json_batch_id(b->id, id));
 	else if (!o->mixed)

@@ -47,6 +47,8 @@ test_parts(void **state)
 		 "\"decision\":\"restore\""),
 	    POST("by subject", "discard", ",\"subject\":\"Order 2\"", "\"decision\":\"discard\""),
 	    POST("what is left is released", "release", "", "\"left\":0,"),
+	    {"only once", "POST", "/v1/release", "{\"ids\":[\"B1\"],\"reason\":\"r\"}", 409,
+	     "B1 holds nothing; it was released by", NULL},
 	    POST("half of the rest is back", "restore", ",\"percent\":50",
 		 "\"decision\":\"restore\"")};
 
