@@ -215,6 +215,16 @@ read_content(struct request *r, const json_t *message, bool *eightbit, struct bu
 	return !in.nul;
 }
 
+/* Whether its client said SMTPUTF8 stands in the Received of the gate that took it (RFC 6531 4.3).
+ */
+static bool
+was_smtputf8(const struct header *h)
+{
+	const struct header_field *f = header_find(h, "Received");
+
+	return f != NULL && strstr(header_value(h, f), " with UTF8SMTP") != NULL;
+}
+
 /* Header and body, parted by the first empty line, which belongs to neither. */
 static bool
 split_content(struct request *r, const struct buf *content, struct message *m)
@@ -242,6 +252,7 @@ split_content(struct request *r, const struct buf *content, struct message *m)
 		buf_add_text(&m->header, "\r\n");
 	header_parse(&h, buf_text(&m->header), m->header.len, &arena);
 	clean = header_is_clean(&h);
+	m->smtputf8 |= was_smtputf8(&h);
 	arena_free(&arena);
 	if (!clean) {
 		request_fail(r, 400,

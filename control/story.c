@@ -212,19 +212,30 @@ add_subject(void *context, const char *value, uint64_t count)
 	return true;
 }
 
-struct peak {
-	uint64_t *count;
-	int64_t *at;
+struct peaks {
+	struct story_facts *f;
+	int64_t minute; /* that is being summed up */
+	uint64_t count;
 };
 
+/* Second by second, in order. */
 static bool
 see_arrivals(void *context, int64_t at, uint64_t count)
 {
-	struct peak *peak = context;
+	struct peaks *p = context;
+	struct story_facts *f = p->f;
 
-	if (count > *peak->count) {
-		*peak->count = count;
-		*peak->at = at;
+	if (count > f->peak_second) {
+		f->peak_second = count;
+		f->peak_second_at = at;
+	}
+	if (at / CLOCK_MINUTE != p->minute)
+		p->count = 0;
+	p->minute = at / CLOCK_MINUTE;
+	p->count += count;
+	if (p->count > f->peak_minute) {
+		f->peak_minute = p->count;
+		f->peak_minute_at = p->minute * CLOCK_MINUTE;
 	}
 	return true;
 }
@@ -237,8 +248,7 @@ put_mail(struct store_view *view, struct story *s)
 	struct look look = {.first_at = 0};
 	struct samples samples = {.items = json_make_array(), .names = &look.names};
 	struct subjects list = {.items = json_make_array(), .names = &look.names};
-	struct peak second = {&f->peak_second, &f->peak_second_at};
-	struct peak minute = {&f->peak_minute, &f->peak_minute_at};
+	struct peaks peaks = {.f = f, .minute = -1};
 	json_t *domains = json_make_array();
 	enum store_result r;
 
@@ -253,9 +263,7 @@ put_mail(struct store_view *view, struct story *s)
 	if (r == STORE_OK)
 		r = store_view_top(view, f->id, "subject", 10 * TOP, add_subject, &list);
 	if (r == STORE_OK)
-		r = store_view_arrivals(view, f->id, CLOCK_SECOND, see_arrivals, &second);
-	if (r == STORE_OK)
-		r = store_view_arrivals(view, f->id, CLOCK_MINUTE, see_arrivals, &minute);
+		r = store_view_arrivals(view, f->id, CLOCK_SECOND, see_arrivals, &peaks);
 	if (r == STORE_OK)
 		r = store_view_distinct(view, f->id, &f->distinct);
 	f->first_at = look.first_at;

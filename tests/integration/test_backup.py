@@ -357,6 +357,23 @@ def test_the_bytes_survive_a_round_trip_whatever_they_are(held, make_gate, sink,
     sink.wait(12)
 
 
+@pytest.mark.parametrize("way", ["export", "backup"])
+def test_mail_that_needs_smtputf8_still_does(way, held, make_gate, sink, tmp_path):
+    gate = held([])
+    gate.send(letter("sale \u2603"), ["a@x.test"], PRODUCTION_CLIENT, parameters=" SMTPUTF8")
+    gate.send(letter("sale"), ["b@x.test"], PRODUCTION_CLIENT)
+    other = make_gate(listener() + upstream(sink) + production(MARKED)).start()
+    if way == "export":
+        batch = other.one("import", export(gate, tmp_path), *WHY)["batch"]
+    else:
+        copy = backup(gate, tmp_path / "copy.db")
+        batch = other.one("restore-from", copy, "--batch", "B1", *WHY)["batch"]
+    assert bodies(other, batch) == bodies(gate, "B1")
+    other.stop()
+    assert [row[1] for row in sqlite3.connect(other.store).execute(
+        "SELECT message, smtputf8 FROM envelope")] == [1]
+
+
 @pytest.mark.parametrize("make", [lambda d: d.mkdir() or (d / "x").write_text("x"),
                                   lambda d: d.write_text("a file"),
                                   lambda d: d.symlink_to(d.parent)])
