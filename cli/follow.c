@@ -128,6 +128,9 @@ finish(const struct follow *f, const json_t *batch)
 	bool done = strcmp(f->progress.state, "done") == 0;
 	size_t i;
 
+	/* The line under the bars is cut to the terminal's width. */
+	if (!done && f->drawn > 0 && *f->progress.why != '\0')
+		command_note("It is %s: %s", f->progress.state, f->progress.why);
 	json_array_foreach(refusals, i, item) command_note(
 	    "Refused %s: %s", screen_counted(field_count(item, "count"), "time", "times"),
 	    field_show(item, "reply"));

@@ -436,6 +436,13 @@ def test_follow_ends_with_1_at_a_pause(fake):
         "Go on with it: mailfuse resume B17 --reason TEXT. More of it: mailfuse show B17\n")
 
 
+def test_a_narrow_terminal_has_all_of_why_it_is_paused(fake):
+    why = "3 of 100 recipients were refused (1 for now, 2 for good), more than 2 %"
+    fake.answers[("GET", "/v1/batches/B17")] = follows([plan(), plan(state="paused", why=why)])
+    code, seen = fake.terminal("show", "B17", "--follow", columns=40, NO_COLOR="1")
+    assert code == 1 and f"\x1b[JIt is paused: {why}\nRefused 2 times: " in seen
+
+
 def test_follow_nothing(fake):
     fake.answers[("GET", "/v1/batches/B17")] = batch(plan=None)
     done = fake.run("show", "B17", "--follow")
