@@ -30,7 +30,7 @@ struct daemon {
 	struct alert *alert;
 	struct chores *chores;
 	struct drill *drill; /* under way, NULL = none */
-	char *refused; /* why the last reload was, one a line; NULL where it was not */
+	char *refused;       /* why the last reload was, one a line; NULL where it was not */
 	int64_t refused_at;
 	int64_t started_at;
 	bool stopping;
@@ -61,7 +61,8 @@ void drill_recall(struct daemon *d);
 
 /* warnings.c: what status tells people. Copies `why`; NULL after a reload that was not refused. */
 void warnings_set_refused(struct daemon *d, const char *why);
-/* A line in the log for each user or group of the section access that this machine does not know. */
+/* A line in the log for each user or group of the section access that this machine does not know.
+ */
 void warnings_log_names(const struct config *c);
 /* For control's deps: a row is one sentence. */
 void warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg);

@@ -1,6 +1,7 @@
 /*
  * What `mailfuse status` should tell a person, and only the daemon knows: a configuration that was
- * refused, certificates that end. Called by control/ through its deps; main thread.
+ * refused, certificates that end, users of the section access that this machine does not know.
+ * Called by control/ through its deps; main thread.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,21 @@ tell_ending(const struct config_listener *l, int64_t end, struct buf *text)
 		   l->name, end <= clock_wall() ? "ended" : "ends", at, l->certificate);
 }
 
+/* What is most likely misspelt. */
+static void
+list_names(const struct config *c, void (*row)(void *arg, const char *text), void *arg)
+{
+	struct buf names = {0};
+
+	access_check_names(c, &names);
+	for (char *line = names.data, *next; line != NULL && *line != '\0'; line = next) {
+		next = strchr(line, '\n');
+		*next++ = '\0';
+		row(arg, line);
+	}
+	buf_free(&names);
+}
+
 void
 warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg)
 {
@@ -63,19 +79,19 @@ warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg
 		tell_ending(&c->listeners[i], tls_expires_at(tls), &text);
 		row(arg, buf_text(&text));
 	}
+	list_names(c, row, arg);
 	buf_free(&text);
+}
+
+static void
+log_name(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn("- config.stranger %s", text);
 }
 
 void
 warnings_log_names(const struct config *c)
 {
-	struct buf names = {0};
-
-	access_check_names(c, &names);
-	for (char *line = names.data, *next; line != NULL && *line != '\0'; line = next) {
-		next = strchr(line, '\n');
-		*next++ = '\0';
-		log_warn("- config.stranger %s", line);
-	}
-	buf_free(&names);
+	list_names(c, log_name, NULL);
 }

@@ -99,6 +99,7 @@ def test_a_name_that_nobody_has_is_told(holding, tmp_path):
                                     'viewers = {"@nosuch", "*"} }')
     assert running.logged(r"config\.stranger access: operators: there is no user nosuch")
     assert running.logged(r"config\.stranger access: viewers: there is no group nosuch")
+    assert any("there is no user nosuch" in text for text in running.status()["warnings"])
     done = subprocess.run([MAILFUSED, "-t", "-c", running.config], capture_output=True, text=True)
     assert done.returncode == 0
     assert "there is no user nosuch on this machine" in done.stderr

@@ -504,7 +504,8 @@ test_document(void **state)
 	    strstr(buf_text(&out), "\nenvironment.content             section    \"name\" { } "));
 	assert_non_null(
 	    strstr(buf_text(&out), "\nremind_after                    durations  1h, 4h, 24h "));
-	assert_non_null(strstr(buf_text(&out), "\napproval                        section    { } "));
+	assert_non_null(
+	    strstr(buf_text(&out), "\napproval                        section    { } "));
 	assert_non_null(strstr(buf_text(&out), "\napproval.approvers              number     2 "));
 	assert_non_null(strstr(buf_text(&out), "\nhttp.address                    host:port  "
 					       "(required)                         restart"));
