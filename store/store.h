@@ -395,7 +395,7 @@ struct store_job {
 			bool (*may_reach)(void *context, const char *environment,
 					  const char *address);
 			/* out */
-			bool asked; /* nothing was released: it waits for approval */
+			bool asked;        /* nothing was released: it waits for approval */
 			uint64_t released; /* of `recipients`: at once, in the first ring */
 			uint32_t approvals_missing;
 			int64_t request_expires_at;    /* wall clock */
@@ -619,9 +619,9 @@ struct store_plan {
 	uint64_t ring_size; /* recipients that it releases; of these were: */
 	uint64_t ring_released, ring_sent;
 	uint64_t ring_failed, ring_deferred; /* refused for good, and for now at least once */
-	uint64_t ring_refused; /* refused either way, each once; since somebody resumed it */
-	int64_t ring_started_at;             /* wall clock */
-	int64_t next_ring_at; /* clock_steady(); 0 = the present one is not delivered yet */
+	uint64_t ring_refused;   /* refused either way, each once; since somebody resumed it */
+	int64_t ring_started_at; /* wall clock */
+	int64_t next_ring_at;    /* clock_steady(); 0 = the present one is not delivered yet */
 	int64_t created_at, changed_at, expires_at; /* expires_at: of a request */
 	const char *who, *reason;                   /* who released, or asked */
 	const char *why;         /* why it is paused or has ended, for people; else "" */
