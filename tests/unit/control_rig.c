@@ -232,14 +232,8 @@ gate_deps(void)
 				     .started_at = clock_wall()};
 }
 
-void
-gate_start(void)
-{
-	gate_start_with("");
-}
-
-void
-gate_start_with(const char *settings)
+static void
+gate_begin(const char *settings, const char *drill)
 {
 	const struct store_options options = {
 	    .path = "memory:", .size_limit = UINT64_C(1) << 40, .min_free_space = 0};
@@ -258,6 +252,13 @@ gate_start_with(const char *settings)
 	config = config_load(gate.config_path, &error);
 	if (config == NULL)
 		fail_msg("%s", buf_text(&error));
+	if (drill != NULL) {
+		struct config *with = config_with_drill(
+		    config, drill, "drill-00112233445566778899aabbccddeeff.mailfuse.invalid", 2599);
+
+		config_unref(config);
+		config = with;
+	}
 	gate.policy = policy_new(config, &error);
 	config_unref(config);
 	gate.store = store_open(&options, &error);
@@ -279,6 +280,24 @@ gate_start_with(const char *settings)
 	add_message("unknown", "10.9.0.1", "Who", 1, VERDICT_HOLD);
 	add_message("gone", "10.8.0.1", "Old", 1, VERDICT_HOLD);
 	loop_start(gate.loop);
+}
+
+void
+gate_start(void)
+{
+	gate_start_with("");
+}
+
+void
+gate_start_with(const char *settings)
+{
+	gate_begin(settings, NULL);
+}
+
+void
+gate_start_drill(const char *settings)
+{
+	gate_begin(settings, "staging");
 }
 
 void

@@ -37,6 +37,8 @@ extern struct gate_http gate_http;
 void gate_start(void);
 /* The same with more settings at the end of its configuration. */
 void gate_start_with(const char *settings);
+/* And with a drill of staging under way. */
+void gate_start_drill(const char *settings);
 void gate_stop(void);
 struct control_deps gate_deps(void);
 /* One more message, held: of an environment that has a batch already it joins that. */

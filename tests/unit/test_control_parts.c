@@ -197,6 +197,35 @@ test_approval(void **state)
 	gate_stop();
 }
 
+/* One batch is small enough, the other is not. */
+static void
+test_asked_in_part(void **state)
+{
+	static const struct row row = {
+	    "two batches",
+	    "POST",
+	    "/v1/release",
+	    "{\"ids\":[\"B5\",\"B1\"],\"reason\":\"r\"}",
+	    200,
+	    "\"messages\":3,\"recipients\":11,\"left\":8,\"batches\":[\"B5\",\"B1\"],\"dry_run\":"
+	    "false,\"state\":\"asked\",\"released\":3,\"rings\":[11],\"approvals_missing\":1,",
+	    NULL};
+	static const struct row asked = {"which one waits",
+					 "GET",
+					 "/v1/status",
+					 NULL,
+					 200,
+					 "B1: a release of 8 recipients waits",
+					 "B5: a release"};
+
+	(void)state;
+	gate_start_with("approval { above = 6 }");
+	gate_add_held("production", 3);
+	check_row(&row);
+	check_row(&asked);
+	gate_stop();
+}
+
 /* Nothing takes its mail any more. */
 static void
 test_drill_that_is_over(void **state)
@@ -385,12 +414,16 @@ test_stop_with_calls(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_parts),          cmocka_unit_test(test_bad_parts),
-	    cmocka_unit_test(test_purge),          cmocka_unit_test(test_rings),
-	    cmocka_unit_test(test_approval),       cmocka_unit_test(test_drill_that_is_over),
-	    cmocka_unit_test(test_two_at_once),    cmocka_unit_test(test_clients_leave),
-	    cmocka_unit_test(test_stop_with_calls)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_parts),
+					   cmocka_unit_test(test_bad_parts),
+					   cmocka_unit_test(test_purge),
+					   cmocka_unit_test(test_rings),
+					   cmocka_unit_test(test_approval),
+					   cmocka_unit_test(test_asked_in_part),
+					   cmocka_unit_test(test_drill_that_is_over),
+					   cmocka_unit_test(test_two_at_once),
+					   cmocka_unit_test(test_clients_leave),
+					   cmocka_unit_test(test_stop_with_calls)};
 
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();

@@ -243,6 +243,33 @@ test_limits_reach_the_store(void **state)
 	gate_stop();
 }
 
+/* What goes to the drill's own sink needs no second person; together with other mail it does. */
+static void
+test_drill_has_no_limits(void **state)
+{
+	struct buf answer = {0};
+	char drill[100], both[200];
+	json_t *list, *id;
+
+	(void)state;
+	gate_start_drill("approval { above = 6 }");
+	gate_add_held("drill", 20);
+	fake.decides = true;
+	check_limits("\"B5\"", 0, 0, 0);
+	check_limits("\"B1\"", 6, 2, 24 * CLOCK_HOUR);
+	assert_int_equal(client_call("GET", "/v1/deliveries?batch=B5&limit=1", "", 0, &answer),
+			 200);
+	list = json_loadb(buf_text(&answer), answer.len, 0, NULL);
+	id = json_object_get(json_array_get(json_object_get(list, "items"), 0), "id");
+	snprintf(drill, sizeof(drill), "\"%s\"", json_string_value(id));
+	snprintf(both, sizeof(both), "%s,\"@M.1\"", drill);
+	check_limits(drill, 0, 0, 0);
+	check_limits(both, 6, 2, 24 * CLOCK_HOUR);
+	json_decref(list);
+	buf_free(&answer);
+	gate_stop();
+}
+
 /* Dropped mail: the policy in force when the call came says who may be written to. */
 static void
 test_who_may_be_reached(void **state)
@@ -402,6 +429,7 @@ main(void)
 	    cmocka_unit_test_setup(test_bad_plan_calls, fake_reset),
 	    cmocka_unit_test_setup(test_rings_reach_the_store, fake_reset),
 	    cmocka_unit_test_setup(test_limits_reach_the_store, fake_reset),
+	    cmocka_unit_test_setup(test_drill_has_no_limits, fake_reset),
 	    cmocka_unit_test_setup(test_who_may_be_reached, fake_reset),
 	    cmocka_unit_test_setup(test_asked, fake_reset),
 	    cmocka_unit_test_setup(test_plan_steps, fake_reset),
