@@ -226,6 +226,29 @@ def test_discard_meanwhile_ends_the_plan(holding, sink):
     each_once(sink, names)
 
 
+def test_discard_of_what_is_paused(holding, sink):
+    """In two parts: the plan is over with the last of it, and nothing comes back to life."""
+    _, batch, names = holding(12, TWO)
+    sink.rule = Valve(free=2)
+    batch.release(rings=[6, "all"])
+    wait_for("in ring one", lambda: sink.rule.waiting)
+    batch.pause()
+    sink.rule.open()
+    sent = len(quiet(batch)["sent"])
+    batch.discard(first=1)
+    plan = batch.plan
+    assert (plan["state"], plan["total"]) == ("paused", 11)
+    assert batch.discard()["recipients"] == 11 - sent
+    assert batch.plan["state"] in ("done", "ended")
+    assert batch.show()["state"] == "discarded"
+    batch.refused("resume")
+    assert batch.must("restore")["recipients"] == 12 - sent
+    stays_true("nothing leaves by itself", lambda: len(sink.recipients()) == sent, 1.2)
+    batch.release(rings=[1, "all"])
+    batch.wait_plan("done")
+    each_once(sink, names)
+
+
 def test_discard_of_some_meanwhile(holding, sink):
     """What is discarded of a plan is not released; it ends with what is left."""
     _, batch, names = holding(12)
@@ -265,6 +288,31 @@ def test_panic_pauses_the_plan_and_resume_waits_for_it(holding, sink):
     stays_true("nothing leaves under the button", lambda: len(sink.recipients()) == 6, 1.2)
     press(running, on=False)
     stays_true("nor by itself after it", lambda: len(sink.recipients()) == 6, 1.2)
+    batch.resume()
+    batch.wait_plan("done")
+    each_once(sink, names)
+
+
+def test_panic_for_another_source_does_not_stop_it(gate, sink):
+    """For one of its own it does, though most of the batch is of another."""
+    running = gate(marked().replace("header = Subject", "per = {environment} header = Subject"))
+    names = fill(running, 8) + fill(running, 2, "other", source="127.0.1.9")
+    batch = Batch(running)
+
+    def press_for(source, on=True):
+        status, answer = running.api("POST", "/v1/hold" if on else "/v1/unhold", {
+            "scope": "source", "name": source, "reason": "something is wrong"})
+        assert status == 200, answer
+
+    batch.release(rings=[2, 4, "all"], wait="1s")
+    press_for("127.0.1.77")
+    batch.wait_plan("running", ring=2)
+    press_for("127.0.1.9")
+    plan = batch.wait_plan("paused")
+    assert "127.0.1.9" in plan["why"], plan
+    states = quiet(batch)
+    assert len(states["sent"]) == len(sink.recipients()) <= 6
+    press_for("127.0.1.9", on=False)
     batch.resume()
     batch.wait_plan("done")
     each_once(sink, names)
@@ -369,7 +417,7 @@ def test_release_during_shutdown(holding, sink):
 
 def test_release_of_a_batch_that_is_still_filling(gate, sink):
     running = gate(marked())
-    count = scaled(4000)
+    count = scaled(2500)
     blast = Blast(running.address(), count, PRODUCTION_CLIENT).start()
 
     batch = Batch(running)
@@ -392,7 +440,7 @@ def test_release_of_a_batch_that_is_still_filling(gate, sink):
 def test_pause_resume_and_discard_of_a_batch_that_is_still_filling(gate, sink):
 
     running = gate(marked())
-    count = scaled(3000)
+    count = scaled(2000)
     blast = Blast(running.address(), count, PRODUCTION_CLIENT).start()
     batch = Batch(running)
     wait_for("it fills", lambda: len(blast.accepted) >= count // 10)

@@ -361,6 +361,21 @@ def test_connections_that_break_before_the_reply_repeat_and_lose_nothing(holding
     assert_in_rings(sink.recipients(), names, [5, 15])
 
 
+def test_what_is_given_up_counts_as_refused(holding, sink, webhook):
+    """Nobody answers for as long as retry_for: the ring has failed, and the next does not begin."""
+    _, batch, names = holding(6, 'connections = 2 retry_for = "2s"', channel(webhook))
+    sink.stop()
+    batch.release(rings=[2, "all"], stop_on=0)
+    plan = batch.wait_plan("paused")
+    assert (plan["ring"], plan["failed"], plan["refused"]) == (1, 2, 2)
+    assert "4.4.7" in plan["refusals"][0]["reply"], plan
+    assert batch.by_state() == {"failed": set(names[:2]), "held": set(names[2:])}
+    sink.start()
+    batch.resume()
+    batch.wait_plan("done", deadline=60)
+    assert sorted(sink.recipients()) == names[2:]
+
+
 # ---- answers to what makes no sense
 
 NONSENSE = [

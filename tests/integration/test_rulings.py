@@ -229,7 +229,8 @@ def test_pause_has_the_stream_held_again(first, two_streams, sink):
         sale.wait_plan("done")
     assert sale.pause(dry_run=True)["recipients"] == 0
     ruled(sale, "pass" if first == "release" else "discard")
-    sale.pause(reason="wait")
+    told = running.cli("--yes", "pause", sale.name, "--reason", "wait")
+    assert told.returncode == 0 and told.stdout.strip(), told
     assert sale.show()["ruling"] is None
     fill(running, 7, "late", subject=SALE)
     shown = sale.wait(held=7, state="held")
