@@ -10,10 +10,11 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cli/drill_sink.h"
 #include "cli/field.h"
 #include "cli/screen.h"
 
-enum { TEXT_BYTES = 1000, ROUNDS_MAX = 100 };
+enum { TEXT_BYTES = 1000, ROUNDS_MAX = 100, WAIT_MS = 50 };
 
 /* ---- what is told */
 
@@ -144,6 +145,28 @@ drill_count_batch(struct drill *d, const char *field)
 	buf_free(&path);
 	buf_free(&ignored);
 	return count;
+}
+
+/* Until `ready`, at most so long; the sink is served meanwhile. */
+bool
+drill_wait(struct drill *d, bool (*ready)(struct drill *d), int64_t patience)
+{
+	int64_t end = clock_mono() + patience;
+
+	while (!ready(d)) {
+		if (d->stop())
+			d->lost = true;
+		if (d->lost || clock_mono() > end)
+			return false;
+		drill_sink_serve(d->sink, WAIT_MS);
+	}
+	return true;
+}
+
+const char *
+drill_lost_text(const struct drill *d)
+{
+	return d->stop() ? "it was interrupted" : "mailfused does not answer any more";
 }
 
 /* The batch of the first delivery of a drill that is in that state; "" if there is none. */

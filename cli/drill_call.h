@@ -33,6 +33,11 @@ json_t *drill_decide(struct drill *d, const char *what, const char *batch, int r
 /* Deliveries of all drills in that state; a field of the batch; -1 if nobody says. */
 int64_t drill_count(struct drill *d, const char *state);
 int64_t drill_count_batch(struct drill *d, const char *field);
+/* Until `ready`, at most so long (microseconds); the sink is served meanwhile. False if it did not
+ * become so, or the drill is lost. */
+bool drill_wait(struct drill *d, bool (*ready)(struct drill *d), int64_t patience);
+/* Why it is lost, for people. */
+const char *drill_lost_text(const struct drill *d);
 /* Discards and purges what drills have left behind. How many were purged; -1 and a reason. */
 int64_t drill_clear_away(struct drill *d, struct buf *error);
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "cli/drill_batch.h"
 #include "cli/drill_blast.h"
 #include "cli/drill_call.h"
 #include "cli/drill_sink.h"
@@ -20,30 +21,7 @@
 #include "cli/screen.h"
 
 /* BEYOND: after the trip more of the blast comes, which the batch has to take too. */
-enum { RING = 5, BEYOND = 25, CONNECTIONS = 4, ONE_EACH_MAX = 2000, EACH_MAX = 50 };
-enum { WAIT_MS = 50 };
-
-/* Until `ready`, at most so long; the sink is served meanwhile. */
-static bool
-wait_until(struct drill *d, bool (*ready)(struct drill *d), int64_t patience)
-{
-	int64_t end = clock_mono() + patience;
-
-	while (!ready(d)) {
-		if (d->stop())
-			d->lost = true;
-		if (d->lost || clock_mono() > end)
-			return false;
-		drill_sink_serve(d->sink, WAIT_MS);
-	}
-	return true;
-}
-
-static const char *
-lost_text(const struct drill *d)
-{
-	return d->stop() ? "it was interrupted" : "mailfused does not answer any more";
-}
+enum { BEYOND = 25, CONNECTIONS = 4, ONE_EACH_MAX = 2000, EACH_MAX = 50 };
 
 /* ---- the steps */
 
@@ -160,13 +138,13 @@ upstream_has_answered(struct drill *d)
 static void
 step_path(struct drill *d)
 {
-	bool answered = wait_until(d, upstream_has_answered, d->timeout), up = false, known;
+	bool answered = drill_wait(d, upstream_has_answered, d->timeout), up = false, known;
 	struct buf text = {0};
 	int64_t connections = 0;
 
 	known = read_upstream(d, &up, &connections, &text);
 	if (d->lost)
-		drill_fail(d, "release path", "%s", lost_text(d));
+		drill_fail(d, "release path", "%s", drill_lost_text(d));
 	else if (!known)
 		drill_fail(d, "release path", "upstream %s is not configured any more",
 			   field_show(d->begun, "upstream"));
@@ -292,17 +270,51 @@ blast_is_at_rest(struct drill *d)
 	return d->held + (int64_t)drill_sink_counts(d->sink)->taken >= d->recipients;
 }
 
+/* What is held and what left, with the bound that this was held against. */
+static void
+held_tell(struct drill *d, const char *rule, int64_t trip_after)
+{
+	char settle[UNITS_BYTES];
+	struct buf why = {0};
+
+	units_format_duration(d->rule.settle, settle);
+	if (d->rule.head == 0)
+		buf_printf(&why, "the limit, for there is no head");
+	else if (trip_after < d->rule.settle)
+		buf_printf(&why,
+			   "the head, for it tripped after %.1f s, within the settle time of %s",
+			   (double)trip_after / 1e6, settle);
+	else
+		buf_printf(
+		    &why,
+		    "the limit, for the blast took %.1f s to trip it, longer than the settle "
+		    "time of %s",
+		    (double)trip_after / 1e6, settle);
+	if (d->leaked > d->bound)
+		drill_fail(d, "held",
+			   "%s as %s by %s, but %s left before, and at most %s should (%s); "
+			   "mailfuse show %s tells when",
+			   screen_count(d->held), d->batch, screen_text(rule),
+			   screen_count(d->leaked), screen_count(d->bound), buf_text(&why),
+			   d->batch);
+	else
+		drill_pass(d, "held", "%s as %s by %s; %s left before, of at most %s (%s)",
+			   screen_count(d->held), d->batch, screen_text(rule),
+			   screen_count(d->leaked), screen_count(d->bound), buf_text(&why));
+	buf_free(&why);
+}
+
 static bool
 step_held(struct drill *d)
 {
-	bool rest = wait_until(d, blast_is_at_rest, d->timeout + d->rule.settle);
-	char opened_at[40], rule[80], after[UNITS_BYTES];
-	int64_t opened = d->blast_at, trip_after;
+	bool rest = drill_wait(d, blast_is_at_rest, d->timeout + d->rule.settle);
+	char opened_at[40], rule[80];
+	int64_t opened = d->blast_at;
 
 	find_batch(d, opened_at, rule);
 	d->leaked = (int64_t)drill_sink_counts(d->sink)->taken;
 	if (d->lost)
-		return drill_fail(d, "held", "%s", lost_text(d));
+		return drill_fail(d, "held", "%s", drill_lost_text(d));
 	if (d->batch[0] == '\0')
 		return drill_fail(
 		    d, "held",
@@ -315,257 +327,11 @@ step_held(struct drill *d)
 				  "is not known: mailfuse messages --environment drill",
 				  screen_count(d->recipients), screen_count(d->held),
 				  screen_count(d->leaked));
-	if (clock_parse_iso(opened_at, &opened) && opened < d->blast_at)
+	if (!clock_parse_iso(opened_at, &opened) || opened < d->blast_at)
 		opened = d->blast_at;
-	trip_after = opened - d->blast_at;
-	d->bound = drill_bound(&d->rule, trip_after);
-	units_format_duration(d->rule.settle, after);
-	if (d->leaked > d->bound)
-		return drill_fail(d, "held",
-				  "as %s by %s, but %s left before, and at most %s should; "
-				  "mailfuse show %s tells when",
-				  d->batch, screen_text(rule), screen_count(d->leaked),
-				  screen_count(d->bound), d->batch);
-	if (d->rule.head == 0)
-		drill_pass(d, "held", "%s as %s by %s; %s left before, at most the limit of %s may",
-			   screen_count(d->held), d->batch, screen_text(rule),
-			   screen_count(d->leaked), screen_count(d->bound));
-	else if (trip_after < d->rule.settle)
-		drill_pass(d, "held",
-			   "%s as %s by %s; %s left before, at most %s may: it tripped after %.1f "
-			   "s, within the settle time of %s, so only the head leaves",
-			   screen_count(d->held), d->batch, screen_text(rule),
-			   screen_count(d->leaked), screen_count(d->bound),
-			   (double)trip_after / 1e6, after);
-	else
-		drill_pass(d, "held",
-			   "%s as %s by %s; %s left before, at most the limit of %s may: the blast "
-			   "took %.1f s to trip it, more than the settle time of %s",
-			   screen_count(d->held), d->batch, screen_text(rule),
-			   screen_count(d->leaked), screen_count(d->bound),
-			   (double)trip_after / 1e6, after);
-	return true;
-}
-
-/* What became of the alert, of all channels; true once one has it, or none ever will. */
-struct alert_fate {
-	bool delivered, pending, seen;
-	struct buf good, bad;
-};
-
-static void
-read_fates(struct drill *d, struct alert_fate *fate)
-{
-	struct buf path = {0}, ignored = {0};
-	json_t *list, *row;
-	size_t i;
-
-	*fate = (struct alert_fate){0};
-	buf_printf(&path, "/v1/batches/%s/alerts", d->batch);
-	list = drill_ask(d, buf_text(&path), &ignored);
-	json_array_foreach(json_object_get(list, "items"), i, row)
-	{
-		const char *what = field_text(row, "fate"), *error = field_text(row, "error");
-		const char *channel = screen_text(field_text(row, "channel"));
-
-		if (strcmp(field_text(row, "event"), "batch.opened") != 0)
-			continue;
-		fate->seen = true;
-		if (strcmp(what, "delivered") == 0) {
-			fate->delivered = true;
-			buf_printf(&fate->good, "%s%s", fate->good.len > 0 ? ", " : "", channel);
-		} else if (strcmp(what, "unwanted") != 0) {
-			fate->pending = fate->pending || strcmp(what, "pending") == 0;
-			buf_printf(&fate->bad, "%s%s: %s%s%s", fate->bad.len > 0 ? "; " : "",
-				   *field_text(row, "channel") != '\0' ? channel : "no channel yet",
-				   strcmp(what, "pending") == 0 ? "not delivered yet" : "given up",
-				   *error != '\0' ? ", " : "",
-				   *error != '\0' ? screen_text(error) : "");
-		}
-	}
-	json_decref(list);
-	buf_free(&path);
-	buf_free(&ignored);
-}
-
-static bool
-alert_is_told(struct drill *d)
-{
-	struct alert_fate fate;
-	bool over;
-
-	read_fates(d, &fate);
-	over = fate.delivered || (fate.seen && !fate.pending);
-	buf_free(&fate.good);
-	buf_free(&fate.bad);
-	return over;
-}
-
-static void
-step_alert(struct drill *d)
-{
-	struct alert_fate fate;
-	char patience[UNITS_BYTES];
-
-	wait_until(d, alert_is_told, d->timeout);
-	read_fates(d, &fate);
-	units_format_duration(d->timeout, patience);
-	if (d->lost)
-		drill_fail(d, "alert", "%s", lost_text(d));
-	else if (fate.delivered)
-		drill_pass(d, "alert", "that %s was opened was delivered to %s%s%s%s", d->batch,
-			   buf_text(&fate.good), fate.bad.len > 0 ? " (but " : "",
-			   buf_text(&fate.bad), fate.bad.len > 0 ? ")" : "");
-	else if (fate.bad.len > 0)
-		drill_fail(d, "alert",
-			   "that %s was opened reached nobody within %s: %s; correct the channel, "
-			   "mailfuse log and the log of mailfused say more",
-			   d->batch, patience, buf_text(&fate.bad));
-	else
-		drill_fail(d, "alert",
-			   "no alert channel wants batch.opened, so nobody is told; add one to the "
-			   "configuration: alert \"ops\" { type = webhook url = \"...\" events = "
-			   "{\"batch.*\"} }");
-	buf_free(&fate.good);
-	buf_free(&fate.bad);
-}
-
-static bool
-ring_has_arrived(struct drill *d)
-{
-	return (int64_t)drill_sink_counts(d->sink)->taken >= d->leaked + d->released;
-}
-
-static bool
-step_ring(struct drill *d)
-{
-	struct buf error = {0};
-	json_t *answer = drill_decide(d, "release", d->batch, RING, &error);
-	int64_t came;
-
-	if (answer == NULL) {
-		drill_fail(d, "first ring", "the release was refused: %s", buf_text(&error));
-		buf_free(&error);
-		return false;
-	}
-	d->released = field_count(answer, "released");
-	json_decref(answer);
-	wait_until(d, ring_has_arrived, d->timeout);
-	came = (int64_t)drill_sink_counts(d->sink)->taken - d->leaked;
-	if (d->lost)
-		return drill_fail(d, "first ring", "%s", lost_text(d));
-	if (d->released != RING || came != RING)
-		return drill_fail(d, "first ring",
-				  "%d were to be released, %s were, and %s arrived; mailfuse queue "
-				  "says what waits",
-				  RING, screen_count(d->released), screen_count(came));
-	drill_pass(d, "first ring",
-		   "of a release in rings: its %d recipients arrived at the sink, and nothing else",
-		   RING);
-	return true;
-}
-
-/* Discards or restores all of it; true if that touched as many as there are. */
-static bool
-step_decide(struct drill *d, const char *what, const char *name, int64_t wanted, int64_t held)
-{
-	struct buf error = {0};
-	json_t *answer = drill_decide(d, what, d->batch, 0, &error);
-	int64_t touched = answer != NULL ? field_count(answer, "recipients") : -1, left;
-
-	json_decref(answer);
-	if (touched < 0)
-		drill_fail(d, name, "it was refused: %s", buf_text(&error));
-	buf_free(&error);
-	if (touched < 0)
-		return false;
-	left = drill_count_batch(d, "held");
-	if (touched != wanted || left != held)
-		return drill_fail(d, name,
-				  "%s recipients of %s, and %s are held then; it should have been "
-				  "%s and %s: mailfuse show %s",
-				  screen_count(touched), d->batch, screen_count(left),
-				  screen_count(wanted), screen_count(held), d->batch);
-	drill_pass(d, name, "%s of %s; %s are held then",
-		   screen_counted(touched, "recipient", "recipients"), d->batch,
-		   screen_count(left));
-	return true;
-}
-
-/* Other batches of the same blast go too: a rule with about the same limit may have one. */
-static void
-step_purge(struct drill *d)
-{
-	struct buf error = {0};
-	int64_t purged = drill_clear_away(d, &error), held = drill_count(d, "held"),
-		discarded = drill_count(d, "discarded");
-
-	if (d->lost)
-		drill_fail(d, "purged", "%s", lost_text(d));
-	else if (purged < 0)
-		drill_fail(d, "purged", "it was refused: %s", buf_text(&error));
-	else if (held != 0 || discarded != 0)
-		drill_fail(d, "purged", "%s recipients are still held and %s discarded",
-			   screen_count(held), screen_count(discarded));
-	else
-		drill_pass(d, "purged", "discarded once more and purged for good: %s, none is left",
-			   screen_counted(purged, "recipient", "recipients"));
-	buf_free(&error);
-}
-
-/* What the gate says was sent is here, all of it. */
-static bool
-all_is_here(struct drill *d)
-{
-	const struct drill_sink_counts *c = drill_sink_counts(d->sink);
-
-	return drill_count(d, "sent") - d->sent_before ==
-		   (int64_t)(c->taken + c->repeated + c->strange) &&
-	       drill_count(d, "queued") == 0 && drill_count(d, "waiting") == 0;
-}
-
-static void
-step_nowhere(struct drill *d)
-{
-	bool same = wait_until(d, all_is_here, d->timeout);
-	const struct drill_sink_counts *c = drill_sink_counts(d->sink);
-
-	if (d->lost)
-		drill_fail(d, "nowhere else", "%s", lost_text(d));
-	else if (!same || (int64_t)c->taken != d->leaked + d->released)
-		drill_fail(d, "nowhere else",
-			   "the gate sent %s recipients, and %s arrived at the sink, where %s "
-			   "should; mailfuse messages --environment drill",
-			   screen_count(drill_count(d, "sent") - d->sent_before),
-			   screen_count((int64_t)c->taken), screen_count(d->leaked + d->released));
-	else if (c->repeated > 0)
-		drill_fail(d, "nowhere else", "%s arrived more than once",
-			   screen_counted((int64_t)c->repeated, "recipient", "recipients"));
-	else
-		drill_pass(
-		    d, "nowhere else",
-		    "%s left the gate, %s before the trip and %s in the ring, and all of them "
-		    "came to the sink",
-		    screen_counted((int64_t)c->taken, "recipient", "recipients"),
-		    screen_count(d->leaked), screen_count(d->released));
-}
-
-/* All that needs the batch. What failed does not keep the next from being shown. */
-static void
-go_with_batch(struct drill *d)
-{
-	int64_t left;
-
-	step_alert(d);
-	if (!d->lost)
-		step_ring(d);
-	left = d->lost ? 0 : drill_count_batch(d, "held");
-	if (!d->lost && step_decide(d, "discard", "discarded", left, 0) && !d->lost)
-		step_decide(d, "restore", "restored", left, left);
-	if (!d->lost && !d->keep)
-		step_purge(d);
-	if (!d->lost)
-		step_nowhere(d);
+	d->bound = drill_bound(&d->rule, opened - d->blast_at);
+	held_tell(d, rule, opened - d->blast_at);
+	return true; /* there is a batch: the rest can be shown whatever leaked */
 }
 
 /* mailfused writes it down and tells who wants to know. */
@@ -624,7 +390,7 @@ drill_go(struct drill *d)
 		step_path(d);
 		if (!d->lost && step_rules(d)) {
 			if (step_blast(d) && step_held(d))
-				go_with_batch(d);
+				drill_go_on(d);
 			else if (!d->keep && !d->lost)
 				drill_clear_away(d, &ignored);
 		}

@@ -119,28 +119,13 @@ drill_timed_out(void *context)
 	free(environment);
 }
 
-bool
-drill_begin(void *context, const char *environment, uint16_t sink_port, const char **helo,
-	    struct buf *error)
+static bool
+drill_make_helo(char out[HELO_BYTES], struct buf *error)
 {
 	static const char hex[] = "0123456789abcdef";
-	struct daemon *d = context;
 	unsigned char secret[SECRET_BYTES];
-	struct drill *drill;
-	struct policy *policy;
-	const struct config_environment *like;
 	char text[2 * SECRET_BYTES + 1] = "";
 
-	if (d->stopping || d->drill != NULL) {
-		if (d->stopping)
-			buf_add_text(error, "mailfused stops; drill again once it runs");
-		else
-			buf_printf(error,
-				   "a drill of environment %s is under way already: wait for its "
-				   "end, at most " DRILL_LIMIT_TEXT,
-				   log_safe(d->drill->environment));
-		return false;
-	}
 	if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret)) {
 		buf_add_text(error, "the system gives no random numbers");
 		return false;
@@ -149,12 +134,50 @@ drill_begin(void *context, const char *environment, uint16_t sink_port, const ch
 		text[2 * i] = hex[secret[i] >> 4];
 		text[2 * i + 1] = hex[secret[i] & 15];
 	}
+	snprintf(out, HELO_BYTES, "drill-%s.mailfuse.invalid", text);
+	return true;
+}
+
+static bool
+drill_is_possible(const struct daemon *d, struct buf *error)
+{
+	if (d->stopping)
+		buf_add_text(error, "mailfused stops; drill again once it runs");
+	else if (d->drill != NULL)
+		buf_printf(error,
+			   "a drill of environment %s is under way already: wait for its end, at "
+			   "most " DRILL_LIMIT_TEXT,
+			   log_safe(d->drill->environment));
+	return !d->stopping && d->drill == NULL;
+}
+
+/* What nobody has used for hours may be down without anybody's knowing. */
+static void
+drill_ask_upstream(struct daemon *d)
+{
+	const struct config_environment *like =
+	    config_find_environment(policy_config(d->policy), d->drill->environment);
+
+	if (like->upstream != NULL && like->upstream[0] != '\0')
+		relay_probe(d->relay, like->upstream);
+}
+
+bool
+drill_begin(void *context, const char *environment, uint16_t sink_port, const char **helo,
+	    struct buf *error)
+{
+	struct daemon *d = context;
+	struct drill *drill;
+	struct policy *policy;
+
+	if (!drill_is_possible(d, error))
+		return false;
 	drill = mem_zalloc(sizeof(*drill));
 	drill->daemon = d;
 	drill->environment = mem_strdup(environment);
 	drill->sink_port = sink_port;
-	snprintf(drill->helo, sizeof(drill->helo), "drill-%s.mailfuse.invalid", text);
-	policy = drill_compose(drill, d->policy, error);
+	policy =
+	    drill_make_helo(drill->helo, error) ? drill_compose(drill, d->policy, error) : NULL;
 	if (policy == NULL) {
 		drill_free(drill);
 		return false;
@@ -164,10 +187,7 @@ drill_begin(void *context, const char *environment, uint16_t sink_port, const ch
 	loop_timer_set(drill->timer, DRILL_LIMIT);
 	d->drill = drill;
 	drill_put_policy(d, policy);
-	/* What nobody has used for hours may be down without anybody's knowing. */
-	like = config_find_environment(policy_config(policy), environment);
-	if (like->upstream != NULL && like->upstream[0] != '\0')
-		relay_probe(d->relay, like->upstream);
+	drill_ask_upstream(d);
 	log_info("- drill.begun environment=%s sink_port=%u", log_safe(environment), sink_port);
 	*helo = drill->helo;
 	return true;
