@@ -206,6 +206,9 @@ struct backend {
 	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, notice, ring, rule,
 	 * reason, reply, remote_mta, told; the last five stay as they are where NULL. */
 	enum store_result (*delivery_set)(struct db *db, const struct delivery_row *d);
+	/* Its `ring` alone: cheap, no index follows it. */
+	enum store_result (*delivery_mark)(struct db *db, uint64_t id, uint32_t number,
+					   int64_t ring);
 	enum store_result (*delivery_delete)(struct db *db, uint64_t id, uint32_t number);
 	/* The callback must not change anything. */
 	enum store_result (*delivery_list)(struct db *db, const struct delivery_query *q,

@@ -121,20 +121,6 @@ tell(struct work *w, const struct store_job *job, const char *event, const struc
 
 /* ---- plans ---- */
 
-struct running {
-	int64_t batches[1024]; /* more at once would need as many batches in release */
-	size_t count;
-};
-
-static bool
-see_running(void *context, const struct plan_row *row)
-{
-	struct running *r = context;
-
-	r->batches[r->count++] = row->p.batch;
-	return r->count < sizeof(r->batches) / sizeof(r->batches[0]);
-}
-
 /* What the hold has stopped some of, and what it covers as a whole. */
 static bool
 is_covered(const struct store_hold *h, const struct work_batch *wb)
@@ -150,15 +136,15 @@ pause_plans(struct work *w, const struct store_hold *h)
 {
 	const struct plan_act act = {
 	    .who = h->who, .reason = h->reason, .now = h->since, .due_now = h->since};
-	struct running *all = arena_zalloc(&w->arena, sizeof(*all));
 	struct work_batch *wb;
+	int64_t *batches;
 	struct plan_row *plan;
 	uint64_t taken;
-	size_t i;
+	size_t i, n;
 
-	TRY(w->b->plan_list(w->db, 0, 1U << STORE_PLAN_RUNNING, see_running, all));
-	for (i = 0; i < all->count; i++) {
-		TRY(work_batch(w, all->batches[i], &wb));
+	TRY(plan_list_batches(w, 1U << STORE_PLAN_RUNNING, &batches, &n));
+	for (i = 0; i < n; i++) {
+		TRY(work_batch(w, batches[i], &wb));
 		TRY(plan_of(w, wb, &plan));
 		if (is_covered(h, wb))
 			TRY(plan_pause(

@@ -382,6 +382,22 @@ memory_delivery_set(struct db *db, const struct delivery_row *d)
 }
 
 enum store_result
+memory_delivery_mark(struct db *db, uint64_t id, uint32_t number, int64_t ring)
+{
+	struct memory *m = memory_of(db);
+	struct delivery_row row, *old;
+	size_t at;
+
+	old = find_delivery(m, id, number, &at);
+	if (old == NULL)
+		return STORE_OK;
+	row = *old;
+	row.ring = ring;
+	memory_replace(m, &m->deliveries, at, &row);
+	return STORE_OK;
+}
+
+enum store_result
 memory_delivery_delete(struct db *db, uint64_t id, uint32_t number)
 {
 	struct memory *m = memory_of(db);

@@ -95,6 +95,40 @@ plan_of(struct work *w, struct work_batch *wb, struct plan_row **out)
 	return STORE_OK;
 }
 
+struct listing {
+	struct work *w;
+	int64_t *batches;
+	size_t count, cap;
+};
+
+static bool
+list_batch(void *context, const struct plan_row *row)
+{
+	struct listing *l = context;
+	int64_t *more;
+
+	if (l->count == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 16;
+		more = arena_alloc(&l->w->arena, l->cap * sizeof(*more));
+		if (l->count > 0)
+			memcpy(more, l->batches, l->count * sizeof(*more));
+		l->batches = more;
+	}
+	l->batches[l->count++] = row->p.batch;
+	return true;
+}
+
+enum store_result
+plan_list_batches(struct work *w, unsigned states, int64_t **batches, size_t *count)
+{
+	struct listing l = {.w = w};
+	enum store_result r = w->b->plan_list(w->db, 0, states, list_batch, &l);
+
+	*batches = l.batches;
+	*count = l.count;
+	return r;
+}
+
 enum store_result
 plan_make(struct work *w, struct work_batch *wb, struct plan_row **out)
 {

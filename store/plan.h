@@ -25,6 +25,9 @@ bool plan_has(const struct plan_row *plan, const struct delivery_row *d);
 
 /* The plan of a batch; NULL in *out if it has none. */
 enum store_result plan_of(struct work *w, struct work_batch *wb, struct plan_row **out);
+/* The batches with a plan in one of those states (of 1 << enum store_plan_state). */
+enum store_result plan_list_batches(struct work *w, unsigned states, int64_t **batches,
+				    size_t *count);
 /* Replaces the batch's plan, which must not be active: state NONE, and a number. */
 enum store_result plan_make(struct work *w, struct work_batch *wb, struct plan_row **out);
 /* The one place where a plan changes its state. `why`: for people, "" = nothing to say. */

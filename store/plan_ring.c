@@ -111,14 +111,11 @@ plan_release(struct work *w, struct plan_row *plan, const struct plan_rows *rows
 enum store_result
 plan_mark(struct work *w, struct plan_row *plan, const struct plan_rows *rows)
 {
-	struct delivery_row next;
 	size_t i;
 
-	for (i = 0; i < rows->count; i++) {
-		next = rows->rows[i];
-		next.ring = plan_tag(plan, 0);
-		TRY(w->b->delivery_set(w->db, &next));
-	}
+	for (i = 0; i < rows->count; i++)
+		TRY(w->b->delivery_mark(w->db, rows->rows[i].id, rows->rows[i].number,
+					plan_tag(plan, 0)));
 	return STORE_OK;
 }
 
@@ -364,29 +361,6 @@ plan_settle(struct work *w, int64_t now, int64_t *paused)
 
 /* ---- a start ---- */
 
-struct paused_list {
-	struct work *w;
-	int64_t *batches;
-	size_t count, cap;
-};
-
-static bool
-keep_paused(void *context, const struct plan_row *row)
-{
-	struct paused_list *l = context;
-	int64_t *more;
-
-	if (l->count == l->cap) {
-		l->cap = l->cap > 0 ? l->cap * 2 : 16;
-		more = arena_alloc(&l->w->arena, l->cap * sizeof(*more));
-		if (l->count > 0)
-			memcpy(more, l->batches, l->count * sizeof(*more));
-		l->batches = more;
-	}
-	l->batches[l->count++] = row->p.batch;
-	return true;
-}
-
 static enum store_result
 recover_batch(struct work *w, int64_t batch)
 {
@@ -406,13 +380,13 @@ recover_batch(struct work *w, int64_t batch)
 enum store_result
 plan_recover(struct work *w)
 {
-	struct paused_list l = {.w = w};
+	int64_t *batches;
+	size_t i, n;
 	enum store_result r;
-	size_t i;
 
-	r = w->b->plan_list(w->db, 0, 1U << STORE_PLAN_PAUSED, keep_paused, &l);
-	for (i = 0; i < l.count && r == STORE_OK; i++)
-		r = recover_batch(w, l.batches[i]);
+	r = plan_list_batches(w, 1U << STORE_PLAN_PAUSED, &batches, &n);
+	for (i = 0; i < n && r == STORE_OK; i++)
+		r = recover_batch(w, batches[i]);
 	if (r == STORE_OK)
 		r = work_end_job(w, clock_wall());
 	if (r == STORE_OK)

@@ -493,6 +493,7 @@ const struct backend backend_sqlite = {
     .header_load = sqlite_header_load,
     .delivery_add = sqlite_delivery_add,
     .delivery_set = sqlite_delivery_set,
+    .delivery_mark = sqlite_delivery_mark,
     .delivery_delete = sqlite_delivery_delete,
     .delivery_list = sqlite_delivery_list,
     .member_add = sqlite_member_add,

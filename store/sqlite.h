@@ -98,6 +98,7 @@ enum store_result sqlite_header_load(struct db *db, uint64_t id, size_t max, str
 /* sqlite_delivery.c */
 enum store_result sqlite_delivery_add(struct db *db, const struct delivery_row *d);
 enum store_result sqlite_delivery_set(struct db *db, const struct delivery_row *d);
+enum store_result sqlite_delivery_mark(struct db *db, uint64_t id, uint32_t number, int64_t ring);
 enum store_result sqlite_delivery_delete(struct db *db, uint64_t id, uint32_t number);
 enum store_result sqlite_delivery_list(struct db *db, const struct delivery_query *q,
 				       delivery_row_fn *row, void *context);

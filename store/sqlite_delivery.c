@@ -47,6 +47,13 @@ sqlite_delivery_set(struct db *db, const struct delivery_row *d)
 }
 
 enum store_result
+sqlite_delivery_mark(struct db *db, uint64_t id, uint32_t number, int64_t ring)
+{
+	return sql_run(db, "UPDATE delivery SET ring = ?3 WHERE message = ?1 AND number = ?2",
+		       ARGS(INT(id), INT(number), INT_OR_NULL(ring)));
+}
+
+enum store_result
 sqlite_delivery_delete(struct db *db, uint64_t id, uint32_t number)
 {
 	return sql_run(db, "DELETE FROM delivery WHERE message = ?1 AND number = ?2",
