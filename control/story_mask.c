@@ -65,7 +65,7 @@ story_mask_text(const char *text)
 		p = at + 1;
 	}
 	buf_add_text(&out, p);
-	return out.len > 0 ? buf_take(&out) : mem_strdup("");
+	return buf_take(&out);
 }
 
 /* ---- names */
@@ -146,7 +146,7 @@ story_mask_subject(const char *subject, const struct story_names *names)
 	}
 	free(masked);
 	arena_free(&arena);
-	return out.len > 0 ? buf_take(&out) : mem_strdup("");
+	return buf_take(&out);
 }
 
 const char *
