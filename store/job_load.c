@@ -77,6 +77,42 @@ job_start(struct store_job *job)
 	job_reset(job);
 }
 
+/* Of those that hand out no memory. */
+static void
+reset_numbers(struct store_job *job)
+{
+	switch (job->op) {
+	case STORE_EXPIRE:
+		job->u.expire.expired = 0;
+		break;
+	case STORE_DECIDE:
+		job->u.decide.messages = job->u.decide.recipients = job->u.decide.left = 0;
+		job->u.decide.released = 0;
+		job->u.decide.closed = job->u.decide.asked = false;
+		job->u.decide.stream_hash = 0;
+		job->u.decide.approvals_missing = 0;
+		job->u.decide.request_expires_at = 0;
+		break;
+	case STORE_PLAN:
+		job->u.plan.state = STORE_PLAN_NONE;
+		job->u.plan.recipients = job->u.plan.left = 0;
+		job->u.plan.approvals_missing = 0;
+		job->u.plan.closed = false;
+		job->u.plan.stream_hash = 0;
+		break;
+	case STORE_PURGE:
+		job->u.purge.purged = 0;
+		break;
+	case STORE_IMPORT:
+		job->u.import.added = job->u.import.skipped = 0;
+		if (job->u.import.chosen != 0)
+			job->u.import.batch = job->u.import.chosen = 0;
+		break;
+	default:
+		break;
+	}
+}
+
 void
 job_reset(struct store_job *job)
 {
@@ -100,24 +136,6 @@ job_reset(struct store_job *job)
 		job->u.claim.due_count = 0;
 		job->u.claim.next_due_at = 0;
 		break;
-	case STORE_EXPIRE:
-		job->u.expire.expired = 0;
-		break;
-	case STORE_DECIDE:
-		job->u.decide.messages = job->u.decide.recipients = job->u.decide.left = 0;
-		job->u.decide.released = 0;
-		job->u.decide.closed = job->u.decide.asked = false;
-		job->u.decide.stream_hash = 0;
-		job->u.decide.approvals_missing = 0;
-		job->u.decide.request_expires_at = 0;
-		break;
-	case STORE_PLAN:
-		job->u.plan.state = STORE_PLAN_NONE;
-		job->u.plan.recipients = job->u.plan.left = 0;
-		job->u.plan.approvals_missing = 0;
-		job->u.plan.closed = false;
-		job->u.plan.stream_hash = 0;
-		break;
 	case STORE_TICK:
 		job->u.tick.released = job->u.tick.told = false;
 		free(job->u.tick.forget);
@@ -137,20 +155,13 @@ job_reset(struct store_job *job)
 		job->u.alerts.alert_count = 0;
 		job->u.alerts.next_due_at = 0;
 		break;
-	case STORE_PURGE:
-		job->u.purge.purged = 0;
-		break;
-	case STORE_IMPORT:
-		job->u.import.added = job->u.import.skipped = 0;
-		if (job->u.import.chosen != 0)
-			job->u.import.batch = job->u.import.chosen = 0;
-		break;
 	case STORE_NOTICES:
 		store_notices_free(job->u.notices.notices, job->u.notices.notice_count);
 		job->u.notices.notices = NULL;
 		job->u.notices.notice_count = 0;
 		break;
 	default:
+		reset_numbers(job);
 		break;
 	}
 }
