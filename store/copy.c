@@ -385,9 +385,9 @@ log_end(const struct store_copy *copy)
 		log_warn("- store.copy_failed path=%s error=%s", log_safe(copy->path),
 			 log_safe(copy->error));
 	if (copy->result == STORE_OK && copy->report.audit_bad != 0)
-		log_warn("- store.copied path=%s the audit log in it is broken at row %" PRId64
-			 ", as it is in the store",
-			 log_safe(copy->path), copy->report.audit_bad);
+		/* As it is in the store: the copy is whole. */
+		log_warn("- store.copy_audit_broken path=%s row=%" PRId64, log_safe(copy->path),
+			 copy->report.audit_bad);
 }
 
 static void *
