@@ -40,9 +40,12 @@ step_add(struct drill *d, const char *name, bool passed, const char *format, va_
 	json_array_append_new(d->steps, step);
 	if (d->quiet)
 		return;
-	printf("  %s%-6s%s  %-12s  %s (%.1f s)\n", screen_on(passed ? SCREEN_GREEN : SCREEN_RED),
-	       passed ? "ok" : "FAILED", screen_off(passed ? SCREEN_GREEN : SCREEN_RED), name, text,
-	       seconds);
+	if (passed)
+		printf("  %sok%s      %-12s  %s (%.1f s)\n", screen_on(SCREEN_GREEN),
+		       screen_off(SCREEN_GREEN), name, text, seconds);
+	else
+		printf("  %sFAILED  %-12s  %s%s (%.1f s)\n", screen_on(SCREEN_RED), name, text,
+		       screen_off(SCREEN_RED), seconds);
 	fflush(stdout);
 }
 
