@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from rig.batch import channel
 from rig.gate import QUIET, listener, staging, upstream
+from rig.wait import wait_for
 
 ROWS = 12
 PAGE = 1000
@@ -258,6 +260,22 @@ def test_a_whole_log_cut_and_its_head_set_back_is_found_by_what_an_alert_told(lo
     assert verify(logged)[0] == 0
     code, text = verify(logged, "--head", noted)
     assert code == 1 and f"row {last - 2} is missing" in text, text
+
+
+def test_the_head_that_an_alert_told_is_good_for_verify(make_gate, sink, webhook):
+    gate = make_gate(listener() + upstream(sink) + staging(f'allow = {{"*"}} {QUIET}')
+                     + channel(webhook)).start()
+    press(gate, 4)
+    wait_for("alerts", lambda: len(webhook.alerts) >= 4)
+    for alert in webhook.alerts:
+        noted = alert["audit"]
+        code, text = verify(gate, "--head", f"{noted['id']}:{noted['hash']}")
+        assert code == 0, text
+    tamper(gate, "UPDATE audit SET reason = 'no' WHERE id = 2")
+    recompute(gate, 2)
+    noted = webhook.alerts[-1]["audit"]
+    code, text = verify(gate, "--head", f"{noted['id']}:{noted['hash']}")
+    assert code == 1 and f"row {noted['id']} is not the one" in text, text
 
 
 def test_times_that_go_back_are_told_and_no_error(logged):

@@ -430,7 +430,7 @@ def flip(files):
 HOSTILE = {
     "a path": edit(1, file="../../etc/passwd"),
     "an absolute path": edit(1, file="/etc/passwd"),
-    "a path in the id": edit(1, id="../../../../../etc/passwd", file="../../../../../etc/passwd.eml"),
+    "a path in the id": edit(1, id="../../../etc/passwd", file="../../../etc/passwd.eml"),
     "another's file": edit(1, file=lambda row: "0" * 26 + ".eml"),
     "a hash that is none": edit(1, sha256="abc"),
     "another hash": edit(1, sha256="0" * 64),

@@ -167,7 +167,8 @@ def test_markdown_is_inert(hostile):
         assert "\u202e" not in rest and "\x1b" not in rest, line
     assert "script" in text  # it is there, and harmless
     # The reasons that people gave stand within a line.
-    assert not re.search(r"^(#|-{3}|\||```)", re.sub(r"^#{1,2} [A-Z].*$", "", text, flags=re.M), re.M)
+    ours = re.sub(r"^#{1,2} [A-Z].*$", "", text, flags=re.M)
+    assert not re.search(r"^(#|-{3}|\||```)", ours, re.M)
 
 
 def test_what_is_no_batch(tripped):
