@@ -115,20 +115,26 @@ class Killer:
         life.sink.rule, life.sink.after = self.before_reply, self.after_reply
 
     def arm(self, count):
-        self.dead.clear()
         with self.lock:
+            self.dead.clear()
             self.left = count
 
+    def disarm(self):
+        """True if it struck before."""
+        with self.lock:
+            self.left = 0
+            return self.dead.is_set()
+
     def comes(self, stage):
-        if stage != self.moment or self.dead.is_set():
+        if stage != self.moment:
             return False
         with self.lock:
             self.left -= 1
             if self.left != 0:
                 return False
-        self.life.running.process.kill()
-        self.dead.set()
-        return True
+            self.life.running.process.kill()
+            self.dead.set()
+            return True
 
     def before_reply(self, stage, argument, session):
         return CUT if self.comes(stage) else None
@@ -164,8 +170,7 @@ def test_killed_again_and_again_at_the_upstream(moment, life):
         killer.arm(1 + step % 3)
         one.rise()
     assert one.kills >= 4
-    killer.arm(0)
-    if one.running.exited():
+    if killer.disarm():
         one.crash()
     one.finish()
 
