@@ -315,6 +315,8 @@ expire_answered(struct loop_post *post)
 	else if (e->job.u.expire.expired > 0)
 		log_warn("- queue.expired environment=%s deliveries=%llu reason=%s", e->environment,
 			 (unsigned long long)e->job.u.expire.expired, log_safe(e->reason));
+	if (e->job.result == STORE_OK && e->job.u.expire.paused != 0)
+		relay_pause_batch(e->retry->relay, e->job.u.expire.paused);
 	if (e->job.u.expire.expired > 0)
 		bounce_poke(e->retry->relay->bounce);
 	free(e->environment);

@@ -84,6 +84,7 @@ reset_numbers(struct store_job *job)
 	switch (job->op) {
 	case STORE_EXPIRE:
 		job->u.expire.expired = 0;
+		job->u.expire.paused = 0;
 		break;
 	case STORE_DECIDE:
 		job->u.decide.messages = job->u.decide.recipients = job->u.decide.left = 0;

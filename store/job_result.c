@@ -364,6 +364,7 @@ job_expire(struct work *w, struct store_job *job)
 		failures_add(w, &failures, &rows[i], job->u.expire.reason);
 	}
 	TRY(failures_tell(w, &failures, job->u.expire.now));
+	TRY(plan_settle(w, job->u.expire.now, &job->u.expire.paused));
 	job->u.expire.expired = n;
 	return STORE_OK;
 }

@@ -372,6 +372,7 @@ struct store_job {
 			int64_t queued_before, now; /* by queued_at, see store_due_delivery */
 			const char *reason;         /* "4.4.7 gave up after 3 d: ..." */
 			uint64_t expired;           /* out */
+			int64_t paused;             /* out, as in `results` */
 		} expire;
 		struct {
 			enum store_decision decision;

@@ -416,7 +416,8 @@ test_gives_up(void **state)
 	tell("batch.opened", "x");
 	assert_true(backlog_becomes(0, 1, PATIENCE));
 	assert_true(rig.count >= 2);
-	assert_int_equal(store_view_audit(rig.view, 0, 0, 1000, NULL, find_failed, &found), STORE_OK);
+	assert_int_equal(store_view_audit(rig.view, 0, 0, 1000, NULL, find_failed, &found),
+			 STORE_OK);
 	assert_true(found);
 	rig_close();
 }

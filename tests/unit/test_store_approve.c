@@ -140,6 +140,40 @@ what_one_person_releases_adds_up(void **state)
 	check_counts(f);
 }
 
+/* The same mail may have been let go before it came back: that has no number. */
+static void
+what_was_imported_takes_a_second_person(void **state)
+{
+	static const enum store_state held[] = {STORE_HELD};
+	static const struct store_batch open = {.environment = "staging", .rule = "import"};
+	struct fixture *f = *state;
+	int64_t batch;
+
+	for (batch = 0; batch < 2; batch++) { /* into one of its own, and into one that is here */
+		struct message *m =
+		    make_message("staging", "x", 1, VERDICT_HOLD, "burst volume", NULL);
+		struct store_job job = {.op = STORE_IMPORT};
+
+		if (batch == 1)
+			add_held(f, &test_stream, 1);
+		m->id = 0;
+		job.u.import.batch = batch == 1 ? 2 : 0;
+		job.u.import.open = &open;
+		job.u.import.message = m;
+		job.u.import.states = held;
+		job.u.import.who = "uid:1";
+		job.u.import.reason = "back";
+		job.u.import.now = TEST_NOW;
+		assert_int_equal(run_job(f, &job), STORE_OK);
+		assert_int_equal(job.u.import.batch, batch + 1);
+		message_free(m);
+		decide_job(&job, STORE_RELEASE, batch + 1);
+		assert_int_equal(ask(f, &job, "uid:1", 2), STORE_OK);
+		assert_true(job.u.decide.asked);
+	}
+	check_counts(f);
+}
+
 static void
 nobody_approves_a_drill(void **state)
 {
@@ -260,6 +294,39 @@ the_rest_of_the_stream_passes_for_a_time(void **state)
 	assert_false(comes(f, now + CLOCK_HOUR + 1, trip + CLOCK_HOUR));
 	assert_true(get_batch(f, 2, &b));
 	assert_int_equal(b.held, 1);
+	check_counts(f);
+}
+
+/* However few are held: what is still to come has no number. */
+static void
+a_stream_does_not_pass_by_one_person(void **state)
+{
+	const int64_t now = TEST_NOW + CLOCK_HOUR, trip = test_stream.tripped_at;
+	struct fixture *f = *state;
+	struct store_job job;
+	uint32_t missing;
+
+	add_held(f, &test_stream, 3);
+	decide_job(&job, STORE_RELEASE, 1);
+	job.u.decide.stream_for = 2 * CLOCK_HOUR;
+	assert_int_equal(ask(f, &job, "uid:1", 2), STORE_OK);
+	assert_true(job.u.decide.asked);
+	assert_false(comes(f, now, trip));
+	assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
+	add_held(f, &test_stream, 3);
+	assert_int_equal(ask(f, &job, "uid:1", 2), STORE_OK);
+	assert_int_equal(approve(f, "uid:2", &missing), STORE_OK);
+	assert_true(comes(f, now, trip));
+	/* nobody makes it longer alone, or turns it around */
+	assert_int_equal(ask(f, &job, "uid:1", 2), STORE_REFUSED);
+	assert_non_null(strstr(job.error, "second person"));
+	decide_job(&job, STORE_DISCARD, 1);
+	job.u.decide.stream_for = CLOCK_HOUR;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	decide_job(&job, STORE_RELEASE, 1);
+	job.u.decide.stream_for = CLOCK_HOUR;
+	job.u.decide.dry_run = true;
+	assert_int_equal(ask(f, &job, "uid:1", 2), STORE_REFUSED);
 	check_counts(f);
 }
 
@@ -514,10 +581,12 @@ main(void)
 	    BOTH(two_people_release_together),
 	    BOTH(three_people_are_three),
 	    BOTH(what_one_person_releases_adds_up),
+	    BOTH(what_was_imported_takes_a_second_person),
 	    BOTH(nobody_approves_a_drill),
 	    BOTH(requests_lapse),
 	    BOTH(an_approval_under_a_hold_waits),
 	    BOTH(the_rest_of_the_stream_passes_for_a_time),
+	    BOTH(a_stream_does_not_pass_by_one_person),
 	    BOTH(the_rest_of_the_stream_is_discarded_for_a_time),
 	    BOTH(with_rings_the_ruling_begins_with_the_last),
 	    BOTH(who_waits_is_told_again),

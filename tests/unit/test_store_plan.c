@@ -270,6 +270,7 @@ giving_up_is_a_refusal(void **state)
 	expire.u.expire.reason = "4.4.7 gave up after 3 d";
 	assert_int_equal(run_job(f, &expire), STORE_OK);
 	assert_int_equal(expire.u.expire.expired, 4);
+	assert_int_equal(expire.u.expire.paused, 1);
 	assert_plan(f, STORE_PLAN_PAUSED, 1, 4);
 	assert_string_equal(plan(f).refusals, "4 4.4.7 gave up after 3 d");
 	assert_int_equal(step(f, STORE_RESUME), STORE_OK);
