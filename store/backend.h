@@ -78,8 +78,11 @@ struct batch_row {
 	uint64_t alerted;    /* recipients when the last alert of it was written */
 	uint32_t reminded;   /* how often */
 	int64_t remind_from; /* wall clock: since when nobody has looked; 0 = since it opened */
-	uint64_t alone;      /* recipients released without a second person */
+	uint64_t alone;      /* recipients released without a second person, or ALONE_UNKNOWN */
 };
+
+/* Above any limit, and far from the end of a number. */
+#define ALONE_UNKNOWN (UINT64_C(1) << 40)
 
 struct batch_query {
 	int64_t id; /* 0 = any, as all below */

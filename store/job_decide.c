@@ -395,6 +395,7 @@ choose(struct work *w, struct store_job *job, struct work_batch **wb, struct pla
 static enum store_result
 rule_anew(struct work *w, struct store_job *job, struct work_batch *wb)
 {
+	TRY(release_check_ruling(job, wb));
 	if (job->u.decide.dry_run)
 		return STORE_OK;
 	end_batch(job, wb);

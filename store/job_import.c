@@ -449,6 +449,9 @@ import_rest(struct importing *in, size_t missing)
 		TRY(open_batch(in));
 	before = in->batch->row.b;
 	TRY(add_missing(in));
+	/* It may have been released before it came back, and nobody knows how much of it. */
+	in->batch->row.alone = ALONE_UNKNOWN;
+	in->batch->dirty = true;
 	in->batch->joined = false; /* no stream that grows: tell() says what came */
 	TRY(tell(in, &before, missing));
 	if (job->u.import.batch == 0)

@@ -36,12 +36,36 @@ act_of(const struct store_job *job)
 
 /* ---- a second person ---- */
 
+/* Whether two people have to agree on what one person alone could send too much of. */
+static bool
+has_limit(const struct store_job *job, const struct work_batch *wb)
+{
+	return job->u.decide.approve_above > 0 && job->u.decide.approvers > 1 &&
+	       strcmp(wb->row.b.environment, "drill") != 0;
+}
+
+/* What is still to come of a stream has no number: it is over any limit. */
 static bool
 needs_approval(const struct store_job *job, const struct work_batch *wb, uint64_t recipients)
 {
-	return job->u.decide.approve_above > 0 && job->u.decide.approvers > 1 &&
-	       strcmp(wb->row.b.environment, "drill") != 0 &&
-	       wb->row.alone + recipients > job->u.decide.approve_above;
+	return has_limit(job, wb) && (job->u.decide.stream_for > 0 ||
+				      wb->row.alone + recipients > job->u.decide.approve_above);
+}
+
+enum store_result
+release_check_ruling(struct store_job *job, const struct work_batch *wb)
+{
+	const int64_t id = wb->row.b.id;
+
+	if (job->u.decide.decision != STORE_RELEASE || job->u.decide.stream_for <= 0 ||
+	    !has_limit(job, wb))
+		return STORE_OK;
+	return job_refuse(
+	    job, STORE_REFUSED,
+	    "B%" PRId64 " holds nothing, and one person alone does not let more of its "
+	    "stream pass: release it with --stream when it holds mail again, so that a "
+	    "second person can approve",
+	    id);
 }
 
 static enum store_result
@@ -132,7 +156,7 @@ can_add(const struct store_job *job, const struct work_batch *wb, uint64_t recip
 {
 	const struct store_rings *rings = &job->u.decide.rings;
 
-	return !plan_goes_on(wb->plan) && rings->count == 0 && rings->stop_on <= 0 &&
+	return !plan_goes_on(wb->plan) && rings->count == 0 && rings->stop_on < 0 &&
 	       job->u.decide.stream_for == 0 && !needs_approval(job, wb, recipients);
 }
 

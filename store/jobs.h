@@ -36,6 +36,8 @@ enum store_result release_ids(struct work *w, struct store_job *job, struct plan
 /* Refuses what the panic button would hold again at once. */
 enum store_result release_check_holds(struct work *w, struct store_job *job,
 				      const struct plan_rows *s);
+/* Refuses what one person alone would let pass of a stream of which nothing is held. */
+enum store_result release_check_ruling(struct store_job *job, const struct work_batch *wb);
 /* job_plan.c */
 enum store_result job_plan(struct work *w, struct store_job *job);
 enum store_result job_seen(struct work *w, struct store_job *job);

@@ -145,7 +145,12 @@ static void
 what_was_imported_takes_a_second_person(void **state)
 {
 	static const enum store_state held[] = {STORE_HELD};
-	static const struct store_batch open = {.environment = "staging", .rule = "import"};
+	static const struct store_batch open = {.environment = "staging",
+						.rule = "import",
+						.key = "export of B9",
+						.source = "",
+						.sender = "",
+						.subject = ""};
 	struct fixture *f = *state;
 	int64_t batch;
 

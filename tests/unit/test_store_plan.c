@@ -420,6 +420,9 @@ a_plain_release_is_added_to(void **state)
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_plan(f, STORE_PLAN_RUNNING, 1, 7);
 	assert_int_equal(plan(f).p.total, 7);
+	/* what the present one does not have is not lost without a word */
+	job.u.decide.rings.stop_on = 0;
+	assert_int_equal(run_job(f, &job), STORE_REFUSED);
 	release_job(&job, thirds, 3);
 	assert_int_equal(run_job(f, &job), STORE_REFUSED);
 	assert_int_equal(deliver(f, TEST_NOW + CLOCK_HOUR, STORE_SENT, "250 ok"), 7);
