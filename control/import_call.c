@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "control/json.h"
 #include "control/request.h"
+#include "filters/gate.h"
 #include "mail/body.h"
 #include "mail/header.h"
 
@@ -307,6 +308,13 @@ read_envelope(struct request *r, struct import_call *c, const json_t *o)
 	    !read_time(r, "message", o, "accepted_at", &m->accepted_at) ||
 	    !read_address(r, "message.sender", sender, true, &m->arena, &address))
 		return false;
+	if (strcmp(environment, CONFIG_DRILL) == 0) {
+		request_fail(
+		    r, 409,
+		    "mail of a drill does not come back: nobody approves what it releases, "
+		    "and its way out is another one each time");
+		return false;
+	}
 	if (config_find_environment(request_config(r), environment) == NULL) {
 		request_fail(r, 409,
 			     "there is no environment %s: mail of it could never be released. Name "
@@ -349,6 +357,40 @@ read_message(struct request *r, struct import_call *c)
 
 /* ---- its recipients */
 
+/*
+ * True where the recipients filter of today would let mail for `recipient` go to `target`, or hold
+ * it: an import is no way round the allow list.
+ */
+static bool
+may_reach(const struct policy *policy, struct message *m, const struct address *recipient,
+	  const struct address *target)
+{
+	struct recipient direct = {.address = *target}, rewritten = {.address = *recipient};
+
+	gate_recipient(policy, m, &direct);
+	if (direct.verdict.action == VERDICT_HOLD)
+		return true;
+	if (direct.verdict.action == VERDICT_PASS && strcmp(direct.final, target->text) == 0)
+		return true;
+	gate_recipient(policy, m, &rewritten);
+	return rewritten.verdict.action == VERDICT_PASS &&
+	       strcmp(rewritten.final, target->text) == 0;
+}
+
+static bool
+check_reach(struct request *r, struct message *m, const struct address *recipient,
+	    const struct address *target)
+{
+	if (may_reach(r->deps->policy(r->deps->context), m, recipient, target))
+		return true;
+	request_fail(
+	    r, 409,
+	    "environment %s may not write to %s: allow that in the configuration first, or "
+	    "leave this recipient out",
+	    log_safe(m->environment), log_safe(target->text));
+	return false;
+}
+
 static bool
 add_delivery(struct request *r, struct import_call *c, json_t *o)
 {
@@ -368,7 +410,8 @@ add_delivery(struct request *r, struct import_call *c, json_t *o)
 	    !read_text(r, "deliveries", o, "state", 20, &state) ||
 	    !read_address(r, "deliveries.recipient", recipient, false, &m->arena, &address) ||
 	    !read_address(r, "deliveries.final", *final != '\0' ? final : recipient, false,
-			  &m->arena, &target))
+			  &m->arena, &target) ||
+	    !check_reach(r, m, &address, &target))
 		return false;
 	if (number <= (int64_t)m->recipient_count) {
 		request_fail(r, 400, "deliveries: number them from 1, each once, in rising order");

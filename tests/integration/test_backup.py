@@ -544,6 +544,35 @@ def test_a_hostile_call_is_refused(changes, held):
     assert gate.batches("--all") == [] and gate.deliveries() == []
 
 
+STAGING = """environment "staging" {
+    match { network = {"127.0.2.0/24"} }  upstream = "smarthost"
+    allow = {"*@dev.example"}  others = %s
+}
+"""
+
+
+@pytest.mark.parametrize("others, recipient, final, status", [
+    ("drop", "a@dev.example", None, 200),
+    ("drop", "ada@customer.example", None, 409),
+    ("drop", "a@dev.example", "ada@customer.example", 409),
+    ("reject", "ada@customer.example", "ada@customer.example", 409),
+    ("hold", "ada@customer.example", None, 200),
+    ('rewrite rewrite_to = "%%u@dev.example"', "ada@customer.example", None, 409),
+    ('rewrite rewrite_to = "%%u@dev.example"', "ada@customer.example", "ada@dev.example", 200),
+    ('rewrite rewrite_to = "%%u@catch.example"', "a@customer.example", "a@catch.example", 200),
+    ('rewrite rewrite_to = "%%u@catch.example"', "a@customer.example", "a@other.example", 409),
+])
+def test_an_import_is_no_way_round_the_allow_list(others, recipient, final, status, make_gate,
+                                                  sink):
+    gate = make_gate(listener() + upstream(sink) + STAGING % others.replace("%%", "%")).start()
+    done, answer = call(gate, message__environment="staging", open={"environment": "staging"},
+                        deliveries__recipient=recipient, deliveries__final=final)
+    assert done == status, answer
+    if status == 409:
+        assert "staging may not write to" in answer["detail"], answer
+        assert gate.deliveries() == []
+
+
 def test_line_ends_become_those_of_mail(held):
     gate = held([])
     content = b64(b"Subject: hi\nX-A: b\r\n\none\ntwo\rthree\r\nfour")

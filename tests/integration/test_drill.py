@@ -173,6 +173,21 @@ def test_it_needs_no_second_person(drilled, webhook):
     passes(drilled(more="approval { above = 3 }\n" + channel(webhook.url)))
 
 
+def test_nothing_is_imported_into_it(drilled):
+    """Its way out is any port of this machine, and what it releases takes one person."""
+    running = drilled(more="approval { above = 3 }\n")
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        begin(running, port.getsockname()[1])
+        status, answer = running.api("POST", "/v1/import", {
+            "batch": None, "open": {"environment": "drill"}, "reason": "by hand",
+            "message": {"environment": "drill", "sender": "", "content_base64": "QTogYg0KDQo="},
+            "deliveries": [{"number": 1, "recipient": "ada@customer.example", "state": "held"}]})
+        assert status == 409 and "mail of a drill does not come back" in answer["detail"], answer
+        end(running)
+    assert running.batches("--all") == []
+
+
 def test_twice_in_a_row_and_each_environment_of_production(drilled, sink):
     other = PRODUCTION.replace('"production"', '"shop"').replace("127.0.1.", "127.0.4.")
     running = drilled(PRODUCTION + other + STAGING)
