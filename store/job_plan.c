@@ -130,9 +130,9 @@ first_ring_size(const struct store_plan *p)
 	return p->rings.sizes[0] > 0 && p->rings.sizes[0] < p->total ? p->rings.sizes[0] : p->total;
 }
 
-/* What a panic button covers is not approved into a pause. */
+/* Of what the plan has still to release: what a panic button covers is not sent into a pause. */
 static enum store_result
-check_asked_rows(struct work *w, struct store_job *job, const struct work_batch *wb)
+check_later_rows(struct work *w, struct store_job *job, const struct work_batch *wb)
 {
 	struct delivery_query q = {
 	    .batch = wb->row.b.id, .states = 1U << STORE_HELD, .ring = plan_query(wb->plan, 0)};
@@ -150,7 +150,7 @@ approve(struct work *w, struct store_job *job, struct work_batch *wb)
 	bool last;
 
 	TRY(check_approve(job, wb));
-	TRY(check_asked_rows(w, job, wb));
+	TRY(check_later_rows(w, job, wb));
 	if (job->u.plan.dry_run) {
 		last = plan_missing(wb->plan) == 1;
 		job->u.plan.state = last ? STORE_PLAN_RUNNING : STORE_PLAN_ASKED;
@@ -320,6 +320,7 @@ resume(struct work *w, struct store_job *job, struct work_batch *wb)
 	TRY(check_resume(job, wb));
 	TRY(plan_taken_back(w, wb, &rows));
 	TRY(check_hold(w, job, &rows));
+	TRY(check_later_rows(w, job, wb));
 	job->u.plan.recipients = rows.count;
 	if (job->u.plan.dry_run) {
 		job->u.plan.state = STORE_PLAN_RUNNING;

@@ -45,6 +45,8 @@ hold_again(struct work *w, struct delivery_row *next, int64_t now)
 	if (next->batch != 0) {
 		next->reason =
 		    arena_printf(&w->arena, "stopped after its release: %s", hold->reason);
+		TRY(work_batch(w, next->batch, &wb));
+		wb->stopped = arena_printf(&w->arena, "%s is on hold", plan_hold_text(w, hold));
 		return STORE_OK;
 	}
 	TRY(work_batch_join(w, work_hold_stream(w, hold),

@@ -241,30 +241,51 @@ paused_text(struct work *w, const struct work_batch *wb, const struct plan_act *
 			    wb->row.b.held, id, id);
 }
 
+/* Released beside the plan and in a relay's hand: of the present ring too, so that it is held again
+ * when it is handed back, and the pause lasts until the last of it has come back or left. */
+static enum store_result
+take_along(struct work *w, struct work_batch *wb, const struct delivery_row *d)
+{
+	struct plan_row *plan = wb->plan;
+	struct store_plan *p = &plan->p;
+
+	if (plan_has(plan, d))
+		return STORE_OK;
+	p->total++;
+	p->released++;
+	p->ring_size++;
+	p->ring_released++;
+	return w->b->delivery_mark(w->db, d->id, d->number, plan_tag(plan, p->ring));
+}
+
 enum store_result
 plan_pause(struct work *w, struct work_batch *wb, const struct plan_act *act, const char *why,
 	   uint64_t *taken_back)
 {
-	struct delivery_query q = {
-	    .batch = wb->row.b.id, .states = 1U << STORE_QUEUED, .due = DUE_SET};
+	struct delivery_query q = {.batch = wb->row.b.id, .states = 1U << STORE_QUEUED};
 	struct delivery_row *rows, next;
 	size_t i, n;
 
 	plan_set_state(wb, STORE_PLAN_PAUSED, why, act->now);
+	*taken_back = 0;
 	TRY(work_list(w, &q, false, &rows, &n));
 	for (i = 0; i < n; i++) {
+		if (rows[i].due_at == 0) {
+			TRY(take_along(w, wb, &rows[i]));
+			continue;
+		}
 		next = rows[i];
 		take_back(wb->plan, &next);
 		next.changed_at = act->now;
 		TRY(work_move(w, &rows[i], &next));
+		++*taken_back;
 	}
-	*taken_back = n;
 	/* Somebody has to look again. */
 	wb->row.b.seen_at = 0;
 	wb->row.b.seen_by = "";
 	wb->row.remind_from = act->now;
 	wb->row.reminded = 0;
-	return plan_tell(w, wb, act, "batch.paused", n,
+	return plan_tell(w, wb, act, "batch.paused", *taken_back,
 			 arena_printf(&w->arena, "%s why=%s", ring_detail(w, wb->plan), why),
 			 paused_text(w, wb, act));
 }
@@ -287,25 +308,6 @@ plan_end(struct work *w, struct work_batch *wb, const struct plan_act *act, cons
 	    arena_printf(&w->arena, "plan=%" PRId64 " was=%s why=%s", p->id, was, why));
 }
 
-static enum store_result
-finish(struct work *w, struct work_batch *wb, const struct plan_act *act)
-{
-	const struct store_batch *b = &wb->row.b;
-	const struct store_plan *p = &wb->plan->p;
-
-	plan_set_state(wb, STORE_PLAN_DONE, "", act->now);
-	/* A plain release: that it began was told, and what failed is told of any mail. */
-	if (p->rings.count <= 1 && p->approvers == 0)
-		return STORE_OK;
-	return plan_tell(w, wb, act, "batch.done", p->released, ring_detail(w, wb->plan),
-			 arena_printf(&w->arena,
-				      "the release of B%" PRId64 " is through: %" PRIu64
-				      " recipients in %u ring%s. Of the batch %" PRIu64
-				      " are sent, %" PRIu64 " failed, %" PRIu64 " held",
-				      b->id, p->released, p->ring, p->ring == 1 ? "" : "s", b->sent,
-				      b->failed, b->held));
-}
-
 static const char *
 over_text(struct work *w, const struct store_plan *p)
 {
@@ -314,6 +316,37 @@ over_text(struct work *w, const struct store_plan *p)
 			    " for now, %" PRIu64 " for good), more than %g %%",
 			    p->ring_refused, p->ring_size, p->ring_deferred, p->ring_failed,
 			    p->rings.stop_on);
+}
+
+static const char *
+done_text(struct work *w, const struct work_batch *wb)
+{
+	const struct store_batch *b = &wb->row.b;
+	const struct store_plan *p = &wb->plan->p;
+	const char *refusals = *p->why != '\0' ? refusals_describe(w, p->refusals) : "";
+
+	return arena_printf(&w->arena,
+			    "the release of B%" PRId64 " is through: %" PRIu64
+			    " recipients in %u ring%s. Of the batch %" PRIu64 " are sent, %" PRIu64
+			    " failed, %" PRIu64 " held%s%s%s%s",
+			    b->id, p->released, p->ring, p->ring == 1 ? "" : "s", b->sent,
+			    b->failed, b->held, *p->why != '\0' ? ". Of its last ring " : "",
+			    p->why, *refusals != '\0' ? ": " : "", refusals);
+}
+
+static enum store_result
+finish(struct work *w, struct work_batch *wb, const struct plan_act *act)
+{
+	const struct store_plan *p = &wb->plan->p;
+	const bool over = plan_is_over_limit(wb->plan);
+
+	/* Over its limit there is nothing left to pause, but people must hear of it. */
+	plan_set_state(wb, STORE_PLAN_DONE, over ? over_text(w, p) : "", act->now);
+	/* A plain release: that it began was told, and what failed is told of any mail. */
+	if (p->rings.count <= 1 && p->approvers == 0 && !over)
+		return STORE_OK;
+	return plan_tell(w, wb, act, "batch.done", p->released, ring_detail(w, wb->plan),
+			 done_text(w, wb));
 }
 
 static enum store_result
@@ -335,10 +368,13 @@ settle(struct work *w, struct work_batch *wb, int64_t now, int64_t *paused)
 			return plan->p.released > 0
 				   ? finish(w, wb, &act)
 				   : plan_end(w, wb, &act, "nothing is left of it");
-		if (plan->p.state == STORE_PLAN_PAUSED || !plan_is_over_limit(plan))
+		if (plan->p.state == STORE_PLAN_PAUSED ||
+		    (!plan_is_over_limit(plan) && wb->stopped == NULL))
 			return STORE_OK;
 		*paused = wb->row.b.id;
-		return plan_pause(w, wb, &act, over_text(w, &plan->p), &taken);
+		return plan_pause(w, wb, &act,
+				  wb->stopped != NULL ? wb->stopped : over_text(w, &plan->p),
+				  &taken);
 	case STORE_PLAN_NONE:
 	case STORE_PLAN_DONE:
 	case STORE_PLAN_ENDED:

@@ -30,6 +30,7 @@ struct work_batch {
 	struct store_batch before; /* as it was read */
 	struct plan_row *plan;     /* NULL if it has none; see plan_of() */
 	bool plan_known, plan_dirty;
+	const char *stopped;   /* some of it came back under a panic hold: which one; else NULL */
 	uint64_t last_message; /* counted in already */
 	bool dirty;
 	const char *why; /* the reason of the delivery that opened it */
