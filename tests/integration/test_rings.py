@@ -57,7 +57,7 @@ def test_next_ring_waits_for_the_slowest_of_the_one_before(holding, sink):
     sink.rule = Valve(free=2)
     batch.release(rings=[3, "all"])
     wait_for("the last of the ring waits for its 250", lambda: len(sink.rule.waiting) == 1)
-    stays_true("ring two has not begun", lambda: len(sink.rule.waiting) == 1, 2.2)
+    stays_true("ring two has not begun", lambda: len(sink.rule.waiting) == 1, 1.3)
     plan = batch.plan
     assert (plan["state"], plan["ring"], plan["sent"], plan["next_ring_at"]) == (
         "running", 1, 2, None)
