@@ -4,7 +4,6 @@
  */
 #include "config/tokens.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +13,8 @@
 #include "config/problem.h"
 #include "config/whole_file.h"
 
-/* Some 10,000 tokens; and of a file that is none, not more complaints than these. */
-enum { FILE_MAX = 1024 * 1024, PROBLEMS_MAX = 20 };
+/* Some 10,000 tokens. */
+enum { FILE_MAX = 1024 * 1024 };
 
 struct token {
 	const char *name, *hash; /* in the text */
@@ -58,12 +57,12 @@ add_token(struct tokens *t, const struct token *token, struct problems *problems
 
 /* One line without its end, which may hold a NUL. */
 static void
-read_line(struct tokens *t, char *text, size_t len, int line, struct problems *problems)
+read_line(void *context, char *text, size_t len, int line, struct problems *problems)
 {
+	struct tokens *t = context;
 	struct token token = {.name = text, .line = line};
 	char *roles, *hash;
 
-	text[len] = '\0';
 	if (text[0] == '#' || (strlen(text) == len && text_is_blank(text)))
 		return;
 	roles = strchr(text, ':');
@@ -95,47 +94,16 @@ read_line(struct tokens *t, char *text, size_t len, int line, struct problems *p
 		add_token(t, &token, problems);
 }
 
-static void
-read_lines(struct tokens *t, size_t len, struct problems *problems)
-{
-	char *at = t->text, *end = t->text + len, *newline;
-	int line = 1;
-
-	for (; at < end; at = newline + 1, line++) {
-		if (problems->count >= PROBLEMS_MAX) {
-			problem_add(problems, line, "more is wrong; is it the right file?");
-			return;
-		}
-		newline = memchr(at, '\n', (size_t)(end - at));
-		read_line(t, at, (size_t)(newline - at), line, problems);
-	}
-}
-
 struct tokens *
 tokens_load(const char *path, struct buf *errors)
 {
 	struct tokens *t = mem_zalloc(sizeof(*t));
-	struct problems problems = {0};
-	struct buf text = {0}, why = {0};
-	size_t len;
 
-	if (whole_file_read(path, FILE_MAX, "mailfuse token NAME --tokens FILE makes one", &text,
-			    &why)) {
-		len = text.len;
-		t->text = buf_take(&text);
-		read_lines(t, len, &problems);
-	} else {
-		problem_add(&problems, 0, "%s", buf_text(&why));
-	}
-	if (problems.count > 0) {
-		problem_print(&problems, path, errors);
-		tokens_free(t);
-		t = NULL;
-	}
-	problem_free(&problems);
-	buf_free(&text);
-	buf_free(&why);
-	return t;
+	if (whole_file_lines(path, FILE_MAX, "mailfuse token NAME --tokens FILE makes one",
+			     read_line, t, &t->text, errors))
+		return t;
+	tokens_free(t);
+	return NULL;
 }
 
 void

@@ -18,8 +18,8 @@
 #define uthash_fatal(message) fatal("out of memory")
 #include <uthash.h>
 
-/* Some 100,000 users; and of a file that is no users file, not more complaints than these. */
-enum { FILE_MAX = 16 * 1024 * 1024, PROBLEMS_MAX = 20 };
+/* Some 100,000 users. */
+enum { FILE_MAX = 16 * 1024 * 1024 };
 
 struct user {
 	UT_hash_handle hh;
@@ -59,11 +59,11 @@ add_user(struct users *u, char *name, const char *hash, int line, struct problem
 
 /* One line without its end, which may hold a NUL. */
 static void
-read_line(struct users *u, char *text, size_t len, int line, struct problems *problems)
+read_line(void *context, char *text, size_t len, int line, struct problems *problems)
 {
+	struct users *u = context;
 	char *colon = memchr(text, ':', len);
 
-	text[len] = '\0';
 	if (text[0] == '#' || (strlen(text) == len && text_is_blank(text)))
 		return;
 	if (colon == NULL) {
@@ -89,47 +89,16 @@ read_line(struct users *u, char *text, size_t len, int line, struct problems *pr
 	add_user(u, text, colon + 1, line, problems);
 }
 
-static void
-read_lines(struct users *u, size_t len, struct problems *problems)
-{
-	char *at = u->text, *end = u->text + len, *newline;
-	int line = 1;
-
-	for (; at < end; at = newline + 1, line++) {
-		if (problems->count >= PROBLEMS_MAX) {
-			problem_add(problems, line, "more is wrong; is it the right file?");
-			return;
-		}
-		newline = memchr(at, '\n', (size_t)(end - at));
-		read_line(u, at, (size_t)(newline - at), line, problems);
-	}
-}
-
 struct users *
 users_load(const char *path, struct buf *errors)
 {
 	struct users *u = mem_zalloc(sizeof(*u));
-	struct problems problems = {0};
-	struct buf text = {0}, why = {0};
-	size_t len;
 
-	if (whole_file_read(path, FILE_MAX, "mailfuse passwd NAME --users FILE makes one", &text,
-			    &why)) {
-		len = text.len;
-		u->text = buf_take(&text);
-		read_lines(u, len, &problems);
-	} else {
-		problem_add(&problems, 0, "%s", buf_text(&why));
-	}
-	if (problems.count > 0) {
-		problem_print(&problems, path, errors);
-		users_free(u);
-		u = NULL;
-	}
-	problem_free(&problems);
-	buf_free(&text);
-	buf_free(&why);
-	return u;
+	if (whole_file_lines(path, FILE_MAX, "mailfuse passwd NAME --users FILE makes one",
+			     read_line, u, &u->text, errors))
+		return u;
+	users_free(u);
+	return NULL;
 }
 
 void

@@ -1,6 +1,6 @@
 /*
- * Reads a file with secrets at once. Called when a keyring is made; the file is closed within the
- * call.
+ * Reads a file with secrets at once, and cuts it into lines. Called by users.c and tokens.c when a
+ * keyring is made; the file is closed within the call.
  */
 #include "config/whole_file.h"
 
@@ -10,6 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/problem.h"
+
+/* Of a file that is none, not more complaints than these. */
+enum { PROBLEMS_MAX = 20 };
+
+/* All of the file, and a line end behind it. */
 static bool
 read_all(int fd, size_t max, struct buf *out, struct buf *why)
 {
@@ -35,8 +41,8 @@ read_all(int fd, size_t max, struct buf *out, struct buf *why)
 	return true;
 }
 
-bool
-whole_file_read(const char *path, size_t max, const char *cure, struct buf *out, struct buf *why)
+static bool
+read_whole(const char *path, size_t max, const char *cure, struct buf *out, struct buf *why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -53,4 +59,46 @@ whole_file_read(const char *path, size_t max, const char *cure, struct buf *out,
 	if (fd >= 0)
 		close(fd);
 	return ok;
+}
+
+static void
+read_lines(char *text, size_t len, whole_file_line_fn *each, void *context,
+	   struct problems *problems)
+{
+	char *at = text, *end = text + len, *newline;
+	int line = 1;
+
+	for (; at < end; at = newline + 1, line++) {
+		if (problems->count >= PROBLEMS_MAX) {
+			problem_add(problems, line, "more is wrong; is it the right file?");
+			return;
+		}
+		newline = memchr(at, '\n', (size_t)(end - at));
+		*newline = '\0';
+		each(context, at, (size_t)(newline - at), line, problems);
+	}
+}
+
+bool
+whole_file_lines(const char *path, size_t max, const char *cure, whole_file_line_fn *each,
+		 void *context, char **text, struct buf *errors)
+{
+	struct problems problems = {0};
+	struct buf whole = {0}, why = {0};
+	size_t len;
+	bool good;
+
+	if (read_whole(path, max, cure, &whole, &why)) {
+		len = whole.len;
+		*text = buf_take(&whole);
+		read_lines(*text, len, each, context, &problems);
+	} else {
+		problem_add(&problems, 0, "%s", buf_text(&why));
+	}
+	good = problems.count == 0;
+	problem_print(&problems, path, errors);
+	problem_free(&problems);
+	buf_free(&whole);
+	buf_free(&why);
+	return good;
 }
