@@ -63,12 +63,34 @@ user_name(char *out, size_t size)
 
 /* ---- the file ---- */
 
+/*
+ * What stands beside a new database would be taken for its own; and a copy of such a name for what
+ * belongs to the database that it stands beside, which SQLite deletes.
+ */
+static bool
+check_beside(struct copying *c, const char *ending)
+{
+	const char *path = c->copy->path;
+	size_t len = strlen(path), n = strlen(ending);
+	char *beside = mem_printf("%s%s", path, ending);
+	struct stat st;
+	bool exists = lstat(beside, &st) == 0,
+	     ends = len > n && strcmp(path + len - n, ending) == 0;
+
+	if (exists)
+		buf_printf(&c->error, "%s exists; remove it, or give another name", beside);
+	else if (ends)
+		buf_printf(&c->error, "%s is how SQLite names its own files; give another ending",
+			   ending);
+	free(beside);
+	return !exists && !ends;
+}
+
 static bool
 check_path(struct copying *c)
 {
 	static const char *const endings[] = {"-journal", "-wal", "-shm"};
 	const char *path = c->copy->path, *slash = path != NULL ? strrchr(path, '/') : NULL;
-	struct stat st;
 	size_t i;
 
 	if (slash == NULL || *path != '/') {
@@ -77,17 +99,9 @@ check_path(struct copying *c)
 		return fail(c, STORE_REFUSED);
 	}
 	c->directory = mem_strndup(path, slash > path ? (size_t)(slash - path) : 1);
-	/* What stands beside a new database would be taken for its own. */
-	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-		char *beside = mem_printf("%s%s", path, endings[i]);
-		bool exists = lstat(beside, &st) == 0;
-
-		if (exists)
-			buf_printf(&c->error, "%s exists; remove it, or give another name", beside);
-		free(beside);
-		if (exists)
+	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+		if (!check_beside(c, endings[i]))
 			return fail(c, STORE_REFUSED);
-	}
 	return true;
 }
 

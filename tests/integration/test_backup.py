@@ -144,6 +144,20 @@ def test_a_copy_that_cannot_be_made(path, words, held, tmp_path):
     assert gate.batch()["held"] == 1
 
 
+@pytest.mark.parametrize("ending", ["-journal", "-wal", "-shm"])
+def test_a_copy_is_not_called_what_sqlite_deletes(ending, held):
+    """Beside the store itself, the next start would take it for the store's own journal."""
+    gate = held(["a@x.test"])
+    path = f"{gate.store}{ending}"
+    result = gate.cli("backup", path)
+    made = os.path.exists(path) and result.returncode == 0
+    gate.stop()
+    gate.start()
+    assert result.returncode == 1 and ("another" in result.stderr), \
+        f"{path} was made, and is {'there' if os.path.exists(path) else 'gone'}" if made else result
+    assert gate.batch()["held"] == 1
+
+
 @pytest.mark.parametrize("body, status", [
     ({"path": "relative.db"}, 400), ({}, 400), ({"path": 5}, 400), ({"path": "/tmp/"}, 400),
     ({"path": "/tmp/x.db", "extra": 1}, 400),
