@@ -83,7 +83,7 @@ class Life:
             reach = len(self.names) if 0 in sizes else sum(sizes)
             early = set(taken) - set(self.names[:reach])
             assert not early, f"in ring {ring} of {sizes} already: {early}"
-            assert total == len(self.names) >= released
+            assert len(self.names) >= total >= released
 
     def finish(self):
         """It goes on by itself to the end."""
