@@ -23,14 +23,16 @@ step_add(struct drill *d, const char *name, bool passed, const char *format, va_
 {
 	int64_t now = clock_mono();
 	double seconds = (double)(now - d->step_at) / 1e6;
-	char text[TEXT_BYTES];
+	char whole[TEXT_BYTES];
+	const char *text;
 	size_t len;
 	json_t *step = json_object();
 
-	vsnprintf(text, sizeof(text), format, args);
-	len = strlen(text);
-	while (!text_is_utf8(text, len)) /* cut within a character */
-		text[--len] = '\0';
+	vsnprintf(whole, sizeof(whole), format, args);
+	len = strlen(whole);
+	while (!text_is_utf8(whole, len)) /* cut within a character */
+		whole[--len] = '\0';
+	text = screen_text(whole); /* whatever a step has taken from an answer */
 	d->step_at = now;
 	d->wrong += !passed;
 	json_object_set_new(step, "step", json_string(name));

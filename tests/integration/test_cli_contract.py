@@ -746,6 +746,42 @@ def test_hostile_text(fake):
     assert json.loads(fake.run("batches", "--json").out)["subject"] == HOSTILE
 
 
+def test_what_a_daemon_says_of_drills_plans_and_stories_is_harmless_too(fake):
+    can(fake)
+    plan = {"id": 1, "state": "paused", "why": HOSTILE, "rings": [HOSTILE, 2], "ring": 1,
+            "total": 3, "refusals": [{"count": 1, "reply": HOSTILE}], "who": HOSTILE,
+            "reason": HOSTILE, "approved_by": [HOSTILE], "rate": HOSTILE, "wait": HOSTILE,
+            "next_ring_at": HOSTILE}
+    answer = {"decision": HOSTILE, "batch": HOSTILE, "state": HOSTILE, "recipients": 1, "left": 1,
+              "approvals_missing": 1, "plan": plan}
+    fake.answers |= {
+        ("GET", "/v1/status"): {
+            "holds": [{"scope": HOSTILE, "name": "drill", "since": HOSTILE}],
+            "environments": [{"name": HOSTILE, "upstream": HOSTILE, "production": True}]},
+        ("GET", "/v1/batches"): page([]),
+        ("GET", "/v1/batches/B17"): batch(plan=plan, seen_by=HOSTILE, seen_at=HOSTILE,
+                                          ruling={"goes": HOSTILE, "until": HOSTILE}),
+        ("GET", "/v1/batches/B17/story"): {
+            name: HOSTILE for name in ("batch", "environment", "rule", "key", "source", "sender",
+                                       "subject", "state")} | {
+            "timeline": [{"at": HOSTILE, "who": HOSTILE, "text": HOSTILE, "reason": HOSTILE}],
+            "domains": [{"value": HOSTILE, "count": 1}], "questions": [HOSTILE],
+            "samples": [{"at": HOSTILE, "recipient": HOSTILE, "subject": HOSTILE}]},
+        ("GET", "/v1/log"): page([{"id": 1, "at_us": 1, "hash": HOSTILE, "who": HOSTILE}]),
+        ("POST", "/v1/approve"): answer, ("POST", "/v1/pause"): answer,
+        ("POST", "/v1/resume"): answer, ("POST", "/v1/drill"): {"upstream": HOSTILE},
+        ("POST", "/v1/drill/end"): {"passed": False},
+    }
+    for args in (["drill"], ["story", "B17"], ["story", "B17", "--markdown"], ["audit", "verify"],
+                 ["show", "B17"], ["show", "B17", "--follow"], ["approve", "B17"],
+                 ["pause", "B17", "--reason", "x"], ["resume", "B17", "--reason", "x"]):
+        done = fake.run("--yes", *args)
+        seen = done.out + done.err
+        bad = {c for c in seen if (c != "\n" and c < " ") or "\x7f" <= c < "\xa0"
+               or c in "\u202e\u2066\u200b\u2028"}
+        assert seen and not bad, (args, bad, seen)
+
+
 def test_batches_table(fake):
     can(fake)
     fake.answers[("GET", "/v1/batches")] = page([
