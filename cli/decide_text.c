@@ -197,7 +197,9 @@ print_asked(const json_t *answer)
 	if (released > 0)
 		printf("Released %s.\n", screen_counted(released, "recipient", "recipients"));
 	if (field_count(answer, "approval_above") > 0)
-		buf_printf(&why, "beyond the %s that one person may release of a batch",
+		buf_printf(&why,
+			   "beyond what one person may release of a batch (%s recipients, and "
+			   "nothing that was imported or is still to come)",
 			   screen_count(field_count(answer, "approval_above")));
 	else
 		buf_add_text(&why, "a large one");

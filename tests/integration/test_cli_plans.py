@@ -80,8 +80,9 @@ def test_a_large_release_says_how_it_goes_on(fake):
     assert (done.returncode, done.err) == (0, "Asking for the release of 4,990 recipients of "
                                               "B17.\n")
     assert done.out == (
-        "Nothing was sent yet. This release of 4,990 recipients is beyond the 1,000 that one "
-        "person may release of a batch: a second person must approve it before 2026-11-22 12:00:00: "
+        "Nothing was sent yet. This release of 4,990 recipients is beyond what one "
+        "person may release of a batch (1,000 recipients, and nothing that was imported or is still "
+        "to come): a second person must approve it before 2026-11-22 12:00:00: "
         "mailfuse approve B17\n")
     assert json.loads(fake.run("--json", "release", "B17", *REASON).out)["asked"] == ["B17"]
     code, seen = fake.terminal("release", "B17", *REASON, *RINGS, typed=b"y\n")
@@ -622,9 +623,10 @@ def test_a_second_person_approves(holding, sink):
     dry = run(running, "release", "B1", "--dry-run")
     assert "Needs approval: a second person must say yes before anything is sent.\n" in dry
     out = run(running, "release", "B1", *REASON, "--rings", "2,all")
-    assert out.startswith("Nothing was sent yet. This release of 8 recipients is beyond the 5 that "
-                          "one person may release of a batch: a second person must approve it "
-                          "before 20")
+    assert out.startswith("Nothing was sent yet. This release of 8 recipients is beyond what "
+                          "one person may release of a batch (5 recipients, and nothing that was "
+                          "imported or is still to come): a second person must approve it before "
+                          "20")
     assert out.endswith(": mailfuse approve B1\n")
     assert "Approval     waits for 1 more person until 20" in shown(running)
     assert "held, asked" in running.cli("batches").stdout
