@@ -137,7 +137,11 @@ check_later_rows(struct work *w, struct store_job *job, const struct work_batch 
 	struct delivery_query q = {
 	    .batch = wb->row.b.id, .states = 1U << STORE_HELD, .ring = plan_query(wb->plan, 0)};
 	struct plan_rows rows = {.count = 0};
+	bool any;
 
+	TRY(work_hold_any(w, &any));
+	if (!any)
+		return STORE_OK;
 	TRY(work_list(w, &q, false, &rows.rows, &rows.count));
 	return check_hold(w, job, &rows);
 }
@@ -287,8 +291,8 @@ check_resume(struct store_job *job, const struct work_batch *wb)
 		return job_refuse(job, STORE_REFUSED,
 				  "the release of B%" PRId64 " is not paused: it goes on", id);
 	return job_refuse(job, STORE_REFUSED,
-			  "no release of B%" PRId64 " is paused; `mailfuse release B%" PRId64
-			  "` begins one",
+			  "no release of B%" PRId64 " is paused; `mailfuse show B%" PRId64
+			  "` says how it stands",
 			  id, id);
 }
 

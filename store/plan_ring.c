@@ -194,10 +194,19 @@ plan_begin_ring(struct work *w, struct work_batch *wb, const struct plan_rows *r
 enum store_result
 plan_taken_back(struct work *w, struct work_batch *wb, struct plan_rows *out)
 {
+	const struct store_plan *p = &wb->plan->p;
+	const uint64_t n = p->ring_size - p->ring_released;
 	struct delivery_query q = {.batch = wb->row.b.id,
 				   .states = 1U << STORE_HELD,
-				   .ring = plan_query(wb->plan, wb->plan->p.ring)};
+				   .ring = plan_query(wb->plan, p->ring)};
 
+	*out = (struct plan_rows){.count = 0};
+	if (n == 0)
+		return STORE_OK;
+	/* They are mostly the oldest: with their number known, the rest of the batch is not read.
+	 */
+	if (n < UINT32_MAX)
+		q.limit = (uint32_t)n;
 	return work_list(w, &q, false, &out->rows, &out->count);
 }
 

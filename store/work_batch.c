@@ -493,16 +493,25 @@ keep_hold(void *context, const struct store_hold *h)
 }
 
 enum store_result
-work_hold_find(struct work *w, const char *environment, const char *source,
-	       const struct store_hold **out)
+work_hold_any(struct work *w, bool *out)
 {
-	size_t i;
-
-	*out = NULL;
 	if (!w->holds_known) {
 		TRY(w->b->hold_list(w->db, keep_hold, w));
 		w->holds_known = true;
 	}
+	*out = w->hold_count > 0;
+	return STORE_OK;
+}
+
+enum store_result
+work_hold_find(struct work *w, const char *environment, const char *source,
+	       const struct store_hold **out)
+{
+	bool any;
+	size_t i;
+
+	*out = NULL;
+	TRY(work_hold_any(w, &any));
 	for (i = 0; i < w->hold_count && *out == NULL; i++) {
 		const struct store_hold *h = &w->holds[i];
 

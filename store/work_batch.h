@@ -23,6 +23,8 @@ enum store_result work_batch_close(struct work *w, uint64_t stream, int64_t but)
 /* The panic button that covers mail of this environment and source, or NULL in *out. */
 enum store_result work_hold_find(struct work *w, const char *environment, const char *source,
 				 const struct store_hold **out);
+/* True if there is one at all: else nobody has to read what one might cover. */
+enum store_result work_hold_any(struct work *w, bool *out);
 /* The holds have changed. */
 void work_holds_changed(struct work *w);
 /* A hold as a stream, its strings in the job's arena. */
