@@ -173,6 +173,37 @@ def test_rings_that_are_over_it_wait_before_the_first(guarded, sink):
     assert sink.recipients()[0] == names[0] and len(sink.recipients()) == 8
 
 
+def test_a_stream_does_not_pass_by_one_person(guarded, sink):
+    """Two are held, and nobody knows how many are to come."""
+    running, batch, names = guarded(count=2)
+    asked(batch.release(stream="1h"))
+    late = fill(running, 2, prefix="late", source=PRODUCTION_CLIENT)
+    assert sink.recipients() == []
+    Batch(Token(running, "ben")).must("approve")
+    batch.wait_plan("done")
+    late += fill(running, ABOVE + 2, prefix="later", source=PRODUCTION_CLIENT)
+    sink.wait(2 + ABOVE + 2)
+    assert sorted(sink.recipients()) == sorted(names + late[2:])
+    assert batch.by_state()["held"] == set(late[:2])
+    # Nor does one person make it longer.
+    batch.release(ids=[row["id"] for row in batch.deliveries() if row["state"] == "held"])
+    sink.wait(2 + ABOVE + 2 + 2)
+    batch.refused("release", "second person", stream="24h")
+
+
+def test_mail_that_was_taken_out_and_brought_back_takes_two(guarded, sink, tmp_path):
+    running, batch, names = guarded(count=2)
+    why = ("--reason", "by hand")
+    assert running.cli("export", "B1", tmp_path / "out").returncode == 0
+    batch.discard()
+    batch.must("purge")
+    assert running.cli("import", tmp_path / "out", *why).returncode == 0
+    asked(Batch(running, "B2").release())
+    assert sink.recipients() == []
+    ids = [row["id"] for row in Batch(running, "B2").deliveries()]
+    batch.refused("release", "release the batch itself", ids=ids[:1])
+
+
 def test_discarding_needs_one_person_and_so_does_restoring(guarded):
     _, batch, names = guarded()
     batch.discard()
