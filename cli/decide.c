@@ -159,6 +159,8 @@ decide_ids(struct command *c, const struct decision *d, const struct ids *ids, j
 	if (result != CLIENT_DONE)
 		goto out;
 	if (options_has(c->options, "dry-run")) {
+		if (!c->json && d->kind == DECISION_RELEASE)
+			decide_print_replaced(c, ids->list);
 		if (c->json)
 			command_print_json(dry);
 		else

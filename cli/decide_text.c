@@ -33,25 +33,39 @@ decide_text_ids(const json_t *ids, struct buf *out)
 		buf_printf(out, " and %s", screen_text(json_string_value(json_array_get(ids, 1))));
 }
 
-void
-decide_text_upstream(const struct command *c, const char *id, struct buf *out)
+/* NULL if `id` is none that can be read: only the question reads better with it. */
+static json_t *
+read_batch(const struct command *c, const char *id)
 {
 	struct buf path = {0}, ignored = {0};
 	json_t *batch = NULL;
 
 	if (id != NULL && id[0] == 'B') {
 		buf_printf(&path, "/v1/batches/%s", id);
-		/* Only the question reads better with it. */
 		if (client_get(c->client, buf_text(&path), &batch, &ignored) != CLIENT_DONE)
 			batch = NULL;
 	}
+	buf_free(&path);
+	buf_free(&ignored);
+	return batch;
+}
+
+static void
+add_upstream(const json_t *batch, struct buf *out)
+{
 	if (*field_text(batch, "environment") != '\0')
 		buf_printf(out, "%s's upstream", field_show(batch, "environment"));
 	else
 		buf_add_text(out, "the upstream of its environment");
+}
+
+void
+decide_text_upstream(const struct command *c, const char *id, struct buf *out)
+{
+	json_t *batch = read_batch(c, id);
+
+	add_upstream(batch, out);
 	json_decref(batch);
-	buf_free(&path);
-	buf_free(&ignored);
 }
 
 /* "a second person", "2 more people". */
@@ -62,6 +76,41 @@ add_approvers(int64_t missing, struct buf *out)
 		buf_add_text(out, "a second person");
 	else
 		buf_printf(out, "%s more people", screen_count(missing));
+}
+
+/* A line about what a release would take the place of; the stop rule may have paused it. */
+static void
+add_replaced(const json_t *batch, struct buf *out)
+{
+	const json_t *plan = json_object_get(batch, "plan");
+	const char *state = field_text(plan, "state"), *id = screen_text(field_text(batch, "id"));
+
+	if (strcmp(state, "paused") == 0)
+		buf_printf(out,
+			   "The release of %s is paused in ring %s of %zu: %s. This one takes its "
+			   "place; mailfuse resume %s would go on with it.\n",
+			   id, screen_count(field_count(plan, "ring")),
+			   json_array_size(json_object_get(plan, "rings")), field_show(plan, "why"),
+			   id);
+	else if (strcmp(state, "asked") == 0)
+		buf_printf(out,
+			   "A release of %s waits for approval, which %s asked for: %s. This one "
+			   "takes its place.\n",
+			   id, field_show(plan, "who"), field_show(plan, "reason"));
+}
+
+void
+decide_print_replaced(const struct command *c, const json_t *ids)
+{
+	struct buf text = {0};
+	json_t *batch = NULL;
+
+	if (json_array_size(ids) == 1)
+		batch = read_batch(c, json_string_value(json_array_get(ids, 0)));
+	add_replaced(batch, &text);
+	fputs(buf_text(&text), stdout);
+	json_decref(batch);
+	buf_free(&text);
 }
 
 static bool
@@ -78,9 +127,13 @@ add_release_question(const struct command *c, const json_t *body, const json_t *
 	const char *id =
 	    json_array_size(ids) == 1 ? json_string_value(json_array_get(ids, 0)) : NULL;
 
+	json_t *batch = read_batch(c, id);
+
+	add_replaced(batch, out);
 	buf_printf(out, "%s %s of %s to ", is_asked(dry) ? "Ask for the release of" : "Release",
 		   recipients_of(dry), what);
-	decide_text_upstream(c, id, out);
+	add_upstream(batch, out);
+	json_decref(batch);
 	plan_text_terms(body, out);
 	buf_add_char(out, '?');
 	plan_text_stream(body, true, out);
@@ -148,8 +201,11 @@ decide_print_dry_run(const struct decision *d, const json_t *body, const json_t 
 	buf_clear(&terms);
 	plan_text_stream(body, d->kind == DECISION_RELEASE, &terms);
 	fputs(buf_text(&terms), stdout);
-	if (d->kind == DECISION_RELEASE || d->kind == DECISION_DISCARD)
+	if (d->kind == DECISION_DISCARD ||
+	    (d->kind == DECISION_RELEASE && missing == 0 && json_array_size(rings) < 2))
 		print_held(dry, " Still held then: %s.");
+	else if (d->kind == DECISION_RELEASE && missing == 0)
+		print_held(dry, " Still held after ring 1: %s.");
 	putchar('\n');
 	if (json_array_size(rings) > 1)
 		for (i = 0; i < json_array_size(rings); i++)

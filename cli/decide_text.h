@@ -31,6 +31,9 @@ void decide_print_dry_run(const struct decision *d, const json_t *body, const js
 			  const char *what);
 void decide_print_done(const struct decision *d, const json_t *body, const json_t *answer,
 		       const char *what);
+/* On stdout: what a release of these ids would take the place of, paused or asked for, if anything.
+ */
+void decide_print_replaced(const struct command *c, const json_t *ids);
 /* "staging's upstream": where mail of the batch goes, if `id` is one that can be read. */
 void decide_text_upstream(const struct command *c, const char *id, struct buf *out);
 

@@ -52,8 +52,10 @@ help_print(FILE *out, const struct verb *verbs, const struct option *global)
 void
 help_print_verb(FILE *out, const struct verb *v, const struct option *global)
 {
-	fprintf(out, "Usage: mailfuse %s%s%s\n\n%s: %s.\n", v->name,
-		*v->synopsis != '\0' ? " " : "", v->synopsis, v->name, v->help);
+	const char *end = strchr(v->help, '?') == NULL ? "." : "";
+
+	fprintf(out, "Usage: mailfuse %s%s%s\n\n%s: %s%s\n", v->name,
+		*v->synopsis != '\0' ? " " : "", v->synopsis, v->name, v->help, end);
 	if (v->details != NULL)
 		fprintf(out, "%s\n", v->details);
 	if (v->options != NULL)

@@ -135,13 +135,14 @@ static const struct option restore_options[] = {
     OPTION_DRY_RUN, {0},
 };
 
-static const struct option approve_options[] = {OPTION_REASON, OPTION_WATCH, {0}};
+static const struct option approve_options[] = {OPTION_REASON, OPTION_DRY_RUN, OPTION_WATCH, {0}};
 
-static const struct option pause_options[] = {OPTION_REASON, {0}};
+static const struct option pause_options[] = {OPTION_REASON, OPTION_DRY_RUN, {0}};
 
 static const struct option resume_options[] = {
     OPTION_REASON,
     {"rate", 0, OPTION_RATE, 0, "N/PERIOD", "from now on not faster than, such as 100/1m"},
+    OPTION_DRY_RUN,
     OPTION_WATCH,
     {0},
 };
@@ -256,12 +257,12 @@ static const struct verb verbs[] = {
      "person: mailfuse approve. Nothing is sent twice.\n"
      "The word - reads ids from stdin, one a line, or what mailfuse messages --json\n"
      "prints."},
-    {"approve", "BATCH [--reason \"TEXT\"] [--follow]",
+    {"approve", "BATCH [--reason \"TEXT\"] [--dry-run] [--follow]",
      "the second person's yes to a large release", approve_options, 1, 1, approve_run,
      "Says who asked for it, why and how it would go on. Whoever asked cannot approve."},
-    {"pause", "BATCH [--reason \"TEXT\"]", "stop a release", pause_options, 1, 1, pause_run,
-     "What has not left is held again, until mailfuse resume."},
-    {"resume", "BATCH [--reason \"TEXT\"] [--rate N/PERIOD] [--follow]",
+    {"pause", "BATCH [--reason \"TEXT\"] [--dry-run]", "stop a release", pause_options, 1, 1,
+     pause_run, "What has not left is held again, until mailfuse resume."},
+    {"resume", "BATCH [--reason \"TEXT\"] [--rate N/PERIOD] [--dry-run] [--follow]",
      "go on with a paused release", resume_options, 1, 1, resume_run,
      "It goes on with the ring that was paused."},
     {"discard",

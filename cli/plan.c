@@ -20,6 +20,7 @@ struct plan_verb {
 	void (*question)(const struct command *c, const char *batch, const json_t *dry,
 			 struct buf *out);
 	const char *doing; /* NULL: approve_doing() */
+	const char *would; /* "Would pause the release of B17: 10 recipients" */
 	void (*done)(const char *batch, const json_t *answer);
 };
 
@@ -100,8 +101,8 @@ pause_question(const struct command *c, const char *batch, const json_t *dry, st
 {
 	(void)c;
 	buf_printf(out,
-		   "Pause the release of %s? %s that have not left are held again until mailfuse "
-		   "resume %s.",
+		   "Pause the release of %s? What has not left, %s now, is held again until "
+		   "mailfuse resume %s.",
 		   batch, recipients_of(dry), batch);
 }
 
@@ -119,17 +120,19 @@ static void
 resume_question(const struct command *c, const char *batch, const json_t *dry, struct buf *out)
 {
 	const json_t *plan = plan_of(dry);
-	const char *why = field_text(plan, "why");
+	const char *why = field_text(plan, "why"), *rate = options_text(c->options, "rate");
+	json_t *terms = json_copy((json_t *)(uintptr_t)plan);
 
 	if (*why != '\0')
 		buf_printf(out, "It is paused: %s\n", screen_text(why));
 	buf_printf(out, "Go on with the release of %s, with %s now, to ", batch,
 		   recipients_of(dry));
 	decide_text_upstream(c, batch, out);
-	if (options_has(c->options, "rate"))
-		buf_printf(out, " at %s?", screen_text(options_text(c->options, "rate")));
-	else
-		add_terms(plan, out);
+	/* Its rings and its stop rule stay, whatever the rate. */
+	if (rate != NULL)
+		json_object_set_new(terms, "rate", json_string(rate));
+	add_terms(terms, out);
+	json_decref(terms);
 }
 
 static void
@@ -145,10 +148,12 @@ resume_done(const char *batch, const json_t *answer)
 		       batch, left);
 }
 
-static const struct plan_verb verb_approve = {"/v1/approve", approve_question, NULL, approve_done};
-static const struct plan_verb verb_pause = {"/v1/pause", pause_question, "Pausing", pause_done};
+static const struct plan_verb verb_approve = {"/v1/approve", approve_question, NULL, "approve",
+					      approve_done};
+static const struct plan_verb verb_pause = {"/v1/pause", pause_question, "Pausing", "pause",
+					    pause_done};
 static const struct plan_verb verb_resume = {"/v1/resume", resume_question, "Resuming",
-					     resume_done};
+					     "go on with", resume_done};
 
 /* ---- the calls */
 
@@ -177,6 +182,32 @@ make_body(const struct command *c, char **batch)
 	return body;
 }
 
+static void
+print_dry_run(const struct command *c, const struct plan_verb *v, const char *batch,
+	      const json_t *dry)
+{
+	struct buf terms = {0};
+
+	if (c->json) {
+		command_print_json(dry);
+		return;
+	}
+	printf("Would %s the release of %s: %s %s.", v->would, batch,
+	       v == &verb_approve
+		   ? screen_counted(field_count(plan_of(dry), "total"), "recipient", "recipients")
+		   : recipients_of(dry),
+	       v == &verb_pause    ? "would be held again"
+	       : v == &verb_resume ? "would go out now"
+				   : "in all");
+	if (v == &verb_approve) {
+		plan_text_terms(plan_of(dry), &terms);
+		printf(" Asked for by %s%s%s.", field_show(plan_of(dry), "who"),
+		       terms.len > 0 ? "," : "", buf_text(&terms));
+	}
+	printf("\nA dry run: nothing was changed.\n");
+	buf_free(&terms);
+}
+
 /* The dry run and the question; CLIENT_DONE = go on. */
 static int
 ask_first(const struct command *c, const struct plan_verb *v, const char *batch, json_t *body,
@@ -188,7 +219,7 @@ ask_first(const struct command *c, const struct plan_verb *v, const char *batch,
 	json_object_set_new(body, "dry_run", json_true());
 	result = command_post(c, v->path, body, dry);
 	json_object_del(body, "dry_run");
-	if (result != CLIENT_DONE)
+	if (result != CLIENT_DONE || options_has(c->options, "dry-run"))
 		return result;
 	if (command_will_ask(c))
 		v->question(c, batch, *dry, &question);
@@ -215,6 +246,10 @@ run_plan(struct command *c, const struct plan_verb *v)
 	if (body == NULL)
 		return CLIENT_REFUSED;
 	result = ask_first(c, v, batch, body, &dry);
+	if (result == CLIENT_DONE && options_has(c->options, "dry-run")) {
+		print_dry_run(c, v, batch, dry);
+		goto out;
+	}
 	/* What somebody said yes to, and not what took its place meanwhile. */
 	id = json_object_get(plan_of(dry), "id");
 	if (v == &verb_approve && json_is_integer(id))
@@ -230,6 +265,7 @@ run_plan(struct command *c, const struct plan_verb *v)
 		if (options_has(c->options, "follow"))
 			result = follow_batch(c, batch);
 	}
+out:
 	json_decref(answer);
 	json_decref(dry);
 	json_decref(body);

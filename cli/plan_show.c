@@ -50,7 +50,9 @@ print_plan(const json_t *plan)
 	       field_show(plan, "who"), screen_time(field_text(plan, "created_at")),
 	       field_show(plan, "reason"));
 	plan_text_rings(plan, &text);
-	if (field_count(plan, "stream") > 0) {
+	/* Of one that is over the batch's ruling says it, which may be another by now. */
+	if (field_count(plan, "stream") > 0 && !is_state(plan, "done") &&
+	    !is_state(plan, "ended")) {
 		buf_add_text(&text, ".");
 		plan_text_stream(plan, true, &text);
 	}

@@ -93,7 +93,9 @@ print_facts(const json_t *b)
 	printf("Subject      %s\n", field_show(b, "subject"));
 	printf("Opened       %s, last mail %s%s\n", screen_time(field_text(b, "opened_at")),
 	       screen_time(field_text(b, "last_at")),
-	       field_is_true(b, "collecting") ? "; mail that follows joins it" : "");
+	       field_is_true(b, "collecting") && !json_is_object(json_object_get(b, "ruling"))
+		   ? "; mail that follows joins it"
+		   : "");
 	printf("Size         %s to %s, %s in all\n",
 	       screen_counted(field_count(b, "messages"), "message", "messages"),
 	       screen_counted(field_count(b, "distinct_recipients"), "different recipient",

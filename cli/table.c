@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 /* A column that shrinks keeps so many columns of the terminal. */
-enum { SHRINKS_TO = 8, GAP = 2 };
+enum { SHRINKS_TO = 8, SHRINKS_AT_LAST_TO = 4, GAP = 2 };
 
 #define HIDDEN SIZE_MAX
 
@@ -90,16 +90,16 @@ line_width(const struct table *t, const size_t *widths)
 	return total;
 }
 
-/* Takes from the widest column that may shrink until the line fits, or nothing is left. */
+/* Takes from the widest column that may shrink until the line fits, or all have `least`. */
 static bool
-shrink_columns(const struct table *t, size_t *widths, size_t limit)
+shrink_columns(const struct table *t, size_t *widths, size_t limit, size_t least)
 {
 	size_t total = line_width(t, widths), i, widest;
 
 	for (; total > limit; total--) {
 		widest = t->column_count;
 		for (i = 0; i < t->column_count; i++) {
-			if (widths[i] == HIDDEN || widths[i] <= SHRINKS_TO ||
+			if (widths[i] == HIDDEN || widths[i] <= least ||
 			    !(t->columns[i].flags & TABLE_SHRINKS))
 				continue;
 			if (widest == t->column_count || widths[i] > widths[widest])
@@ -121,13 +121,15 @@ fit_columns(const struct table *t, size_t *widths, size_t limit)
 
 	for (;;) {
 		memcpy(tried, widths, t->column_count * sizeof(*tried));
-		fits = shrink_columns(t, tried, limit);
+		fits = shrink_columns(t, tried, limit, SHRINKS_TO);
 		while (!fits && i > 0 && !(t->columns[i - 1].flags & TABLE_OPTIONAL))
 			i--;
 		if (fits || i == 0)
 			break;
 		widths[--i] = HIDDEN;
 	}
+	if (!fits)
+		shrink_columns(t, tried, limit, SHRINKS_AT_LAST_TO);
 	memcpy(widths, tried, t->column_count * sizeof(*tried));
 	free(tried);
 }

@@ -123,7 +123,7 @@ json_from_times(const struct story_facts *f)
 	json_put_time(o, "last_message_at", f->last_at);
 	put_after(o, "to_trip", f->first_at, f->tripped_at);
 	put_after(o, "to_alert", f->first_at, f->alerted_at);
-	put_after(o, "to_look", f->first_at, f->seen_at);
+	put_after(o, "to_look", f->first_at, f->look_unknown ? 0 : f->seen_at);
 	put_after(o, "to_decision", f->first_at, f->decided_at);
 	return o;
 }

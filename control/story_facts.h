@@ -27,6 +27,8 @@ struct story_facts {
 	char *alert_error; /* of one that failed; NULL if none did */
 	/* Wall clock; 0 = it never was. */
 	int64_t first_at, tripped_at, last_at, alerted_at, seen_at, decided_at, last_decided_at;
+	/* A pause asks for a new look, and the store keeps the last one only. */
+	bool look_unknown;
 	unsigned decisions, restores, pauses;
 	uint64_t approve_above; /* of the configuration; 0 = never */
 	struct story_people people;

@@ -106,14 +106,14 @@ ask_about_people(const struct story_facts *f, json_t *list)
 	if (f->alerted_at - f->tripped_at > LATE_ALERT)
 		ASK(list, "The first alert was delivered %s after the trip: what held it up?",
 		    units_format_duration(f->alerted_at - f->tripped_at, took));
-	if (f->seen_at != 0 && f->seen_at - told > LATE_LOOK)
+	if (f->seen_at != 0 && !f->look_unknown && f->seen_at - told > LATE_LOOK)
 		ASK(list,
 		    "Nobody looked for %s: was it clear whose turn it was, and did the alert say "
 		    "what was at stake?",
 		    units_format_duration(f->seen_at - told, took));
 	if (f->seen_at == 0 && f->decisions == 0)
 		ASK(list, "Nobody has looked at it yet: whose is it?");
-	if (f->seen_at == 0 && f->decisions > 0)
+	if (f->seen_at == 0 && f->decisions > 0 && !f->look_unknown)
 		ASK(list, "It was decided without mailfuse show: what did the decision rest on?");
 	if (f->seen_at != 0 && f->decided_at - f->seen_at > LATE_LOOK)
 		ASK(list,

@@ -63,7 +63,7 @@ static const struct {
     {"batch.lapsed", "the request was not approved in time", false},
     {"batch.paused", "the release was paused", false},
     {"batch.resumed", "the release went on", true},
-    {"batch.ring", "the next ring began", false},
+    {"batch.ring", "a ring began", false},
     {"batch.done", "the release was through", false},
     {"batch.waiting", "nobody had looked: a reminder was sent", false},
     {"batch.imported", "mail was brought back into the batch", false},
@@ -102,12 +102,56 @@ note_decision(struct timeline *t, const struct store_audit *a)
 	}
 }
 
+/* True for what says nothing in a review: inner numbers, who asked by name, counts that are 0 or
+ * did not change. */
+static bool
+is_noise(const char *word, size_t len)
+{
+	static const char *const noise[] = {"plan=", "asked_by="};
+	static const char *const nothing[] = {"sent=0", "failed=0", "deferred=0", "refused=0"};
+	const char *value = memchr(word, '=', len), *arrow = NULL;
+	size_t i, half;
+
+	for (i = 0; i < sizeof(noise) / sizeof(noise[0]); i++)
+		if (len > strlen(noise[i]) && memcmp(word, noise[i], strlen(noise[i])) == 0)
+			return true;
+	for (i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++)
+		if (len == strlen(nothing[i]) && memcmp(word, nothing[i], len) == 0)
+			return true;
+	if (value != NULL)
+		arrow = memmem(value, len - (size_t)(value - word), "->", 2);
+	if (arrow == NULL)
+		return false;
+	half = (size_t)(arrow - value - 1);
+	return len == (size_t)(arrow - word) + 2 + half && memcmp(value + 1, arrow + 2, half) == 0;
+}
+
+/* The words of an audit row's detail that a review can use; for free(). */
+static char *
+tell_detail(const char *detail)
+{
+	char *told = mem_zalloc(strlen(detail) + 1), *to = told;
+	size_t len;
+
+	for (; *detail != '\0'; detail += len) {
+		detail += strspn(detail, " ");
+		len = strcspn(detail, " ");
+		if (len == 0 || is_noise(detail, len))
+			continue;
+		if (to > told)
+			*to++ = ' ';
+		memcpy(to, detail, len);
+		to += len;
+	}
+	return told;
+}
+
 static bool
 add_audit(void *context, const struct store_audit *a)
 {
 	struct timeline *t = context;
 	const char *phrase = a->action;
-	char *detail;
+	char *told, *detail;
 
 	if (strcmp(a->action, "batch.opened") == 0) {
 		t->f->tripped_at = a->at;
@@ -117,7 +161,9 @@ add_audit(void *context, const struct store_audit *a)
 		if (strcmp(actions[i].action, a->action) == 0)
 			phrase = actions[i].text;
 	note_decision(t, a);
-	detail = story_mask_text(a->detail);
+	told = tell_detail(a->detail);
+	detail = story_mask_text(told);
+	free(told);
 	add_moment(t, a->at, a->action, a->who,
 		   mem_printf("%s%s%s%s", phrase, detail[0] != '\0' ? " (" : "", detail,
 			      detail[0] != '\0' ? ")" : ""),
@@ -194,7 +240,9 @@ add_own(struct timeline *t)
 		   "");
 	if (f->seen_at != 0)
 		add_moment(t, f->seen_at, "seen", f->seen_by,
-			   mem_strdup("looked at the batch for the first time"), "");
+			   mem_strdup(f->look_unknown ? "looked at the batch"
+						      : "looked at the batch for the first time"),
+			   "");
 	if (f->last_at != 0)
 		add_moment(t, f->last_at, "last", "gate",
 			   mem_strdup("the last message of this batch came in"), "");
@@ -221,6 +269,8 @@ story_timeline(struct story_facts *f, struct store_view *view, enum store_result
 				   json_batch_id(f->id, object), add_audit, &t);
 	if (*result == STORE_OK)
 		*result = store_view_alert_fates(view, f->id, ALERTS_MAX, add_alert, &t);
+	f->look_unknown =
+	    f->pauses > 0 && f->decided_at != 0 && (f->seen_at == 0 || f->seen_at > f->decided_at);
 	add_own(&t);
 	qsort(t.moments, t.count, sizeof(*t.moments), compare_moments);
 	for (size_t i = 0; i < t.count; i++)

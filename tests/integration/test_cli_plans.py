@@ -51,10 +51,10 @@ def test_a_dry_run_says_all_and_changes_nothing(fake):
     assert done.out == (
         "Would release 4,990 recipients (4,990 messages) of B17 in rings of 10, 100 and all that "
         "is left, 10m after each, stopped when more than 2% of a ring are refused. Mail that "
-        "follows passes for 1h. Still held then: 0.\n"
+        "follows passes for 1h. Still held after ring 1: 0.\n"
         "  Ring 1: 10 recipients\n  Ring 2: 100 recipients\n  Ring 3: 4,880 recipients\n"
         "Needs nobody else's approval.\nA dry run: nothing was changed.\n")
-    assert [r[2]["dry_run"] for r in fake.requests] == [True]
+    assert [r[2]["dry_run"] for r in fake.requests if r[0] == "POST"] == [True]
     fake.answers[("POST", "/v1/release")] = asked(approvals_missing=2)
     assert ("Needs approval: 2 more people must say yes before anything is sent.\n"
             in fake.run("release", "B17", *REASON, "--dry-run").out)
@@ -64,7 +64,26 @@ def test_a_dry_run_says_all_and_changes_nothing(fake):
         out = fake.run(verb, "B17", "--dry-run").out
         assert out.startswith(f"Would {word} 4,990 recipients (4,990 messages) of B17.")
         assert out.endswith("A dry run: nothing was changed.\n") and "approval" not in out
-    assert all(r[2]["dry_run"] for r in fake.requests)
+    assert all(r[2]["dry_run"] for r in fake.requests if r[0] == "POST")
+
+
+@pytest.mark.parametrize("had, told", [
+    ({"state": "paused", "ring": 2, "why": "3 of 100 were refused"},
+     "The release of B17 is paused in ring 2 of 4: 3 of 100 were refused. This one takes its "
+     "place; mailfuse resume B17 would go on with it."),
+    ({"state": "asked"},
+     "A release of B17 waits for approval, which uid:1000(anna) asked for: checked with the team. "
+     "This one takes its place."),
+    ({"state": "done"}, None),
+])
+def test_a_release_says_what_it_takes_the_place_of(fake, had, told):
+    can(fake)
+    fake.answers[("POST", "/v1/release")] = released()
+    fake.answers[("GET", "/v1/batches/B17")] = batch(plan=plan(**had))
+    out = fake.run("release", "B17", *REASON, "--dry-run").out
+    assert out.startswith(told + "\nWould release" if told else "Would release")
+    code, seen = fake.terminal("release", "B17", *REASON, typed=b"n\n")
+    assert code == 1 and seen.startswith(told + "\nRelease 4,990" if told else "Release 4,990")
 
 
 def test_a_dry_run_asks_nothing_on_a_terminal(fake):
@@ -124,6 +143,25 @@ def test_purge_says_that_nothing_brings_it_back(fake):
                         "good.\n")
 
 
+def test_dry_runs_of_plans(fake):
+    can(fake)
+    fake.answers[("POST", "/v1/approve")] = step("approve", approvals_missing=1)
+    fake.answers[("POST", "/v1/resume")] = step("resume", plan=plan(state="paused"))
+    for verb, told in [
+            ("approve", "Would approve the release of B17: 4,990 recipients in all. Asked for by "
+                        "uid:1000(anna), in rings of 10, 100, 1,000 and all that is left"),
+            ("pause", "Would pause the release of B17: 10 recipients would be held again.\n"),
+            ("resume", "Would go on with the release of B17: 10 recipients would go out now.\n")]:
+        fake.requests.clear()
+        done = fake.run(verb, "B17", "--dry-run")
+        assert done.returncode == 0 and done.out.startswith(told), done.out
+        assert done.out.endswith("A dry run: nothing was changed.\n")
+        assert [r[2]["dry_run"] for r in fake.requests] == [True]
+        assert json.loads(fake.run(verb, "B17", "-n", "--json").out)["batch"] == "B17"
+        code, seen = fake.terminal(verb, "B17", "-n")
+        assert code == 0 and "[y/N]" not in seen
+
+
 def test_questions_of_plans(fake):
     can(fake)
     fake.answers[("POST", "/v1/approve")] = step("approve", approvals_missing=1)
@@ -136,12 +174,13 @@ def test_questions_of_plans(fake):
              "100, 1,000 and all that is left, 10 min after each, stopped when more than 2% of a "
              "ring are refused? After you 1 person would still have to approve it. [y/N] "),
             (["pause", "B17"],
-             "Pause the release of B17? 10 recipients that have not left are held again until "
+             "Pause the release of B17? What has not left, 10 recipients now, is held again until "
              "mailfuse resume B17. [y/N] "),
             (["resume", "B17", "--rate", "5/1m"],
              "It is paused: 3 of 100 were refused\n"
              "Go on with the release of B17, with 10 recipients now, to staging's upstream at "
-             "5/1m? [y/N] ")]:
+             "5/1m, in rings of 10, 100, 1,000 and all that is left, 10 min after each, stopped "
+             "when more than 2% of a ring are refused? [y/N] ")]:
         fake.requests.clear()
         code, seen = fake.terminal(*args, typed=b"n\n")
         assert code == 1 and question in seen, seen

@@ -443,9 +443,9 @@ test_table(void **state)
 		 "  a   4,990  a text tha\xe2\x80\xa6  x\n"
 		 "  b       1  \xe4\xb8\xad\xe6\x96\x87         -\n"},
 	    /* No column gets narrower than can be read. */
-	    {5, "  ID      N  TEXT      LAST\n"
-		"  a   4,990  a text \xe2\x80\xa6  x\n"
-		"  b       1  \xe4\xb8\xad\xe6\x96\x87      -\n"},
+	    {5, "  ID      N  TEXT  LAST\n"
+		"  a   4,990  a t\xe2\x80\xa6  x\n"
+		"  b       1  \xe4\xb8\xad\xe6\x96\x87  -\n"},
 	};
 	struct table t;
 	size_t i;
@@ -487,7 +487,8 @@ test_table_optional(void **state)
 	    {20, "A  BB  CCC  TEXT\n1  2   3    long lo\xe2\x80\xa6\n"},
 	    {19, "A  BB  TEXT\n1  2   long long te\n"},
 	    {14, "A  TEXT\n1  long long \xe2\x80\xa6\n"},
-	    {2, "A  TEXT\n1  long lo\xe2\x80\xa6\n"},
+	    {9, "A  TEXT\n1  long \xe2\x80\xa6\n"},
+	    {2, "A  TEXT\n1  lon\xe2\x80\xa6\n"},
 	};
 	struct table t;
 	size_t i;
