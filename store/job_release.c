@@ -235,8 +235,12 @@ static void
 answer_dry(struct store_job *job, const struct work_batch *wb, uint64_t recipients)
 {
 	const uint64_t size = job->u.decide.rings.sizes[0];
+	struct work_batch then = *wb;
 
-	job->u.decide.asked = needs_approval(job, wb, recipients);
+	/* A plan that runs is added to; of one that is replaced, the rest is not released. */
+	if (wb->plan == NULL || wb->plan->p.state != STORE_PLAN_RUNNING)
+		then.row.alone -= plan_alone_back(wb);
+	job->u.decide.asked = needs_approval(job, &then, recipients);
 	if (job->u.decide.asked) {
 		job->u.decide.approvals_missing = job->u.decide.approvers - 1;
 		if (job->u.decide.request_for > 0)

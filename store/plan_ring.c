@@ -301,16 +301,26 @@ plan_pause(struct work *w, struct work_batch *wb, const struct plan_act *act, co
 
 /* ---- the end ---- */
 
+uint64_t
+plan_alone_back(const struct work_batch *wb)
+{
+	const struct plan_row *plan = wb->plan;
+	uint64_t unreleased;
+
+	if (plan == NULL || plan->p.approvers > 0 ||
+	    (plan->p.state != STORE_PLAN_RUNNING && plan->p.state != STORE_PLAN_PAUSED))
+		return 0;
+	unreleased = plan->p.total - plan->p.released;
+	return unreleased < wb->row.alone ? unreleased : wb->row.alone;
+}
+
 enum store_result
 plan_end(struct work *w, struct work_batch *wb, const struct plan_act *act, const char *why)
 {
 	const struct store_plan *p = &wb->plan->p;
 	const char *was = store_plan_state_name(p->state);
-	uint64_t unreleased = p->total - p->released;
 
-	/* What one person alone has not released after all is not counted against the batch. */
-	if (p->approvers == 0)
-		wb->row.alone -= unreleased < wb->row.alone ? unreleased : wb->row.alone;
+	wb->row.alone -= plan_alone_back(wb);
 	plan_set_state(wb, STORE_PLAN_ENDED, why, act->now);
 	return plan_audit(
 	    w, wb, act, "plan.ended",

@@ -38,6 +38,9 @@ enum store_result plan_pause(struct work *w, struct work_batch *wb, const struct
 			     const char *why, uint64_t *taken_back);
 /* Handed back while its plan is paused: held again. */
 enum store_result plan_hold_again(struct work *w, struct delivery_row *next);
+/* What one person alone has not released after all: the end of the plan takes it off
+ * batch_row.alone. */
+uint64_t plan_alone_back(const struct work_batch *wb);
 /* It will release nothing more. */
 enum store_result plan_end(struct work *w, struct work_batch *wb, const struct plan_act *act,
 			   const char *why);

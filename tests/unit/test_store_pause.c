@@ -206,6 +206,33 @@ a_last_ring_over_the_limit_is_told(void **state)
 	}
 }
 
+/* ---- another release in its place ---- */
+
+static void
+a_dry_run_says_what_becomes_of_a_paused_one(void **state)
+{
+	struct fixture *f = *state;
+	struct store_job job;
+	int dry;
+
+	add_held(f, &test_stream, 10);
+	release_job(&job, thirds, 3);
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(deliver(f, TEST_NOW + CLOCK_HOUR, STORE_SENT, "250 ok"), 2);
+	assert_int_equal(step(f, STORE_PAUSE), STORE_OK);
+	for (dry = 1; dry >= 0; dry--) {
+		decide_job(&job, STORE_RELEASE, 1);
+		job.u.decide.approve_above = 10;
+		job.u.decide.approvers = 2;
+		job.u.decide.dry_run = dry;
+		assert_int_equal(run_job(f, &job), STORE_OK);
+		assert_false(job.u.decide.asked); /* two and eight are ten */
+		assert_int_equal(job.u.decide.released, 8);
+		assert_int_equal(job.u.decide.left, 0);
+	}
+	check_counts(f);
+}
+
 int
 main(void)
 {
@@ -216,6 +243,7 @@ main(void)
 	    BOTH(a_panic_meets_what_comes_back),
 	    BOTH(a_hold_is_above_a_resume_between_two_rings),
 	    BOTH(a_last_ring_over_the_limit_is_told),
+	    BOTH(a_dry_run_says_what_becomes_of_a_paused_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
