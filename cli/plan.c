@@ -204,6 +204,8 @@ print_dry_run(const struct command *c, const struct plan_verb *v, const char *ba
 		printf(" Asked for by %s%s%s.", field_show(plan_of(dry), "who"),
 		       terms.len > 0 ? "," : "", buf_text(&terms));
 	}
+	if (v == &verb_resume)
+		printf(" Still held then: %s.", screen_count(field_count(dry, "left")));
 	printf("\nA dry run: nothing was changed.\n");
 	buf_free(&terms);
 }

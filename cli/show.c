@@ -59,6 +59,11 @@ print_rule(const json_t *b)
 		       *environment != '\0' ? ", in environment " : "", screen_text(environment));
 		return;
 	}
+	/* Its limit is that of the rule which held it there. */
+	if (strcmp(field_text(b, "rule"), "restored") == 0) {
+		printf("Brought back %s\n", field_show(b, "key"));
+		return;
+	}
 	printf("Stopped by   %s", field_show(b, "rule"));
 	if (json_is_string(json_object_get(b, "limit")))
 		printf(" (%s)", field_show(b, "limit"));

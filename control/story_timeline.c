@@ -231,13 +231,18 @@ add_own(struct timeline *t)
 			   mem_strdup("the first message of this batch came in"), "");
 	if (f->limit != 0)
 		units_format_rate(f->limit, f->window, rate);
-	add_moment(t, f->tripped_at, "batch.opened", "gate",
-		   mem_printf("%s tripped%s%s%s: from here on the stream was held; %s had left "
-			      "before",
-			      f->rule, rate[0] != '\0' ? " (more than " : "", rate,
-			      rate[0] != '\0' ? ")" : "",
-			      story_counted(f->leaked, "recipient", "recipients")),
-		   "");
+	if (strcmp(f->rule, "restored") == 0)
+		add_moment(t, f->tripped_at, "batch.opened", "gate",
+			   mem_strdup("the batch was made for mail that was brought back"), "");
+	else
+		add_moment(
+		    t, f->tripped_at, "batch.opened", "gate",
+		    mem_printf("%s tripped%s%s%s: from here on the stream was held; %s had left "
+			       "before",
+			       f->rule, rate[0] != '\0' ? " (more than " : "", rate,
+			       rate[0] != '\0' ? ")" : "",
+			       story_counted(f->leaked, "recipient", "recipients")),
+		    "");
 	if (f->seen_at != 0)
 		add_moment(t, f->seen_at, "seen", f->seen_by,
 			   mem_strdup(f->look_unknown ? "looked at the batch"

@@ -151,7 +151,8 @@ def test_dry_runs_of_plans(fake):
             ("approve", "Would approve the release of B17: 4,990 recipients in all. Asked for by "
                         "uid:1000(anna), in rings of 10, 100, 1,000 and all that is left"),
             ("pause", "Would pause the release of B17: 10 recipients would be held again.\n"),
-            ("resume", "Would go on with the release of B17: 10 recipients would go out now.\n")]:
+            ("resume", "Would go on with the release of B17: 10 recipients would go out now. "
+                       "Still held then: ")]:
         fake.requests.clear()
         done = fake.run(verb, "B17", "--dry-run")
         assert done.returncode == 0 and done.out.startswith(told), done.out

@@ -7,6 +7,7 @@ import pytest
 from rig.batch import channel
 from rig.client import letter
 from rig.gate import PRODUCTION_CLIENT, listener, production, staging, upstream
+from rig.people import User
 from rig.wait import wait_for
 
 TRIPS = 'allow = {"*"} burst "volume" { limit = "5/10m" per = {environment} cooldown = 0 }'
@@ -89,6 +90,25 @@ def test_people_are_told_apart_and_not_named(tripped):
     named = tripped.cli("story", "B1", "--names").stdout
     assert "uid:" in named, named
     assert any(m["who"].startswith("uid:") for m in story(tripped, "?names=1")["timeline"])
+
+
+def test_who_asked_is_not_named_and_a_pause_makes_no_first_look(make_gate, sink, webhook):
+    gate = make_gate(listener() + upstream(sink) + staging(TRIPS) + channel(webhook) +
+                     "approval { above = 5 }").start()
+    gate.send(letter("Order"), [f"joe{n}@x.test" for n in range(8)])
+    gate.one("show", "B1")
+    gate.one("release", "B1", "--rings", "1,all", "--wait", "1h", *WHY)
+    status, answer = User(gate, "daemon").api("POST", "/v1/approve", {"ids": ["B1"]})
+    assert status == 200, answer
+    gate.one("pause", "B1", *WHY)
+    gate.one("show", "B1")
+    answer = wait_for("the look", lambda: (s := story(gate))["times"]["seen_at"] and s)
+    texts = "\n".join(m["text"] for m in answer["timeline"])
+    assert "approved the release (recipients=8" in texts and "asked_by" not in texts, texts
+    assert "uid:" not in texts and "plan=" not in texts and "=8->8" not in texts, texts
+    assert "looked at the batch" in texts and "for the first time" not in texts, texts
+    assert answer["times"]["to_look"] is None and answer["times"]["to_decision"] is not None
+    assert "without mailfuse show" not in questions(gate)
 
 
 def questions(gate):
