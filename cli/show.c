@@ -60,7 +60,8 @@ print_rule(const json_t *b)
 		return;
 	}
 	/* Its limit is that of the rule which held it there. */
-	if (strcmp(field_text(b, "rule"), "restored") == 0) {
+	if (strcmp(field_text(b, "rule"), "restored") == 0 ||
+	    strcmp(field_text(b, "rule"), "imported") == 0) {
 		printf("Brought back %s\n", field_show(b, "key"));
 		return;
 	}

@@ -231,7 +231,7 @@ add_own(struct timeline *t)
 			   mem_strdup("the first message of this batch came in"), "");
 	if (f->limit != 0)
 		units_format_rate(f->limit, f->window, rate);
-	if (strcmp(f->rule, "restored") == 0)
+	if (strcmp(f->rule, "restored") == 0 || strcmp(f->rule, "imported") == 0)
 		add_moment(t, f->tripped_at, "batch.opened", "gate",
 			   mem_strdup("the batch was made for mail that was brought back"), "");
 	else
