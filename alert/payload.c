@@ -92,6 +92,7 @@ batch_object(const struct store_batch *b, uint64_t distinct)
 	put_count(o, "sent", b->sent);
 	put_count(o, "failed", b->failed);
 	put_count(o, "discarded", b->discarded);
+	put_count(o, "purged", b->purged);
 	put_count(o, "limit", b->limit);
 	put_count(o, "window", (uint64_t)(b->window / CLOCK_SECOND));
 	put(o, "collecting", json_boolean(b->collecting));

@@ -65,9 +65,10 @@ take_batch(void *context, const struct store_batch *b)
 	put_time(o, "opened_at", b->opened_at);
 	json_object_set_new(o, "limit", json_integer(b->limit));
 	json_object_set_new(o, "window", json_integer(b->window / CLOCK_SECOND));
-	json_object_set_new(o, "recipients", json_integer((json_int_t)(b->held + b->discarded)));
+	json_object_set_new(o, "recipients",
+			    json_integer((json_int_t)(b->held + b->discarded - b->purged)));
 	r->held = b->held;
-	r->discarded = b->discarded;
+	r->discarded = b->discarded - b->purged;
 	free(key);
 }
 

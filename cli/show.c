@@ -111,9 +111,12 @@ print_facts(const json_t *b)
 	       screen_on(field_count(b, "leaked") > 0 ? SCREEN_RED : SCREEN_PLAIN),
 	       screen_counted(field_count(b, "leaked"), "recipient", "recipients"),
 	       screen_off(field_count(b, "leaked") > 0 ? SCREEN_RED : SCREEN_PLAIN));
-	printf("So far       released %s, sent %s, failed %s, discarded %s\n",
+	printf("So far       released %s, sent %s, failed %s, discarded %s",
 	       screen_count(field_count(b, "released")), screen_count(field_count(b, "sent")),
 	       screen_count(field_count(b, "failed")), screen_count(field_count(b, "discarded")));
+	if (field_count(b, "purged") > 0)
+		printf(", %s of these purged", screen_count(field_count(b, "purged")));
+	putchar('\n');
 	if (*field_text(b, "decided_by") != '\0')
 		printf("Decided      %s by %s: %s\n", screen_time(field_text(b, "decided_at")),
 		       screen_text(field_text(b, "decided_by")), field_show(b, "decided_reason"));

@@ -197,6 +197,7 @@ json_from_batch(const struct store_batch *b)
 	json_put_count(o, "sent", b->sent);
 	json_put_count(o, "failed", b->failed);
 	json_put_count(o, "discarded", b->discarded);
+	json_put_count(o, "purged", b->purged);
 	json_put_count(o, "limit", b->limit);
 	json_put_count(o, "window", (uint64_t)(b->window / CLOCK_SECOND));
 	json_put_bool(o, "collecting", b->collecting);

@@ -18,7 +18,7 @@ next_steps_take_batch(struct next_steps *n, const struct store_batch *b)
 	n->environment = mem_strdup(b->environment);
 	n->state = b->state;
 	n->held = b->held;
-	n->discarded = b->discarded;
+	n->discarded = b->discarded - b->purged;
 }
 
 void

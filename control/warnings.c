@@ -297,6 +297,23 @@ warn_plans(json_t *list, const struct control_deps *deps)
 	free(open);
 }
 
+/* What follows of these streams is not held: nobody should find out from the recipients. */
+static bool
+warn_ruling(void *list, const struct store_batch *b)
+{
+	char until[CLOCK_ISO_BYTES];
+
+	clock_format_iso(clock_steady_as_wall(b->ruling_until), until);
+	warn(list,
+	     "B%" PRId64
+	     ": what follows of its stream %s until %s (%s by %s); mailfuse %s B%" PRId64
+	     " ends that.",
+	     b->id, b->ruling == STORE_RULING_PASS ? "passes" : "is discarded", until,
+	     b->ruling == STORE_RULING_PASS ? "released" : "discarded", b->decided_by,
+	     b->ruling == STORE_RULING_PASS ? "pause" : "restore", b->id);
+	return true;
+}
+
 /* Beyond it keys share one, and trip sooner than their limit says. */
 static void
 warn_counters(json_t *list, const json_t *status)
@@ -344,6 +361,7 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 	if (deps->warnings != NULL)
 		deps->warnings(deps->context, warn_row, all);
 	warn_plans(all, deps);
+	(void)store_view_ruled(deps->view, warn_ruling, all);
 	warn_alerts(all, deps);
 	warn_counters(all, status);
 	warn_unknown(all, status);

@@ -86,13 +86,14 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 	    " messages = ?6, recipients = ?7, leaked = ?8, bytes = ?9, held = ?10, released = ?11,"
 	    " sent = ?12, failed = ?13, discarded = ?14, alerted = ?15, decided_by = ?16,"
 	    " decided_reason = ?17, ended_at = ?18, seen_at = ?19, seen_by = ?20, reminded = ?21,"
-	    " remind_from = ?22, ruling = ?23, ruling_until = ?24, alone = ?25 WHERE id = ?1",
+	    " remind_from = ?22, ruling = ?23, ruling_until = ?24, alone = ?25,"
+	    " purged = ?26 WHERE id = ?1",
 	    ARGS(INT(b->id), INT(b->state), INT(b->collecting), INT(b->last_at), INT(b->decided_at),
 		 INT(b->messages), INT(b->recipients), INT(b->leaked), INT(b->bytes), INT(b->held),
 		 INT(b->released), INT(b->sent), INT(b->failed), INT(b->discarded),
 		 INT(row->alerted), TEXT(b->decided_by), TEXT(b->decided_reason), INT(b->ended_at),
 		 INT(b->seen_at), TEXT(b->seen_by), INT(row->reminded), INT(row->remind_from),
-		 INT(b->ruling), INT(b->ruling_until), INT(row->alone)));
+		 INT(b->ruling), INT(b->ruling_until), INT(row->alone), INT(b->purged)));
 }
 
 static void
@@ -133,6 +134,7 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 		    .seen_by = sql_text(s, 30),
 		    .ruling = (enum store_ruling)sqlite3_column_int(s, 31),
 		    .ruling_until = sqlite3_column_int64(s, 32),
+		    .purged = (uint64_t)sqlite3_column_int64(s, 36),
 		},
 	    .reminded = (uint32_t)sqlite3_column_int64(s, 33),
 	    .remind_from = sqlite3_column_int64(s, 34),
@@ -147,7 +149,7 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	" leaked, bytes, held, released, sent, failed, discarded, alerted, decided_by,"            \
 	" decided_reason, ended_at, seen_at, seen_by, ruling, ruling_until, reminded, "            \
 	"remind_from,"                                                                             \
-	" alone FROM batch"
+	" alone, purged FROM batch"
 
 enum store_result
 sqlite_batch_list(struct db *db, const struct batch_query *q,

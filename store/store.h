@@ -598,7 +598,8 @@ struct store_batch {
 	int64_t window;
 	uint64_t messages, recipients, leaked, bytes;
 	uint64_t held, released, sent, failed,
-	    discarded; /* released: ever released; sent, failed: of those */
+	    discarded;   /* released: ever released; sent, failed: of those */
+	uint64_t purged; /* of the discarded: they are gone for good */
 	const char *decided_by, *decided_reason; /* the last decision; "" if none */
 	int64_t seen_at;                         /* somebody looked at it; 0 = nobody did */
 	const char *seen_by;
@@ -664,6 +665,10 @@ struct store_filter {
 enum store_result store_view_batches(struct store_view *v, int state, bool all,
 				     bool (*row)(void *context, const struct store_batch *b),
 				     void *context);
+/* Those whose stream passes, or is discarded, for a time. */
+enum store_result store_view_ruled(struct store_view *v,
+				   bool (*row)(void *context, const struct store_batch *b),
+				   void *context);
 /* STORE_MISSING if there is none; calls row once. */
 enum store_result store_view_batch(struct store_view *v, int64_t id,
 				   bool (*row)(void *context, const struct store_batch *b),

@@ -96,6 +96,17 @@ store_view_batches(struct store_view *v, int state, bool all,
 }
 
 enum store_result
+store_view_ruled(struct store_view *v, bool (*row)(void *context, const struct store_batch *b),
+		 void *context)
+{
+	struct batch_call call = {row, context, false};
+	const struct batch_query q = {.ruled = true};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->batch_list(v->db, &q, give_batch, &call));
+}
+
+enum store_result
 store_view_batch(struct store_view *v, int64_t id,
 		 bool (*row)(void *context, const struct store_batch *b), void *context)
 {

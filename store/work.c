@@ -223,8 +223,15 @@ work_settle_notice(struct work *w, const struct delivery_row *d, enum store_noti
 enum store_result
 work_delete(struct work *w, const struct delivery_row *d)
 {
+	struct work_batch *wb;
+
 	TRY(w->b->delivery_delete(w->db, d->id, d->number));
 	count(w, d, d->state, -1);
+	if (d->batch == 0 || d->state != STORE_DISCARDED)
+		return STORE_OK;
+	TRY(work_batch(w, d->batch, &wb));
+	wb->row.b.purged++;
+	wb->dirty = true;
 	return STORE_OK;
 }
 

@@ -379,11 +379,14 @@ work_batch_counts(struct work *w, const struct work_batch *wb)
 {
 	const struct store_batch *b = &wb->row.b, *before = &wb->before;
 
-	return arena_printf(&w->arena,
-			    "held=%" PRIu64 "->%" PRIu64 " released=%" PRIu64 "->%" PRIu64
-			    " discarded=%" PRIu64 "->%" PRIu64,
-			    before->held, b->held, before->released, b->released, before->discarded,
-			    b->discarded);
+	return arena_printf(
+	    &w->arena,
+	    "held=%" PRIu64 "->%" PRIu64 " released=%" PRIu64 "->%" PRIu64 " discarded=%" PRIu64
+	    "->%" PRIu64 "%s",
+	    before->held, b->held, before->released, b->released, before->discarded, b->discarded,
+	    b->purged == before->purged ? ""
+					: arena_printf(&w->arena, " purged=%" PRIu64 "->%" PRIu64,
+						       before->purged, b->purged));
 }
 
 /* What came while it was decided has to be decided too, by whoever is reminded of it. */

@@ -43,6 +43,10 @@ def test_pass_lets_the_rest_of_the_stream_through(two_streams, sink):
     answer = sale.release(stream="1h")
     assert answer["recipients"] == 4
     until = ruled(sale, "pass")
+    assert any(
+        text.startswith("B1: what follows of its stream passes until ") and "mailfuse pause B1" in text
+        for text in running.status()["warnings"]
+    )
     names += fill(running, 20, "more", subject=SALE)
     sink.wait(len(names))
     assert sorted_at(sink) == sorted(names)

@@ -197,7 +197,9 @@ def test_purge_in_parts(gate):
     assert batch.deliveries() == []
     status, answer = batch.post("restore")
     assert status == 409 or answer["recipients"] == 0
-    assert batch.show()["held"] == 0
+    shown = batch.show()
+    assert (shown["held"], shown["discarded"], shown["purged"]) == (0, 6, 6)
+    assert not any(" restore " in line or " purge " in line for line in shown["story"]["next"])
 
 
 # ---- how long it is kept

@@ -92,7 +92,8 @@ test_json_with_batch(void **state)
 	    "\"key\":\"k\",\"source\":\"10.2.0.7\",\"sender\":\"a@example.com\",\"subject\":\"hi\","
 	    "\"opened_at\":\"2026-11-21T12:04:11.123Z\",\"last_at\":\"2026-11-21T12:04:12.123Z\","
 	    "\"messages\":5,\"recipients\":6,\"distinct_recipients\":4,\"leaked\":7,\"bytes\":8,"
-	    "\"held\":9,\"released\":10,\"sent\":11,\"failed\":12,\"discarded\":13,\"limit\":50,"
+	    "\"held\":9,\"released\":10,\"sent\":11,\"failed\":12,\"discarded\":13,\"purged\":0,"
+	    "\"limit\":50,"
 	    "\"window\":600,\"collecting\":true,\"decided_by\":\"\",\"decided_reason\":\"\","
 	    "\"decided_at\":null},\"gate\":\"g\",\"audit\":null}"));
 	buf_free(&out);
