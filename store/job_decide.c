@@ -104,8 +104,8 @@ purge_rows(struct work *w, const struct plan_rows *s)
 
 /* A decision on the whole rules what still comes of its stream, or ends the batch; the ruling that
  * was in force is over. */
-static void
-end_batch(struct store_job *job, struct work_batch *wb)
+static enum store_result
+end_batch(struct work *w, struct store_job *job, struct work_batch *wb)
 {
 	const int64_t now = job->u.decide.due_now != 0 ? job->u.decide.due_now : job->u.decide.now;
 	struct store_batch *b = &wb->row.b;
@@ -113,20 +113,20 @@ end_batch(struct store_job *job, struct work_batch *wb)
 
 	wb->dirty = true;
 	if (job->u.decide.decision == STORE_RESTORE && b->ruling != STORE_RULING_DISCARD)
-		return;
+		return STORE_OK;
 	b->ruling = STORE_RULING_NONE;
 	b->ruling_until = 0;
 	if (job->u.decide.decision == STORE_RESTORE)
-		return; /* what still comes of it is held beside what is held again */
+		return STORE_OK; /* what still comes of it is held beside what is held again */
 	if (job->u.decide.stream_for > 0) {
 		b->ruling = job->u.decide.decision == STORE_RELEASE ? STORE_RULING_PASS
 								    : STORE_RULING_DISCARD;
 		b->ruling_until = now + job->u.decide.stream_for;
 	} else if (open) {
-		b->collecting = false;
-		b->ended_at = now;
 		job->u.decide.closed = true;
+		return work_batch_end(w, wb, now);
 	}
+	return STORE_OK;
 }
 
 static enum store_result
@@ -145,7 +145,7 @@ change(struct work *w, struct store_job *job, struct work_batch *wb, struct plan
 		return purge_rows(w, s);
 	}
 	if (wb != NULL && selection_is_whole(&job->u.decide.selector))
-		end_batch(job, wb);
+		TRY(end_batch(w, job, wb));
 	return STORE_OK;
 }
 
@@ -398,7 +398,7 @@ rule_anew(struct work *w, struct store_job *job, struct work_batch *wb)
 	TRY(release_check_ruling(job, wb));
 	if (job->u.decide.dry_run)
 		return STORE_OK;
-	end_batch(job, wb);
+	TRY(end_batch(w, job, wb));
 	return record(w, job, wb->row.b.id, 0, 0);
 }
 

@@ -224,9 +224,8 @@ add(struct work *w, struct store_job *job, struct work_batch *wb, const struct p
 	if (selection_is_whole(&job->u.decide.selector) && wb->row.b.collecting) {
 		wb->row.b.ruling = STORE_RULING_NONE;
 		wb->row.b.ruling_until = 0;
-		wb->row.b.collecting = false;
-		wb->row.b.ended_at = act.due_now;
 		job->u.decide.closed = true;
+		return work_batch_end(w, wb, act.due_now);
 	}
 	return STORE_OK;
 }

@@ -173,9 +173,7 @@ tick_rulings(struct work *w, struct store_job *job)
 		goes = wb->row.b.ruling == STORE_RULING_PASS ? "pass" : "discard";
 		wb->row.b.ruling = STORE_RULING_NONE;
 		wb->row.b.ruling_until = 0;
-		wb->row.b.collecting = false;
-		wb->row.b.ended_at = act.due_now;
-		wb->dirty = true;
+		TRY(work_batch_end(w, wb, act.due_now));
 		forget(job, wb->row.b.stream_hash);
 		TRY(plan_audit(w, wb, &act, "batch.closed",
 			       arena_printf(&w->arena, "ruling=%s", goes)));

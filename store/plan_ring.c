@@ -134,8 +134,8 @@ list_ring(struct work *w, struct plan_row *plan, uint32_t ring, struct plan_rows
 }
 
 /* All that was decided on has left the quarantine: what becomes of the stream now. */
-static void
-end_batch(struct work_batch *wb, const struct plan_act *act, bool *closed)
+static enum store_result
+end_batch(struct work *w, struct work_batch *wb, const struct plan_act *act, bool *closed)
 {
 	struct store_batch *b = &wb->row.b;
 
@@ -145,11 +145,11 @@ end_batch(struct work_batch *wb, const struct plan_act *act, bool *closed)
 	} else if (b->held == 0 && (b->collecting || b->ruling != STORE_RULING_NONE)) {
 		b->ruling = STORE_RULING_NONE;
 		b->ruling_until = 0;
-		b->collecting = false;
-		b->ended_at = act->due_now;
 		*closed = true;
+		return work_batch_end(w, wb, act->due_now);
 	}
 	wb->dirty = true;
+	return STORE_OK;
 }
 
 enum store_result
@@ -183,7 +183,7 @@ plan_begin_ring(struct work *w, struct work_batch *wb, const struct plan_rows *r
 	if (rows->count == 0)
 		p->total = p->released; /* what it was decided on is gone */
 	if (p->released == p->total && plan->whole)
-		end_batch(wb, act, closed);
+		TRY(end_batch(w, wb, act, closed));
 	if (p->rings.count <= 1)
 		return STORE_OK;
 	return plan_audit(w, wb, act, "batch.ring", ring_detail(w, plan));

@@ -127,6 +127,32 @@ work_batch_close(struct work *w, uint64_t stream, int64_t but)
 	return STORE_OK;
 }
 
+static bool
+see_newest(void *context, const struct batch_row *row)
+{
+	*(int64_t *)context = row->b.id;
+	return false;
+}
+
+enum store_result
+work_batch_end(struct work *w, struct work_batch *wb, int64_t at)
+{
+	struct batch_query q = {.stream = wb->row.b.stream_hash};
+	int64_t newest = 0;
+
+	wb->row.b.collecting = false;
+	wb->row.b.ended_at = at;
+	wb->dirty = true;
+	TRY(w->b->batch_list(w->db, &q, see_newest, &newest));
+	if (newest == 0 || newest == wb->row.b.id)
+		return STORE_OK;
+	TRY(work_batch(w, newest, &wb));
+	wb->row.b.collecting = false;
+	wb->row.b.ended_at = at;
+	wb->dirty = true;
+	return STORE_OK;
+}
+
 /* ---- counters ---- */
 
 static void

@@ -19,6 +19,12 @@ enum store_result work_batch_join(struct work *w, const struct verdict_stream *s
 /* A collecting batch of that stream stops doing so; another trip than `but` only, unless it is 0.
  */
 enum store_result work_batch_close(struct work *w, uint64_t stream, int64_t but);
+/*
+ * It ends at that time (clock_steady()), and the caller has the counters forget its stream. They
+ * forget the trip of a newer batch of the stream as well, so that one ends too: what was counted
+ * before is in no later trip's leak.
+ */
+enum store_result work_batch_end(struct work *w, struct work_batch *wb, int64_t at);
 
 /* The panic button that covers mail of this environment and source, or NULL in *out. */
 enum store_result work_hold_find(struct work *w, const char *environment, const char *source,

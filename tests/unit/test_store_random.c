@@ -794,6 +794,7 @@ main(void)
 	    {"seed 1", twins_agree, NULL, NULL, (void *)1},
 	    {"seed 20261121", twins_agree, NULL, NULL, (void *)20261121},
 	    {"seed 4711", twins_agree, NULL, NULL, (void *)4711},
+	    {"seed 5029", twins_agree, NULL, NULL, (void *)5029},
 	    cmocka_unit_test(plans_were_met),
 	};
 

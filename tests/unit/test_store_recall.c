@@ -347,6 +347,51 @@ claim_keys(struct fixture *f, uint64_t id, struct verdict_key *out)
 }
 
 static void
+close_stream(struct fixture *f, uint64_t hash)
+{
+	struct store_job job = {.op = STORE_CLOSE};
+
+	job.u.close.stream_hash = hash;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+}
+
+/* The ruling was on an older batch of the stream, the counters forgot all of it: what was counted
+ * before then is in no later trip's leak. */
+static void
+a_ruling_of_an_older_batch_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct verdict_stream first = test_stream, second, third;
+	const struct verdict_key key = {test_stream.hash, 5, true};
+	struct store_job job, tick = {.op = STORE_TICK};
+	struct batch_numbers b;
+
+	second = third = first;
+	second.tripped_at += CLOCK_MINUTE;
+	third.tripped_at += 4 * CLOCK_MINUTE;
+	third.counted = 1;
+	add_held(f, &first, 1);
+	close_stream(f, first.hash);
+	add_held(f, &second, 1);
+	close_stream(f, first.hash);
+	add_counted(f, &key, 1, second.tripped_at + 10 * CLOCK_SECOND, CLOCK_HOUR);
+
+	decide_job(&job, STORE_RELEASE, 1);
+	job.u.decide.now = second.tripped_at + 20 * CLOCK_SECOND;
+	job.u.decide.stream_for = CLOCK_MINUTE;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	tick.u.tick.now = second.tripped_at + 2 * CLOCK_MINUTE;
+	assert_int_equal(run_job(f, &tick), STORE_OK);
+	assert_int_equal(tick.u.tick.forget_count, 1);
+	free(tick.u.tick.forget);
+
+	add_held(f, &third, 1);
+	assert_true(get_batch(f, 3, &b));
+	assert_int_equal(b.recipients, 2); /* what waited is held, */
+	assert_int_equal(b.leaked, 1);     /* and was none of those that had left */
+}
+
+static void
 claims_hand_out_keys(void **state)
 {
 	struct fixture *f = *state;
@@ -608,6 +653,7 @@ main(void)
 	    BOTH(what_comes_late_joins),
 	    BOTH(a_batch_that_is_not_there_yet),
 	    BOTH(a_batch_that_was_decided_takes_it),
+	    BOTH(a_ruling_of_an_older_batch_ends),
 	    BOTH(claims_hand_out_keys),
 	    BOTH(released_mail_is_called_back_by_no_rule),
 	    BOTH(the_panic_button_stops_leaks_too),
