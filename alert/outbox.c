@@ -42,6 +42,7 @@ struct channel {
 	unsigned failures;   /* in a row */
 	int64_t quiet_until; /* monotonic */
 	unsigned flights, waiting;
+	char why[200]; /* of the last failure */
 };
 
 struct note {
@@ -339,6 +340,7 @@ note_failed(struct note *n, const char *why)
 	char id[32];
 
 	c->failures++;
+	snprintf(c->why, sizeof(c->why), "%s", why);
 	metric_add(METRIC_ALERTS_FAILED, 1);
 	failures = n->row.tries + 1 > c->failures ? n->row.tries + 1 : c->failures;
 	if (n->row.first_tried_at == 0)
@@ -476,11 +478,16 @@ note_arrived(struct alert *a, const struct store_alert *row)
 	struct note *n = note_new(a, row);
 	const struct config_alert *to = channel_config(a->config, row->channel);
 	int64_t quiet = n->channel->quiet_until - clock_mono();
+	char why[300];
 
-	if (to == NULL || (quiet > 0 && note_is_expired(n, to))) {
-		note_give_up(n, false,
-			     to == NULL ? "the channel is no longer configured"
-					: "the channel failed for as long as retry_for says");
+	if (to == NULL) {
+		note_give_up(n, false, "the channel is no longer configured");
+		note_free(n);
+	} else if (quiet > 0 && note_is_expired(n, to)) {
+		snprintf(why, sizeof(why),
+			 "the channel failed for as long as retry_for says, at last: %s",
+			 n->channel->why);
+		note_give_up(n, false, why);
 		note_free(n);
 	} else if (quiet > 0) {
 		note_hand_back(n, quiet, "an earlier alert of this channel failed");

@@ -331,8 +331,11 @@ test_retry(void **state)
 static bool
 keep_failed(void *context, const struct store_audit *row)
 {
-	if (strcmp(row->action, "alert.failed") == 0)
+	if (strcmp(row->action, "alert.failed") == 0) {
 		buf_printf(context, "%s;", row->detail);
+		/* Also of what was given up because its channel failed for too long. */
+		assert_non_null(strstr(row->reason, "answered \"no\""));
+	}
 	return true;
 }
 
