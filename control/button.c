@@ -193,17 +193,6 @@ hold_failed(struct hold_job *j)
 		    why);
 }
 
-/* What was stopped on its way out is no leak of its streams. */
-static void
-unleave_stopped(struct hold_job *j, struct counters *counters)
-{
-	size_t i;
-
-	for (i = 0; counters != NULL && i < j->job.u.hold.recalled_count; i++)
-		counters_unleave(counters, j->job.u.hold.recalled[i], 1);
-	free(j->job.u.hold.recalled);
-}
-
 /* Main loop, after the commit. */
 static void
 hold_stored(struct loop_post *post)
@@ -215,7 +204,6 @@ hold_stored(struct loop_post *post)
 	bool on = j->job.u.hold.on, was = false;
 	json_t *answer;
 
-	unleave_stopped(j, deps != NULL ? deps->counters : NULL);
 	if (deps == NULL) { /* control is gone, nobody waits */
 		request_fail(r, 503, "mailfused stops");
 		hold_job_free(j);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "relay/recall.h"
 
 /* How long messages and transactions under way may take to finish after SIGTERM. */
 #define STOP_LIMIT (10 * CLOCK_SECOND)
@@ -86,7 +87,8 @@ daemon_open_store(struct daemon *d, struct buf *error)
 	const struct config *c = policy_config(d->policy);
 	struct store_options options = {.path = c->store,
 					.size_limit = c->quarantine_limit,
-					.min_free_space = c->min_free_space};
+					.min_free_space = c->min_free_space,
+					.counters = recall_counters(d->counters)};
 
 	d->store = store_open(&options, error);
 	if (d->store == NULL)

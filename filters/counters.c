@@ -135,14 +135,16 @@ key_is_cool(const struct key *k, int64_t cooldown, int64_t mono)
 }
 
 static void
-key_trip(struct counters *c, struct shard *s, struct key *k, int64_t tripped_at, uint32_t counted,
-	 int64_t cooldown)
+key_trip(struct counters *c, struct shard *s, struct key *k, const struct counters_rule *rule,
+	 int64_t tripped_at, uint32_t counted)
 {
 	key_turn(c, s, k, KEY_TRIPPED);
 	k->trip->since = 0;
+	k->trip->unleft = 0;
 	k->trip->tripped_at = tripped_at;
 	k->trip->counted = counted;
-	k->trip->cooldown = cooldown;
+	k->trip->window = rule->window;
+	k->trip->cooldown = rule_cooldown(rule);
 }
 
 /* The key as the rule wants it now: after a reload its windows go on in another granularity. */
@@ -247,7 +249,7 @@ key_count(struct counters *c, struct shard *s, struct key *k, const struct count
 		if (seen->trips && rule->holds)
 			left = !rule->audience ? 0 : n < room ? n : room;
 		if (seen->trips_now)
-			key_trip(c, s, k, seen->tripped_at, seen->counted, rule_cooldown(rule));
+			key_trip(c, s, k, rule, seen->tripped_at, seen->counted);
 	}
 	if (key_state(k) == KEY_TRIPPED)
 		k->trip->since = clamp_count((uint64_t)k->trip->since + n - left);
@@ -356,6 +358,8 @@ counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left)
 
 	if (k != NULL)
 		key_take_back_held(c, s, k, n - left);
+	if (k != NULL && k->trip != NULL)
+		k->trip->unleft += left;
 
 	/* The head's window keeps them: at worst somebody waits who need not. */
 	if (k != NULL && key_takes_back(k)) {
@@ -373,9 +377,65 @@ counters_unleave(struct counters *c, uint64_t hash, uint32_t n)
 
 	if (k != NULL) {
 		window_unleave(&k->all, n);
+		if (k->trip != NULL)
+			k->trip->unleft += n;
 		key_changed(s, k);
 	}
 	shard_unlock(s);
+}
+
+/* True if the count of its last trip has what was counted then. Times of a message are read before
+ * the lock is taken: a second of slack, as in store/recall.c. */
+static bool
+key_trip_has(const struct key *k, int64_t counted_at)
+{
+	const struct key_trip *t = k->trip;
+
+	return t != NULL && counted_at >= t->tripped_at - t->window &&
+	       counted_at <= t->tripped_at + CLOCK_SECOND;
+}
+
+void
+counters_recall(struct counters *c, uint64_t hash, int64_t counted_at)
+{
+	struct shard *s = shard_lock(c, hash);
+	struct key *k = key_find(c, s, hash);
+
+	if (k != NULL) {
+		window_unleave(&k->all, 1);
+		if (key_trip_has(k, counted_at))
+			k->trip->unleft += 1;
+		key_changed(s, k);
+	}
+	shard_unlock(s);
+}
+
+void
+counters_unrecall(struct counters *c, uint64_t hash, int64_t counted_at)
+{
+	struct shard *s = shard_lock(c, hash);
+	struct key *k = key_find(c, s, hash);
+
+	if (k != NULL) {
+		window_releave(&k->all, 1);
+		if (key_trip_has(k, counted_at))
+			k->trip->unleft -= 1;
+		key_changed(s, k);
+	}
+	shard_unlock(s);
+}
+
+int64_t
+counters_unleft(struct counters *c, uint64_t hash, int64_t tripped_at)
+{
+	struct shard *s = shard_lock(c, hash);
+	const struct key *k = key_find(c, s, hash);
+	int64_t unleft = 0;
+
+	if (k != NULL && k->trip != NULL && k->trip->tripped_at == tripped_at)
+		unleft = k->trip->unleft;
+	shard_unlock(s);
+	return unleft;
 }
 
 void
@@ -459,7 +519,7 @@ counters_restore(struct counters *c, const struct counters_rule *rule, uint64_t 
 		k = key_add(c, s, hash, 0, false);
 		key_fit(k, rule, 0);
 	}
-	key_trip(c, s, k, tripped_at, 0, rule_cooldown(rule));
+	key_trip(c, s, k, rule, tripped_at, 0);
 	k->trip->since = 1; /* in its batch */
 	if (k->trip->over_until == KEYS_NEVER)
 		k->trip->over_until = clamp_time(mono_last);

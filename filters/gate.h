@@ -116,8 +116,20 @@ bool gate_wants_body(const struct policy *p, const char *environment);
 /* A decision on the whole batch was made: its stream is counted afresh. */
 void counters_forget(struct counters *c, uint64_t stream_hash);
 
-/* `n` of the last arrivals did not leave after all: they are no leak of this stream. */
+/* `n` of the last arrivals did not leave after all: they are no leak of this stream. Any thread, as
+ * the three below; one shard's lock. */
 void counters_unleave(struct counters *c, uint64_t hash, uint32_t n);
+/* The same for one that was counted at that time (gate_judge()'s `wall`), perhaps long ago: it was
+ * called back. And the opposite: it was not, after all. */
+void counters_recall(struct counters *c, uint64_t hash, int64_t counted_at);
+void counters_unrecall(struct counters *c, uint64_t hash, int64_t counted_at);
+/*
+ * How many of what a trip of the stream counted as left before it (verdict_stream.counted) were
+ * taken back since: counted - unleft is the trip's leak, as far as it is known now. Below 0 where
+ * some that the trip did not count any more do leave. `tripped_at` names the trip; 0 for one that
+ * is not the stream's last, or of a key that is forgotten.
+ */
+int64_t counters_unleft(struct counters *c, uint64_t hash, int64_t tripped_at);
 /* The same for arrivals that were not accepted after all: they never happened, nor did a trip that
  * held nothing else. `left` of them had been counted as leaving. */
 void counters_uncount(struct counters *c, uint64_t hash, uint32_t n, uint32_t left);

@@ -53,6 +53,8 @@ struct key_trip {
 	enum key_state state;
 	uint32_t counted;   /* not held, before the trip */
 	uint32_t since;     /* counted as held from the trip on, and not taken back */
+	int64_t unleft;     /* taken back since the trip of what `counted` says, see gate.h */
+	int64_t window;     /* of the rule, at the trip */
 	int64_t tripped_at; /* wall, of the last trip; 0 = never: trips of a key all differ */
 	int64_t
 	    over_until;   /* mono: the count is over the limit until then if nothing more arrives */

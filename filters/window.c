@@ -241,6 +241,23 @@ window_unleave(struct window *w, uint32_t n)
 }
 
 void
+window_releave(struct window *w, uint32_t n)
+{
+	struct window_cell *cells = cells_of(w);
+	uint32_t i, some;
+
+	for (i = w->used; i > 0 && n > 0; i--) {
+		some = cells[i - 1].count - cells[i - 1].left;
+		if (some > n)
+			some = n;
+		cells[i - 1].left += some;
+		if (w->cap > 0)
+			w->in.block->left += some;
+		n -= some;
+	}
+}
+
+void
 window_take_back(struct window *w, uint32_t n, uint32_t left)
 {
 	while (w->used > 0 && n > 0) {

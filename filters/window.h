@@ -59,6 +59,9 @@ void window_add(struct window *w, uint32_t limit, int64_t length, int64_t mono, 
 		uint32_t left);
 /* Takes `n` of the newest arrivals out of `left`: they were held after all. */
 void window_unleave(struct window *w, uint32_t n);
+/* Puts `n` back into `left` of the newest arrivals that have room for it; what finds none is too
+ * old to matter. */
+void window_releave(struct window *w, uint32_t n);
 /*
  * Takes out `n` of the newest arrivals, `left` of which had left: they never happened. Not for an
  * exact window that is over its limit: it has forgotten the oldest, and a count is never too low.

@@ -443,7 +443,6 @@ delivery_recorded(struct loop_post *post)
 	struct delivery *d = (struct delivery *)post;
 	struct record_again *again;
 
-	recall_forget(d->rl->relay, d->job.u.results.recalled, d->job.u.results.recalled_count);
 	if (d->job.result == STORE_OK && d->job.u.results.paused != 0)
 		relay_pause_batch(d->rl->relay, d->job.u.results.paused);
 	if (d->job.result == STORE_OK && delivery_has_queued(d))

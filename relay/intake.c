@@ -455,7 +455,7 @@ intake_stored(struct intake *in)
 		in->session = NULL;
 		session_message_done(s);
 	}
-	recall_stored(in->rl->relay, in->message, &in->job);
+	recall_stored(in->rl->relay, in->message);
 	if (look)
 		relay_request_poke(in->rl->relay);
 	if (taken)

@@ -1,11 +1,11 @@
 /*
  * Calling back. Called by whoever had a message stored (intake.c, bounce.c) and by delivery.c, on
- * their loops; each relay loop runs its part on its own thread.
+ * their loops; each relay loop runs its part on its own thread. What the store calls back it tells
+ * the counters itself, on the writer's thread (recall_counters).
  */
 #include "relay/recall.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "relay/upstream.h"
 
@@ -34,22 +34,38 @@ recall_request(struct relay *r)
 	}
 }
 
-void
-recall_forget(struct relay *r, uint64_t *recalled, size_t count)
+static void
+recall_unleave(void *context, uint64_t stream, int64_t counted_at)
 {
-	size_t i;
+	counters_recall(context, stream, counted_at);
+}
 
-	for (i = 0; i < count; i++)
-		counters_unleave(r->counters, recalled[i], 1);
-	free(recalled);
+static void
+recall_releave(void *context, uint64_t stream, int64_t counted_at)
+{
+	counters_unrecall(context, stream, counted_at);
+}
+
+static int64_t
+recall_unleft(void *context, uint64_t stream, int64_t tripped_at)
+{
+	return counters_unleft(context, stream, tripped_at);
+}
+
+struct store_counters
+recall_counters(struct counters *c)
+{
+	return (struct store_counters){.unleave = recall_unleave,
+				       .releave = recall_releave,
+				       .unleft = recall_unleft,
+				       .context = c};
 }
 
 void
-recall_stored(struct relay *r, const struct message *m, struct store_job *add)
+recall_stored(struct relay *r, const struct message *m)
 {
 	size_t i;
 
-	recall_forget(r, add->u.add.recalled, add->u.add.recalled_count);
 	for (i = 0; i < m->recipient_count; i++) {
 		const struct verdict *v = &m->recipients[i].verdict;
 

@@ -16,10 +16,11 @@ void recall_request(struct relay *r);
  * After STORE_ADD of a message that was judged: if it made a stream trip, recall_request(). Any
  * thread.
  */
-void recall_stored(struct relay *r, const struct message *m, struct store_job *add);
+void recall_stored(struct relay *r, const struct message *m);
 /* It was counted, but could not be stored: its sender will try again, and be counted then. */
 void recall_not_stored(struct relay *r, const struct message *m);
-/* What the store called back is no leak of these streams. Frees the list. Any thread. */
-void recall_forget(struct relay *r, uint64_t *recalled, size_t count);
+/* For store_open(): what the store tells these counters, and asks of them, on the writer's thread.
+ * They must outlive the store. */
+struct store_counters recall_counters(struct counters *c);
 
 #endif

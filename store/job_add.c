@@ -323,6 +323,5 @@ job_add(struct work *w, struct store_job *job)
 		    m->recipients[i].verdict.observed_stream != NULL)
 			TRY(observe(w, &a, i));
 	TRY(tell(w, job));
-	recall_answer(w, &job->u.add.recalled, &job->u.add.recalled_count);
 	return STORE_OK;
 }

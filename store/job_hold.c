@@ -188,7 +188,6 @@ hold_on(struct work *w, struct store_job *job)
 	work_holds_changed(w);
 	TRY(stop_covered(w, job, &h, &stopped));
 	TRY(pause_plans(w, &h));
-	recall_answer(w, &job->u.hold.recalled, &job->u.hold.recalled_count);
 	if (stopped.batch != NULL) {
 		stopped.batch->opened = stopped.batch->joined = false; /* told by hold.set */
 		stopped.batch->row.alerted = stopped.batch->row.b.recipients;

@@ -64,12 +64,6 @@ job_start(struct store_job *job)
 		job->u.notices.notices = NULL;
 		job->u.notices.notice_count = 0;
 	}
-	if (job->op == STORE_ADD)
-		job->u.add.recalled = NULL;
-	if (job->op == STORE_RESULTS)
-		job->u.results.recalled = NULL;
-	if (job->op == STORE_HOLD)
-		job->u.hold.recalled = NULL;
 	if (job->op == STORE_TICK)
 		job->u.tick.forget = NULL;
 	if (job->op == STORE_IMPORT)
@@ -120,15 +114,9 @@ job_reset(struct store_job *job)
 	job->error[0] = '\0';
 	switch (job->op) {
 	case STORE_ADD:
-		free(job->u.add.recalled);
-		job->u.add.recalled = NULL;
-		job->u.add.recalled_count = 0;
 		job->u.add.released = false;
 		break;
 	case STORE_RESULTS:
-		free(job->u.results.recalled);
-		job->u.results.recalled = NULL;
-		job->u.results.recalled_count = 0;
 		job->u.results.paused = 0;
 		break;
 	case STORE_CLAIM:
@@ -146,9 +134,6 @@ job_reset(struct store_job *job)
 	case STORE_HOLD:
 		job->u.hold.moved = 0;
 		job->u.hold.changed = false;
-		free(job->u.hold.recalled);
-		job->u.hold.recalled = NULL;
-		job->u.hold.recalled_count = 0;
 		break;
 	case STORE_ALERTS:
 		store_alerts_free(job->u.alerts.alerts, job->u.alerts.alert_count);

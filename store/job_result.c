@@ -179,7 +179,6 @@ job_results(struct work *w, struct store_job *job)
 	}
 	TRY(failures_tell(w, &failures, now));
 	TRY(plan_settle(w, now, &job->u.results.paused));
-	recall_answer(w, &job->u.results.recalled, &job->u.results.recalled_count);
 	return STORE_OK;
 }
 

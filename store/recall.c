@@ -16,6 +16,7 @@
  */
 #include "store/recall.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -141,14 +142,19 @@ unleak(struct work *w, uint64_t stream, int64_t at)
 	return STORE_OK;
 }
 
+/* At once: a trip that was judged before this, and comes to the store after it, has counted it as
+ * left, and open_batch() must know (recall_left_before()). */
 static void
-remember(struct work *w, uint64_t stream)
+tell(struct work *w, uint64_t stream, int64_t at)
 {
-	if (w->recalled_count == w->recalled_cap) {
-		w->recalled_cap = w->recalled_cap > 0 ? w->recalled_cap * 2 : 64;
-		w->recalled = mem_resize_array(w->recalled, w->recalled_cap, sizeof(*w->recalled));
+	if (w->counters.unleave == NULL)
+		return;
+	w->counters.unleave(w->counters.context, stream, at);
+	if (w->told_count == w->told_cap) {
+		w->told_cap = w->told_cap > 0 ? w->told_cap * 2 : 64;
+		w->told = mem_resize_array(w->told, w->told_cap, sizeof(*w->told));
 	}
-	w->recalled[w->recalled_count++] = stream;
+	w->told[w->told_count++] = (struct work_told){stream, at};
 }
 
 enum store_result
@@ -160,18 +166,38 @@ recall_count(struct work *w, const struct delivery_row *d)
 	keys = recall_keys(w, d, &n);
 	for (i = 0; i < n; i++) {
 		TRY(unleak(w, keys[i].hash, counted_at(d)));
-		remember(w, keys[i].hash);
+		tell(w, keys[i].hash, counted_at(d));
 	}
 	return STORE_OK;
 }
 
 void
-recall_answer(struct work *w, uint64_t **recalled, size_t *count)
+recall_committed(struct work *w)
 {
-	*recalled = w->recalled;
-	*count = w->recalled_count;
-	w->recalled = NULL;
-	w->recalled_count = w->recalled_cap = 0;
+	free(w->told);
+	w->told = NULL;
+	w->told_count = w->told_cap = 0;
+}
+
+void
+recall_rolled_back(struct work *w)
+{
+	size_t i;
+
+	for (i = w->told_count; i > 0; i--)
+		w->counters.releave(w->counters.context, w->told[i - 1].stream,
+				    w->told[i - 1].counted_at);
+	recall_committed(w);
+}
+
+uint64_t
+recall_left_before(const struct work *w, const struct verdict_stream *stream)
+{
+	int64_t left = stream->counted;
+
+	if (w->counters.unleft != NULL && stream->tripped_at != 0)
+		left -= w->counters.unleft(w->counters.context, stream->hash, stream->tripped_at);
+	return left > 0 ? (uint64_t)left : 0;
 }
 
 /* ---- a trip ---- */

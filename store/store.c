@@ -205,6 +205,7 @@ store_open_backend(const struct backend *b, const struct store_options *options,
 	struct store *s = mem_zalloc(sizeof(*s));
 
 	s->b = s->work.b = b;
+	s->work.counters = options->counters;
 	store_set_limits(s, options->size_limit, options->min_free_space);
 	copier_init(&s->copier);
 	if (!open_connections(s, options->path, error)) {

@@ -89,10 +89,30 @@
 
 struct store;
 
+/*
+ * The burst counters, as the store knows them: it tells them at once what does not leave after all,
+ * so that it knows for every trip whether what was counted at it is before or after that. Called on
+ * the writer's thread, inside the transaction: they may lock, but not wait for the store. All NULL:
+ * nobody counts.
+ */
+struct store_counters {
+	/* One delivery that this stream had counted as leaving, at that time (clock_steady()), is
+	 * held. */
+	void (*unleave)(void *context, uint64_t stream, int64_t counted_at);
+	/* That was rolled back: one more leaves than was told. Tried again, it is told again. */
+	void (*releave)(void *context, uint64_t stream, int64_t counted_at);
+	/* Of what verdict_stream.counted says of that trip, how many were taken back since; below 0
+	 * where it was lower than is true now, because of what was rolled back. 0 if that trip is
+	 * not known. */
+	int64_t (*unleft)(void *context, uint64_t stream, int64_t tripped_at);
+	void *context; /* outlives the store */
+};
+
 struct store_options {
 	const char *path;        /* "memory:" for the twin */
 	uint64_t size_limit;     /* quarantine_limit */
 	uint64_t min_free_space; /* of the file system */
+	struct store_counters counters;
 };
 
 enum store_state {
@@ -331,10 +351,6 @@ struct store_job {
 			uint64_t told_id;
 			const uint32_t *told;
 			size_t told_count;
-			/* out: the streams of what a trip pulled into its batch, once for each
-			 * delivery, for counters_unleave(); the caller frees `recalled` */
-			uint64_t *recalled;
-			size_t recalled_count;
 			bool released; /* out: a ruling let something through: it is due */
 		} add;
 		struct {
@@ -351,8 +367,6 @@ struct store_job {
 		struct {
 			struct store_delivery_result *results; /* owned by the caller */
 			size_t count;
-			uint64_t *recalled; /* out, as in `add` */
-			size_t recalled_count;
 			/* out: a batch whose stop rule was met by these, and which is paused now;
 			 * the relay hands back what it has of it. 0 = none. Of several the last. */
 			int64_t paused;
@@ -465,10 +479,8 @@ struct store_job {
 			int scope; /* enum gate_scope of filters/; stored as it is */
 			const char *name, *reason, *who;
 			int64_t now;
-			uint64_t moved;     /* out: deliveries that were stopped (on) */
-			bool changed;       /* out: false if it was so already */
-			uint64_t *recalled; /* out, as in `add`: they are no leak now */
-			size_t recalled_count;
+			uint64_t moved; /* out: deliveries that were stopped (on) */
+			bool changed;   /* out: false if it was so already */
 		} hold;
 		struct {
 			uint64_t stream_hash;

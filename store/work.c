@@ -30,9 +30,6 @@ work_drop_job(struct work *w)
 	SLIST_INIT(&w->batches);
 	arena_free(&w->arena);
 	w->new_message = 0;
-	free(w->recalled);
-	w->recalled = NULL;
-	w->recalled_count = w->recalled_cap = 0;
 }
 
 void
@@ -41,6 +38,7 @@ work_forget(struct work *w)
 	size_t i;
 
 	work_drop_job(w);
+	recall_rolled_back(w);
 	for (i = 0; i < w->environment_count; i++)
 		free(w->environments[i].name);
 	free(w->environments);
@@ -85,6 +83,7 @@ work_committed(struct work *w)
 {
 	w->highest_id_written = w->highest_id;
 	chain_committed(w);
+	recall_committed(w);
 	metric_add(METRIC_RECIPIENTS_HELD, w->held);
 	metric_add(METRIC_RECIPIENTS_DROPPED, w->dropped);
 	w->held = w->dropped = 0;

@@ -38,6 +38,12 @@ struct work_batch {
 	bool joined;     /* deliveries came in: look whether it has grown tenfold */
 };
 
+/* A delivery that does not leave after all, as the counters were told of it. */
+struct work_told {
+	uint64_t stream;
+	int64_t counted_at;
+};
+
 struct work {
 	const struct backend *b;
 	struct db *db;
@@ -51,14 +57,16 @@ struct work {
 	uint64_t highest_id, highest_id_written;
 	uint64_t new_message;  /* of the job in progress: its batch cannot have counted it yet */
 	int64_t held, dropped; /* for the metrics, at commit */
-	uint64_t *recalled;    /* of the job in progress, see recall_answer() */
-	size_t recalled_count, recalled_cap;
+	struct store_counters counters;
+	/* What they were told in this transaction: to be taken back if it is rolled back. */
+	struct work_told *told;
+	size_t told_count, told_cap;
 	unsigned counter_shard; /* that STORE_PURGE looks at next */
 	struct chain chain;     /* the audit log's end */
 };
 
 void work_free(struct work *w);
-/* After a rollback: nothing that was remembered can be trusted. */
+/* After a rollback: nothing that was remembered can be trusted, nor what the counters were told. */
 void work_forget(struct work *w);
 /* The job is done: writes its batches with their audit and alert rows. */
 enum store_result work_end_job(struct work *w, int64_t now);
@@ -66,7 +74,7 @@ enum store_result work_end_job(struct work *w, int64_t now);
 void work_drop_job(struct work *w);
 /* Before the commit: the counts and the highest id. */
 enum store_result work_flush(struct work *w);
-/* After the commit: metrics. */
+/* After the commit: metrics, and what the counters were told stands. */
 void work_committed(struct work *w);
 
 /* STORE_MISSING if it is not known and `make` is false. The struct is good until the next call. */

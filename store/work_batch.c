@@ -243,12 +243,14 @@ work_batch_change(struct work *w, int64_t id, enum store_state from, enum store_
 
 /* An audience lets its declared number through: a leak is only what went beyond it, before it was
  * declared that small. */
-static uint32_t
-leaked_at(const struct verdict_stream *stream, const char *rule)
+static uint64_t
+leaked_at(const struct work *w, const struct verdict_stream *stream, const char *rule)
 {
+	uint64_t left = recall_left_before(w, stream);
+
 	if (strcmp(rule, "audience") != 0)
-		return stream->counted;
-	return stream->counted > stream->limit ? stream->counted - stream->limit : 0;
+		return left;
+	return left > stream->limit ? left - stream->limit : 0;
 }
 
 static enum store_result
@@ -272,7 +274,7 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 	    .subject = work_copy(w, stream->subject),
 	    .limit = stream->limit,
 	    .window = stream->window,
-	    .leaked = leaked_at(stream, rule),
+	    .leaked = leaked_at(w, stream, rule),
 	    .decided_by = "",
 	    .decided_reason = "",
 	    .seen_by = "",

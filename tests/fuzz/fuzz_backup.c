@@ -90,7 +90,6 @@ add_message(struct store *s, bool chunked)
 	chunks_add(&m->body, "body\r\n", 6);
 	m->body_bytes = chunked ? 12 : 6;
 	run(s, &add);
-	free(add.u.add.recalled);
 	message_free(m);
 }
 

@@ -24,6 +24,7 @@
 #include "mail/mime.h"
 #include "net/listener.h"
 #include "relay/keyring.h"
+#include "relay/recall.h"
 #include "relay/relay.h"
 #include "relay/session.h"
 #include "tests/fuzz/fuzz.h"
@@ -114,6 +115,7 @@ gate_open(void)
 	g.strict = make_policy("#\n", "auth = required max_message_size = \"2KB\"", &g.strict_keys);
 	g.main = loop_new("main");
 	g.counters = counters_new();
+	options.counters = recall_counters(g.counters);
 	g.store = store_open(&options, &error);
 	FUZZ_CHECK(g.store != NULL);
 	g.view = store_view_open(g.store, &error);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 const struct verdict_stream test_stream = {.hash = 0x1234,
@@ -24,11 +25,68 @@ const struct verdict_stream test_stream = {.hash = 0x1234,
 
 /* ---- the store ---- */
 
+size_t
+count_told(const struct fixture *f, uint64_t stream)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < f->told_count; i++)
+		n += stream == 0 || f->told[i] == stream;
+	return n;
+}
+
+void
+note_trip(struct fixture *f, const struct verdict_stream *stream)
+{
+	assert_true(f->trip_count < sizeof(f->trips) / sizeof(f->trips[0]));
+	f->trips[f->trip_count].stream = stream->hash;
+	f->trips[f->trip_count].tripped_at = stream->tripped_at;
+	f->trips[f->trip_count++].told = count_told(f, stream->hash);
+}
+
+static void
+hear_unleave(void *context, uint64_t stream, int64_t counted_at)
+{
+	struct fixture *f = context;
+
+	(void)counted_at;
+	if (f->told_count == f->told_cap) {
+		f->told_cap = f->told_cap > 0 ? f->told_cap * 2 : 64;
+		f->told = mem_resize_array(f->told, f->told_cap, sizeof(*f->told));
+	}
+	f->told[f->told_count++] = stream;
+}
+
+static void
+hear_releave(void *context, uint64_t stream, int64_t counted_at)
+{
+	struct fixture *f = context;
+
+	(void)counted_at;
+	if (f->told_count == 0 || f->told[f->told_count - 1] != stream)
+		panic("taken back what was not told last");
+	f->told_count--;
+}
+
+static int64_t
+say_unleft(void *context, uint64_t stream, int64_t tripped_at)
+{
+	const struct fixture *f = context;
+	size_t i;
+
+	for (i = 0; i < f->trip_count; i++)
+		if (f->trips[i].stream == stream && f->trips[i].tripped_at == tripped_at)
+			return (int64_t)count_told(f, stream) - (int64_t)f->trips[i].told;
+	return 0;
+}
+
 void
 fixture_open(struct fixture *f, const struct backend *b)
 {
 	memset(f, 0, sizeof(*f));
 	f->b = b;
+	f->counters = (struct store_counters){
+	    .unleave = hear_unleave, .releave = hear_releave, .unleft = say_unleft, .context = f};
 	snprintf(f->dir, sizeof(f->dir), "%s", "/tmp/mailfuse-test-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof(f->path), "%s/store.db", f->dir);
@@ -49,7 +107,7 @@ shut(struct fixture *f)
 void
 fixture_reopen(struct fixture *f)
 {
-	struct store_options options = {.path = f->path};
+	struct store_options options = {.path = f->path, .counters = f->counters};
 	struct buf error = {0};
 
 	shut(f);
@@ -58,6 +116,13 @@ fixture_reopen(struct fixture *f)
 		fail_msg("%s", buf_text(&error));
 	f->v = store_view_open(f->s, &error);
 	assert_non_null(f->v);
+}
+
+void
+fixture_count(struct fixture *f, const struct store_counters *counters)
+{
+	f->counters = *counters;
+	fixture_reopen(f);
 }
 
 static void
@@ -93,6 +158,7 @@ fixture_close(struct fixture *f)
 	shut(f);
 	remove_files(f);
 	rmdir(f->dir);
+	free(f->told);
 }
 
 int
@@ -208,7 +274,6 @@ add_message(struct fixture *f, struct message *m)
 
 	if (run_job(f, &job) != STORE_OK)
 		fail_msg("STORE_ADD: %d %s", job.result, job.error);
-	free(job.u.add.recalled);
 	message_free(m);
 	return id;
 }
@@ -300,7 +365,6 @@ report(struct fixture *f, uint64_t id, uint32_t number, enum store_state state, 
 	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
 
 	run_job(f, &job);
-	free(job.u.results.recalled);
 	return job.result;
 }
 
@@ -308,7 +372,6 @@ enum store_result
 press(struct fixture *f, bool on, int scope, const char *name, int64_t now)
 {
 	struct store_job job = {.op = STORE_HOLD};
-	enum store_result r;
 
 	job.u.hold.on = on;
 	job.u.hold.scope = scope;
@@ -316,9 +379,7 @@ press(struct fixture *f, bool on, int scope, const char *name, int64_t now)
 	job.u.hold.reason = "stop";
 	job.u.hold.who = "uid:0(root)";
 	job.u.hold.now = now;
-	r = run_job(f, &job);
-	free(job.u.hold.recalled);
-	return r;
+	return run_job(f, &job);
 }
 
 /* ---- looking ---- */

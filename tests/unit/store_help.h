@@ -19,6 +19,18 @@ struct fixture {
 	struct store *s;
 	struct store_view *v;
 	char dir[64], path[96];
+	struct store_counters counters; /* see fixture_count(); by default it is what follows */
+	/* What the store has told the counters and not taken back: a stream for each that does not
+	 * leave after all. The writer's while a job runs. */
+	uint64_t *told;
+	size_t told_count, told_cap;
+	/* The counters' trips, and how often they had been told of the stream by then. */
+	struct {
+		uint64_t stream;
+		int64_t tripped_at;
+		size_t told;
+	} trips[4];
+	size_t trip_count;
 };
 
 /* A directory of its own, and the store in it. Fails the test if it does not open. */
@@ -28,6 +40,13 @@ void fixture_reopen(struct fixture *f);
 /* Closes it, puts that file in its place, and opens it. */
 void fixture_replace(struct fixture *f, const void *data, size_t len);
 void fixture_close(struct fixture *f);
+/* Opens it again with those counters. */
+void fixture_count(struct fixture *f, const struct store_counters *counters);
+/* How often the counters are told that mail of that stream (0 = any) does not leave after all. */
+size_t count_told(const struct fixture *f, uint64_t stream);
+/* It trips, as the counters see it: its batch comes later. What was not said to trip counts as of
+ * the time at which its batch opens. */
+void note_trip(struct fixture *f, const struct verdict_stream *stream);
 /* A test's fixture, made of the backend that is its initial state; BOTH runs it over both. */
 int setup(void **state);
 int teardown(void **state);

@@ -123,6 +123,5 @@ deliver(struct fixture *f, int64_t now, enum store_state state, const char *repl
 	done.u.results.results = results;
 	done.u.results.count = n;
 	assert_int_equal(run_job(f, &done), STORE_OK);
-	free(done.u.results.recalled);
 	return n;
 }

@@ -157,7 +157,7 @@ rig_pulse(void *context)
 static void
 rig_open(const char *channels, const char *retry_for)
 {
-	const struct store_options options = {"memory:", 1000000000, 0};
+	const struct store_options options = {.path = "memory:", .size_limit = 1000000000};
 	struct config *c = make_config(channels, retry_for);
 	struct buf error = {0};
 

@@ -154,6 +154,63 @@ uncount(void **state)
 	}
 }
 
+/* What of a trip's count was taken back since, and put back; the window goes with it. */
+static void
+a_trip_knows_what_was_taken_back(void **state)
+{
+	const uint64_t hash = hash_of(1);
+	struct counters_rule rule = small;
+	struct counters *c = counters_new();
+	struct counters_seen seen;
+	int64_t first;
+	int i;
+
+	(void)state;
+	rule.limit = 5;
+	assert_int_equal(counters_unleft(c, hash, 1), 0); /* nobody has seen it */
+	arrive(c, &rule, hash, 5, 0);
+	counters_unleave(c, hash, 1); /* before the trip: not in its count */
+	seen = arrive(c, &rule, hash, 1, 1);
+	assert_true(seen.trips_now);
+	assert_int_equal(seen.counted, 4);
+	first = seen.tripped_at;
+	assert_int_equal(counters_unleft(c, hash, first), 0);
+	counters_unleave(c, hash, 1);
+	counters_recall(c, hash, first);
+	counters_uncount(c, hash, 1, 1);
+	assert_int_equal(counters_unleft(c, hash, first), 3);
+	seen =
+	    arrive(c, &rule, hash, 1, 2); /* of the same trip, which may come to the store first */
+	assert_int_equal(seen.counted, 4);
+	counters_unrecall(c, hash, first);
+	assert_int_equal(counters_unleft(c, hash, first), 2);
+	/* before its window, and after it */
+	counters_recall(c, hash, first - rule.window - 1);
+	counters_recall(c, hash, first + CLOCK_SECOND + 1);
+	assert_int_equal(counters_unleft(c, hash, first), 2);
+	counters_recall(c, hash, first - rule.window);
+	assert_int_equal(counters_unleft(c, hash, first), 3);
+	assert_int_equal(counters_unleft(c, hash, first + 1), 0); /* another trip */
+	/* the last one */
+	counters_forget(c, hash);
+	assert_int_equal(counters_unleft(c, hash, first), 3);
+	arrive(c, &rule, hash, 4, 3);
+	counters_unleave(c, hash, 3);
+	seen = arrive(c, &rule, hash, 4, 4);
+	assert_true(seen.trips_now);
+	assert_int_equal(seen.counted, 1);
+	for (i = 0; i < 3; i++) /* rolled back: they do leave */
+		counters_unrecall(c, hash, seen.tripped_at);
+	assert_int_equal(counters_unleft(c, hash, seen.tripped_at), -3);
+	assert_int_equal(counters_unleft(c, hash, first), 0);
+	counters_forget(c, hash);
+	arrive(c, &rule, hash, 4, 5);
+	counters_unrecall(c, hash, seen.tripped_at); /* never more than arrived */
+	seen = arrive(c, &rule, hash, 4, 6);
+	assert_int_equal(seen.counted, 4);
+	counters_free(c);
+}
+
 /* A trip of which nothing is left has no batch: it is none. */
 static void
 a_trip_without_mail_ends(void **state)
@@ -350,10 +407,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(audience), cmocka_unit_test(find_trip),
-	    cmocka_unit_test(uncount),  cmocka_unit_test(a_trip_without_mail_ends),
-	    cmocka_unit_test(flood),    cmocka_unit_test(full),
-	    cmocka_unit_test(million),  cmocka_unit_test(rate_tells_of_the_last_arrivals),
+	    cmocka_unit_test(audience),
+	    cmocka_unit_test(find_trip),
+	    cmocka_unit_test(uncount),
+	    cmocka_unit_test(a_trip_knows_what_was_taken_back),
+	    cmocka_unit_test(a_trip_without_mail_ends),
+	    cmocka_unit_test(flood),
+	    cmocka_unit_test(full),
+	    cmocka_unit_test(million),
+	    cmocka_unit_test(rate_tells_of_the_last_arrivals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #include "mail/mime.h"
 #include "relay/delivery.h"
 #include "relay/keyring.h"
+#include "relay/recall.h"
 #include "relay/relay.h"
 #include "relay/retry.h"
 #include "relay/upstream.h"
@@ -452,6 +453,7 @@ run_script(const struct script *script)
 	g.main = loop_new("main");
 	g.policy = make_policy(sink.port, script->keys);
 	g.counters = counters_new();
+	options.counters = recall_counters(g.counters);
 	g.store = store_open(&options, &error);
 	assert_non_null(g.store);
 	g.view = store_view_open(g.store, &error);

@@ -257,7 +257,6 @@ comes(struct fixture *f, int64_t now, int64_t tripped_at)
 	job.u.add.due_now = now;
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	released = job.u.add.released;
-	free(job.u.add.recalled);
 	message_free(m);
 	return released;
 }

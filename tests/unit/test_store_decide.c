@@ -222,9 +222,8 @@ panic_stops_what_can_leave(void **state)
 	assert_true(job.u.hold.changed);
 	assert_int_equal(job.u.hold.moved, 4);
 	/* what waited leaves its stream */
-	assert_int_equal(job.u.hold.recalled_count, 1);
-	assert_int_equal(job.u.hold.recalled[0], test_stream.hash);
-	free(job.u.hold.recalled);
+	assert_int_equal(f->told_count, 1);
+	assert_int_equal(f->told[0], test_stream.hash);
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_false(job.u.hold.changed);
 	/* what was under way: sent is sent, the rest is held */

@@ -217,8 +217,6 @@ at_each_write(struct fixture *f, void (*make)(struct store_job *job))
 		atomic_store(&writes_left, i);
 		r = run_job(f, &job);
 		atomic_store(&writes_left, -1);
-		if (job.op == STORE_RESULTS)
-			free(job.u.results.recalled);
 		if (job.op == STORE_TICK)
 			free(job.u.tick.forget);
 		if (r == STORE_OK)

@@ -17,7 +17,6 @@ hand_back(struct fixture *f, uint64_t id, uint32_t number)
 	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
 
 	assert_int_equal(run_job(f, &job), STORE_OK);
-	free(job.u.results.recalled);
 }
 
 static void

@@ -128,7 +128,6 @@ report_as(struct fixture *f, uint64_t id, uint32_t number, enum store_state stat
 	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
 
 	run_job(f, &job);
-	free(job.u.results.recalled);
 	if (paused != NULL)
 		*paused = job.u.results.paused;
 	return job.result;

@@ -1,6 +1,6 @@
 /*
- * A trip is one step, wherever the disk fails within it; and the form in which a delivery keeps its
- * keys, which databases out there have.
+ * A trip is one step, wherever the disk fails within it; what two trips at once make of each
+ * other's leak; and the form in which a delivery keeps its keys, which databases out there have.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -103,8 +103,7 @@ a_trip_is_one_step(void **state)
 		message_free(m);
 		if (job.result == STORE_OK)
 			break;
-		assert_int_equal(job.u.add.recalled_count, 0);
-		assert_null(job.u.add.recalled);
+		assert_int_equal(f->told_count, 0); /* or taken back */
 		assert_int_equal(count_deliveries(f, 0, -1), OPEN);
 		assert_int_equal(count_deliveries(f, 0, STORE_HELD), 0);
 		assert_false(get_batch(f, 1, &b));
@@ -114,12 +113,145 @@ a_trip_is_one_step(void **state)
 	} while (++failed < 100);
 	/* a row and two keys each, the batch, its event, the commit */
 	assert_int_equal(failed, 3 * OPEN + 3);
-	assert_int_equal(job.u.add.recalled_count, 2 * OPEN);
-	free(job.u.add.recalled);
+	assert_int_equal(f->told_count, 2 * OPEN);
 	assert_int_equal(count_deliveries(f, 1, STORE_HELD), OPEN + 1);
 	get_batch(f, 1, &b);
 	assert_int_equal(b.leaked, 10 - OPEN);
 	assert_int_equal(take_alerts(f, "batch.opened"), 1);
+	check_counts(f);
+}
+
+/* ---- two trips at once ---- */
+
+static struct verdict_stream
+stream_of(size_t key, int64_t tripped_at, uint32_t counted_before)
+{
+	struct verdict_stream s = test_stream;
+
+	s.hash = both_keys[key].hash;
+	s.tripped_at = tripped_at;
+	s.counted = counted_before;
+	s.trips_now = true;
+	return s;
+}
+
+/* One held recipient comes to the store: its batch opens, or has one more. */
+static void
+trip(struct fixture *f, const struct verdict_stream *stream, const char *rule)
+{
+	struct message *m = make_message("staging", "hello", 1, VERDICT_HOLD, rule, stream);
+
+	m->accepted_at = stream->tripped_at;
+	add_message(f, m);
+}
+
+/* Of both streams, and in a loop's hands. */
+static uint64_t
+add_taken(struct fixture *f, int64_t accepted_at)
+{
+	struct message *m = make_counted(both_keys, 2, accepted_at, 0);
+	struct store_job job = {.op = STORE_ADD, .u.add = {.message = m, .taken = true}};
+	uint64_t id = m->id;
+
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	message_free(m);
+	return id;
+}
+
+static enum store_result
+give_back(struct fixture *f, uint64_t id, const struct verdict_stream *stream)
+{
+	struct store_delivery_result result = {.id = id,
+					       .number = 1,
+					       .state = STORE_HELD,
+					       .stream = stream->hash,
+					       .tripped_at = stream->tripped_at};
+	struct store_job job = {.op = STORE_RESULTS, .u.results = {.results = &result, .count = 1}};
+
+	return run_job(f, &job);
+}
+
+/* Counted by A and B as leaving; both trip on a loop before the store hears of it, then A's batch
+ * pulls it in, then B's opens, whose count is from before that. */
+static void
+a_recall_before_the_batch_of_a_trip(void **state)
+{
+	struct verdict_stream a = stream_of(0, TEST_NOW, 3);
+	struct verdict_stream b = stream_of(1, TEST_NOW + 5, 7);
+	struct fixture *f = *state;
+	struct batch_numbers numbers;
+
+	add_counted(f, both_keys, 2, TEST_NOW - 1, 0);
+	note_trip(f, &a);
+	note_trip(f, &b);
+	trip(f, &a, "burst volume");
+	get_batch(f, 1, &numbers);
+	assert_int_equal(numbers.leaked, 2); /* once: it was pulled in after its batch opened */
+	trip(f, &b, "burst volume");
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 6);
+	check_counts(f);
+}
+
+/* The other way round: what was taken back before the trip is not in its count, and what is taken
+ * back once its batch is there counts that down, and no later trip's. */
+static void
+a_recall_before_the_trip_and_after_its_batch(void **state)
+{
+	struct verdict_stream a = stream_of(0, TEST_NOW, 3);
+	struct verdict_stream b = stream_of(1, TEST_NOW + 5, 7), b2;
+	struct fixture *f = *state;
+	struct batch_numbers numbers;
+	uint64_t taken = add_taken(f, TEST_NOW - 2);
+
+	add_counted(f, both_keys, 2, TEST_NOW - 1, 0);
+	trip(f, &a, "burst volume");
+	note_trip(f, &b); /* after the first was pulled in */
+	trip(f, &b, "burst volume");
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 7);
+	assert_int_equal(give_back(f, taken, &a), STORE_OK);
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 6);
+	/* more of the same trip joins, and nothing is counted again */
+	trip(f, &b, "burst volume");
+	get_batch(f, 2, &numbers);
+	assert_int_equal(numbers.leaked, 6);
+	b2 = stream_of(1, TEST_NOW + CLOCK_MINUTE, 5);
+	note_trip(f, &b2);
+	trip(f, &b2, "burst volume");
+	get_batch(f, 3, &numbers);
+	assert_int_equal(numbers.leaked, 5);
+	check_counts(f);
+}
+
+/* Of an audience what was declared is no leak; more taken back than counted is none either. */
+static void
+a_recall_before_the_batch_of_an_audience(void **state)
+{
+	static const struct {
+		uint32_t counted, limit;
+		uint64_t leaked;
+	} rows[] = {{7, 5, 1}, {6, 5, 0}, {5, 5, 0}, {1, 0, 0}, {0, 0, 0}};
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct verdict_stream a = stream_of(0, TEST_NOW, 3);
+		struct verdict_stream b = stream_of(1, TEST_NOW + 5, rows[i].counted);
+		struct batch_numbers numbers;
+
+		a.tripped_at += (int64_t)i * CLOCK_HOUR;
+		b.tripped_at += (int64_t)i * CLOCK_HOUR;
+		b.limit = rows[i].limit;
+		f->trip_count = 0;
+		add_counted(f, both_keys, 2, a.tripped_at - 1, 0);
+		note_trip(f, &b);
+		trip(f, &a, "burst volume");
+		trip(f, &b, "audience");
+		assert_true(get_batch(f, (int64_t)(2 * i) + 2, &numbers));
+		assert_int_equal(numbers.leaked, rows[i].leaked);
+	}
 	check_counts(f);
 }
 
@@ -163,6 +295,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    BOTH(a_recall_before_the_batch_of_a_trip),
+	    BOTH(a_recall_before_the_trip_and_after_its_batch),
+	    BOTH(a_recall_before_the_batch_of_an_audience),
 	    cmocka_unit_test_setup_teardown(a_trip_is_one_step, setup_faulty, teardown),
 	    cmocka_unit_test(keys_read_back),
 	};

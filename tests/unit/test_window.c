@@ -152,6 +152,14 @@ unleaves(void **state)
 	window_unleave(&w, 100);
 	window_read(&w, 1000, 5, &count, &left);
 	assert_true(count == 10 && left == 0);
+	window_releave(&w, 3);
+	window_read(&w, 1000, 5, &count, &left);
+	assert_true(count == 10 && left == 3);
+	window_read(&w, 1000, 1002, &count, &left); /* the newest got them back */
+	assert_true(count == 4 && left == 3);
+	window_releave(&w, 100);
+	window_read(&w, 1000, 5, &count, &left);
+	assert_true(count == 10 && left == 10);
 	window_free(&w);
 }
 
