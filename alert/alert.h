@@ -8,7 +8,7 @@
 
 #include "config/config.h"
 #include "net/loop.h"
-#include "store/store.h"
+#include "store/views.h"
 
 struct alert;
 /* Keeps a reference to the config. `view` is the main thread's. */

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "store/store.h"
+#include "store/views.h"
 
 /* batch may be NULL; distinct is of the batch. */
 void payload_json(const struct store_alert *alert, const struct store_batch *batch,

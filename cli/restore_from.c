@@ -17,7 +17,7 @@
 #include "cli/screen.h"
 #include "mail/message.h"
 #include "store/backup.h"
-#include "store/store.h"
+#include "store/views.h"
 
 struct restore {
 	struct bring bring;

@@ -12,7 +12,7 @@
 #include "config/tokens.h"
 #include "filters/gate.h"
 #include "net/loop.h"
-#include "store/store.h"
+#include "store/views.h"
 
 struct control_upstream {
 	const char *name, *address, *why; /* why it is down, "" if up */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "store/store.h"
+#include "store/views.h"
 
 /* Never NULL; a NUL inside becomes U+FFFD too, since most readers take none. */
 json_t *json_text(const char *bytes, size_t len);

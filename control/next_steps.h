@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "store/store.h"
+#include "store/views.h"
 
 struct config;
 

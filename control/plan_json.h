@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "store/store.h"
+#include "store/views.h"
 
 json_t *json_from_plan(const struct store_plan *p);
 

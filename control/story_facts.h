@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "control/story_mask.h"
-#include "store/store.h"
+#include "store/views.h"
 
 struct story_facts {
 	int64_t id;

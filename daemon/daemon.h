@@ -15,7 +15,7 @@
 #include "net/loop.h"
 #include "relay/keyring.h"
 #include "relay/relay.h"
-#include "store/store.h"
+#include "store/views.h"
 
 struct daemon {
 	const char *config_path; /* NULL: built-in defaults */

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "base/audit_chain.h"
-#include "store/store.h"
+#include "store/views.h"
 
 /* The first member of a backend's connection. */
 struct db {

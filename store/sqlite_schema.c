@@ -149,6 +149,20 @@ static const char *const steps[] = {
     "INSERT INTO audit_head SELECT 1, id, hash FROM audit ORDER BY id DESC LIMIT 1;"
     "CREATE TABLE origin(message INTEGER PRIMARY KEY REFERENCES message(id) ON DELETE CASCADE,"
     " store INTEGER NOT NULL, id INTEGER NOT NULL, UNIQUE(store, id));",
+
+    /* message.complete = 2: header and body are packed into `body`, see press.h; dictionary: what
+     * they are packed against, raw, as a zstd frame; `uses`: messages that need it. The eras and
+     * what was swept: see backend.h. */
+    "CREATE TABLE dictionary(id INTEGER PRIMARY KEY AUTOINCREMENT, family INTEGER NOT NULL,"
+    " uses INTEGER NOT NULL, bytes INTEGER NOT NULL, data BLOB NOT NULL);"
+    "CREATE INDEX dictionary_family ON dictionary(family);"
+    "ALTER TABLE delivery ADD COLUMN era INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN era INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN swept INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN swept_state INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN swept_at INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN mixed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE plan ADD COLUMN era INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };

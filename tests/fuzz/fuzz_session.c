@@ -26,6 +26,7 @@
 #include "relay/keyring.h"
 #include "relay/recall.h"
 #include "relay/relay.h"
+#include "store/views.h"
 #include "relay/session.h"
 #include "tests/fuzz/fuzz.h"
 

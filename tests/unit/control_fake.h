@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
-#include "store/store.h"
+#include "store/views.h"
 
 struct fake {
 	pthread_mutex_t lock;

@@ -33,7 +33,7 @@ expect_refused(const char *path, const char *says)
 	if (b != NULL || strstr(buf_text(&error), says) == NULL)
 		fail_msg("%s: wanted \"%s\", got \"%s\"", path, says, buf_text(&error));
 	buf_clear(&error);
-	assert_false(backup_verify(path, &report, &error) && report.schema == 4);
+	assert_false(backup_verify(path, &report, &error) && report.schema == 5);
 	buf_free(&error);
 }
 

@@ -27,6 +27,7 @@
 #include "relay/keyring.h"
 #include "relay/recall.h"
 #include "relay/relay.h"
+#include "store/views.h"
 #include "relay/retry.h"
 #include "relay/upstream.h"
 
