@@ -213,7 +213,7 @@ static void
 run(struct loader *l, uint64_t deliveries, bool measure, const char *path)
 {
 	uint64_t messages = deliveries / l->recipients;
-	int64_t began_at;
+	int64_t began_at, took;
 
 	if (measure)
 		load(l, WARM_UP);
@@ -223,11 +223,13 @@ run(struct loader *l, uint64_t deliveries, bool measure, const char *path)
 	load(l, messages);
 	if (measure)
 		CALLGRIND_STOP_INSTRUMENTATION;
-	print_result(l, messages, clock_mono() - began_at, path);
+	took = clock_mono() - began_at;
+	store_close(l->store); /* whose checkpoint makes the file what it will be */
 	if (l->error[0] != '\0') {
 		fprintf(stderr, "load_store: %s\n", l->error);
 		exit(1);
 	}
+	print_result(l, messages, took, path);
 }
 
 int
@@ -277,7 +279,6 @@ main(int argc, char **argv)
 		l.free = &slots[i];
 	}
 	run(&l, read_number(argv[optind + 1], 1, UINT32_MAX), measure, wanted.path);
-	store_close(l.store);
 	for (i = 0; i < in_flight; i++)
 		if (slots[i].job.u.add.message != NULL)
 			message_free(slots[i].job.u.add.message);
