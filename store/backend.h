@@ -183,12 +183,16 @@ struct backend {
 	enum store_result (*chunk_add)(struct db *db, uint64_t id, uint32_t number,
 				       const struct chunk *chunk);
 	/* `begun`: completes it; STORE_MISSING if it was not begun or has not `m->chunks_stored`
-	 * chunks. */
+	 * chunks. `pack`: it will be here for long, and should take little room; what a load hands
+	 * out is the same. */
 	enum store_result (*message_add)(struct db *db, const struct message *m,
-					 int64_t environment, bool begun);
+					 int64_t environment, bool begun, bool pack);
 	/* With its chunks and deliveries. */
 	enum store_result (*message_delete)(struct db *db, uint64_t id);
 	enum store_result (*message_abandon)(struct db *db, uint64_t id);
+	/* What packed messages needed and none does any more, nor did any mail since `before`
+	 * (wall clock). */
+	enum store_result (*dictionary_purge)(struct db *db, int64_t before);
 	/* Also while it is received. */
 	enum store_result (*message_known)(struct db *db, uint64_t id, bool *out);
 	/* The message that was imported from there; STORE_MISSING if none is here. Its origin goes

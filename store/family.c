@@ -38,8 +38,8 @@ bytes_of(const struct family *it)
 	return it->first.cap + (it->maker != NULL ? press_maker_bytes(it->maker) : 0);
 }
 
-static void
-forget(struct families *f, struct family *it)
+void
+families_forget(struct families *f, struct family *it)
 {
 	TAILQ_REMOVE(&f->list, it, next);
 	f->count--;
@@ -53,7 +53,7 @@ void
 families_clear(struct families *f)
 {
 	while (!TAILQ_EMPTY(&f->list))
-		forget(f, TAILQ_FIRST(&f->list));
+		families_forget(f, TAILQ_FIRST(&f->list));
 }
 
 /* The one at the head stays: it is in use. */
@@ -61,25 +61,31 @@ static void
 make_room(struct families *f)
 {
 	while (f->count > 1 && (f->count > FAMILY_MAX || f->bytes > FAMILY_BYTES_MAX))
-		forget(f, TAILQ_LAST(&f->list, family_list));
+		families_forget(f, TAILQ_LAST(&f->list, family_list));
+}
+
+struct family *
+families_peek(struct families *f, uint64_t hash)
+{
+	struct family *it;
+
+	TAILQ_FOREACH (it, &f->list, next)
+		if (it->hash == hash)
+			break;
+	return it;
 }
 
 struct family *
 families_find(struct families *f, uint64_t hash, int64_t now)
 {
-	struct family *it;
+	struct family *it = families_peek(f, hash);
 
-	TAILQ_FOREACH (it, &f->list, next) {
-		if (it->hash != hash)
-			continue;
-		if (it != TAILQ_FIRST(&f->list)) {
-			TAILQ_REMOVE(&f->list, it, next);
-			TAILQ_INSERT_HEAD(&f->list, it, next);
-		}
-		it->used_at = now;
-		return it;
-	}
-	return NULL;
+	if (it == NULL)
+		return NULL;
+	TAILQ_REMOVE(&f->list, it, next);
+	TAILQ_INSERT_HEAD(&f->list, it, next);
+	it->used_at = now;
+	return it;
 }
 
 struct family *

@@ -43,6 +43,9 @@ void families_init(struct families *f);
 void families_clear(struct families *f);
 /* NULL if it is not remembered. The pointer is good until the next call that may forget one. */
 struct family *families_find(struct families *f, uint64_t hash, int64_t now);
+/* The same, but it stays as long ago as it was used. */
+struct family *families_peek(struct families *f, uint64_t hash);
+void families_forget(struct families *f, struct family *it);
 /* It must not be there. May forget others. */
 struct family *families_add(struct families *f, uint64_t hash, int64_t now);
 

@@ -289,6 +289,19 @@ tell(struct work *w, struct store_job *job)
 			     STORE_NOTICE_TOLD, id_format(job->u.add.message->id, id), &settled);
 }
 
+/* Nobody waits for it but a person: nothing of it leaves before a decision. */
+static bool
+stays(const struct message *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->recipient_count; i++)
+		if (m->recipients[i].verdict.action == VERDICT_PASS ||
+		    m->recipients[i].verdict.action == VERDICT_WAIT)
+			return false;
+	return true;
+}
+
 enum store_result
 job_add(struct work *w, struct store_job *job)
 {
@@ -310,7 +323,7 @@ job_add(struct work *w, struct store_job *job)
 		return job_refuse(job, STORE_REFUSED, "the message has no recipients");
 	TRY(work_environment(w, m->environment, true, &environment));
 	a.environment = *environment;
-	r = w->b->message_add(w->db, m, a.environment.number, begun);
+	r = w->b->message_add(w->db, m, a.environment.number, begun, stays(m));
 	if (r == STORE_MISSING)
 		return job_refuse(job, r, "the message's body is not complete in the store");
 	TRY(r);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/jobs.h"
 #include "store/plan_ring.h"
 #include "store/recall.h"
@@ -296,6 +297,7 @@ job_purge(struct work *w, struct store_job *job)
 		TRY(purge_state(w, job, e, STORE_DISCARDED, job->u.purge.discarded_before));
 		TRY(purge_state(w, job, e, STORE_SENT, sent));
 	}
+	TRY(w->b->dictionary_purge(w->db, job_now(job) - CLOCK_DAY));
 	/* Alerts are told; the longest of the three times keeps them for a look back. */
 	if (job->u.purge.discarded_before > 0)
 		TRY(w->b->event_purge(w->db, job->u.purge.discarded_before, job->u.purge.limit));

@@ -370,7 +370,7 @@ add_message(struct importing *in)
 		m->accepted_at = in->job->u.import.now;
 	if (in->id > in->w->highest_id)
 		in->w->highest_id = in->id;
-	TRY(in->w->b->message_add(in->w->db, m, in->environment.number, false));
+	TRY(in->w->b->message_add(in->w->db, m, in->environment.number, false, true));
 	if (store == 0 || store == in->store || in->job->u.import.origin_id == 0)
 		return STORE_OK;
 	return in->w->b->origin_add(in->w->db, store, in->job->u.import.origin_id, in->id);

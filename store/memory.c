@@ -415,6 +415,7 @@ const struct backend backend_memory = {
     .message_add = memory_message_add,
     .message_delete = memory_message_delete,
     .message_abandon = memory_message_abandon,
+    .dictionary_purge = memory_dictionary_purge,
     .message_known = memory_message_known,
     .origin_find = memory_origin_find,
     .origin_add = memory_origin_add,

@@ -119,11 +119,12 @@ struct memory_environment *memory_environment_row(struct memory *m, int64_t id);
 enum store_result memory_message_begin(struct db *db, uint64_t id);
 enum store_result memory_message_abandon(struct db *db, uint64_t id);
 enum store_result memory_message_delete(struct db *db, uint64_t id);
+enum store_result memory_dictionary_purge(struct db *db, int64_t before);
 enum store_result memory_message_known(struct db *db, uint64_t id, bool *out);
 enum store_result memory_origin_find(struct db *db, uint64_t store, uint64_t id, uint64_t *message);
 enum store_result memory_origin_add(struct db *db, uint64_t store, uint64_t id, uint64_t message);
 enum store_result memory_message_add(struct db *db, const struct message *m, int64_t environment,
-				     bool begun);
+				     bool begun, bool pack);
 enum store_result memory_message_load(struct db *db, uint64_t id, struct message *m,
 				      uint32_t *chunk_count);
 enum store_result memory_chunk_add(struct db *db, uint64_t id, uint32_t number,

@@ -112,6 +112,14 @@ memory_message_delete(struct db *db, uint64_t id)
 }
 
 enum store_result
+memory_dictionary_purge(struct db *db, int64_t before)
+{
+	(void)db;
+	(void)before;
+	return STORE_OK;
+}
+
+enum store_result
 memory_message_known(struct db *db, uint64_t id, bool *out)
 {
 	size_t at;
@@ -207,7 +215,8 @@ put_body(struct memory *m, const struct message *from, bool begun)
 }
 
 enum store_result
-memory_message_add(struct db *db, const struct message *from, int64_t environment, bool begun)
+memory_message_add(struct db *db, const struct message *from, int64_t environment, bool begun,
+		   bool pack)
 {
 	struct memory *m = memory_of(db);
 	size_t at;
@@ -238,6 +247,7 @@ memory_message_add(struct db *db, const struct message *from, int64_t environmen
 	    .header = arena_strndup(&m->arena, buf_text(&from->header), from->header.len),
 	};
 
+	(void)pack; /* it is gone with the process */
 	if (begun &&
 	    (old == NULL || old->complete || count_chunks(m, from->id) != from->chunks_stored))
 		return STORE_MISSING;

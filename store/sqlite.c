@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/sqlite_press.h"
 
 enum {
 	BUSY_MILLISECONDS = 5000,
@@ -290,6 +291,7 @@ sqlite_close(struct db *base)
 
 	while (db->cached > 0)
 		sqlite3_finalize(db->cache[--db->cached].statement);
+	sqlite_press_close(db);
 	sqlite3_close(db->sql);
 	if (db->lock >= 0)
 		close(db->lock);
@@ -376,7 +378,10 @@ sqlite_begin(struct db *db, bool write)
 static enum store_result
 sqlite_commit(struct db *db)
 {
-	return sql_run(db, "COMMIT", NO_ARGS);
+	TRY(sqlite_press_flush(db));
+	TRY(sql_run(db, "COMMIT", NO_ARGS));
+	sqlite_press_ended(db, true);
+	return STORE_OK;
 }
 
 static void
@@ -389,6 +394,7 @@ sqlite_rollback(struct db *base)
 	memcpy(error, base->error, sizeof(error));
 	if (sqlite3_get_autocommit(db->sql) == 0)
 		sql_run(base, "ROLLBACK", NO_ARGS);
+	sqlite_press_ended(base, false);
 	memcpy(base->error, error, sizeof(error));
 }
 
@@ -485,6 +491,7 @@ const struct backend backend_sqlite = {
     .message_add = sqlite_message_add,
     .message_delete = sqlite_message_delete,
     .message_abandon = sqlite_message_abandon,
+    .dictionary_purge = sqlite_dictionary_purge,
     .message_known = sqlite_message_known,
     .origin_find = sqlite_origin_find,
     .origin_add = sqlite_origin_add,

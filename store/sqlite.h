@@ -28,6 +28,7 @@ struct sqlite_db {
 	int lock;        /* of PATH.lock; -1 in readers */
 	int wal_pages;   /* after the last commit */
 	int truncate_at; /* from so many on it is cut back; more while a reader keeps it */
+	struct sqlite_press *press; /* packed messages, sqlite_press.c; NULL until there is one */
 	struct sql_cached cache[SQL_CACHE_SIZE];
 	size_t cached;
 };
@@ -85,7 +86,7 @@ enum store_result sqlite_message_known(struct db *db, uint64_t id, bool *out);
 enum store_result sqlite_origin_find(struct db *db, uint64_t store, uint64_t id, uint64_t *message);
 enum store_result sqlite_origin_add(struct db *db, uint64_t store, uint64_t id, uint64_t message);
 enum store_result sqlite_message_add(struct db *db, const struct message *m, int64_t environment,
-				     bool begun);
+				     bool begun, bool pack);
 enum store_result sqlite_message_load(struct db *db, uint64_t id, struct message *m,
 				      uint32_t *chunk_count);
 enum store_result sqlite_chunk_add(struct db *db, uint64_t id, uint32_t number,

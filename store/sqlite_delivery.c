@@ -160,7 +160,7 @@ build(struct built *b, const struct delivery_query *q)
 		   " v.report, v.audience, d.keys, d.ring FROM %s%s"
 		   " CROSS JOIN message m ON m.id = d.message"
 		   " CROSS JOIN environment e ON e.id = d.environment"
-		   " LEFT JOIN envelope v ON v.message = d.message WHERE m.complete = 1",
+		   " LEFT JOIN envelope v ON v.message = d.message WHERE m.complete > 0",
 		   q->stream != 0 ? "member k CROSS JOIN delivery d"
 				    " ON d.message = k.message AND d.number = k.number"
 				  : "delivery d",

@@ -1,9 +1,10 @@
 /*
  * Messages and their bodies in SQLite. A body of up to CHUNK_BYTES is inline in its message's row;
- * a larger one is rows of `chunk`, each as its STORE_CHUNK brought it. Writes run on the writer's
- * thread; loads on the reader's or a view's. What a load hands out belongs to the caller.
+ * a larger one is rows of `chunk`, each as its STORE_CHUNK brought it. Where complete = 2 the row's
+ * body is header and body as one packed blob (press.h), and its header is NULL. Writes run on the
+ * writer's thread; loads on the reader's or a view's. What a load hands out belongs to the caller.
  */
-#include "store/sqlite.h"
+#include "store/sqlite_press.h"
 
 enum store_result
 sqlite_message_begin(struct db *db, uint64_t id)
@@ -20,6 +21,7 @@ sqlite_message_abandon(struct db *db, uint64_t id)
 enum store_result
 sqlite_message_delete(struct db *db, uint64_t id)
 {
+	TRY(sqlite_press_delete(db, id));
 	return sql_run(db, "DELETE FROM message WHERE id = ?1", ARGS(INT(id)));
 }
 
@@ -82,16 +84,25 @@ check_begun(struct db *db, const struct message *m)
 	return chunks == (int64_t)m->chunks_stored ? STORE_OK : STORE_MISSING;
 }
 
+enum complete { COMPLETE_PLAIN = 1, COMPLETE_PACKED };
+
 static enum store_result
-put_row(struct db *db, const struct message *m, int64_t environment, struct sql_arg body)
+put_row(struct db *db, const struct message *m, int64_t environment, enum complete complete,
+	struct sql_arg body)
 {
+	const struct sql_arg header = complete == COMPLETE_PACKED
+					  ? (struct sql_arg){.kind = SQL_NULL}
+					  : BLOB(m->header.data, m->header.len);
+
 	return sql_run(
 	    db,
 	    "INSERT INTO message(id, complete, accepted_at, environment, source, client,"
 	    " helo, protocol, sender, eightbit, subject, subject_key, campaign, header_from, bytes,"
 	    " body_bytes, chunks, header, body)"
-	    " VALUES(?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-	    " ?18) ON CONFLICT(id) DO UPDATE SET complete = 1, accepted_at = ?2, environment = ?3,"
+	    " VALUES(?1, ?19, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, "
+	    "?17,"
+	    " ?18) ON CONFLICT(id) DO UPDATE SET complete = ?19, accepted_at = ?2, environment = "
+	    "?3,"
 	    " source = ?4, client = ?5, helo = ?6, protocol = ?7, sender = ?8, eightbit = ?9,"
 	    " subject = ?10, subject_key = ?11, campaign = ?12, header_from = ?13, bytes = ?14,"
 	    " body_bytes = ?15, chunks = ?16, header = ?17, body = ?18 WHERE complete = 0",
@@ -99,7 +110,7 @@ put_row(struct db *db, const struct message *m, int64_t environment, struct sql_
 		 TEXT(m->client), TEXT(m->helo), TEXT(m->protocol), TEXT(m->sender.text),
 		 INT(m->eightbit), TEXT(m->subject), TEXT(m->subject_key), TEXT(m->campaign),
 		 TEXT(m->header_from), INT(m->header.len + m->body_bytes), INT(m->body_bytes),
-		 INT(1), BLOB(m->header.data, m->header.len), body));
+		 INT(1), header, body, INT(complete)));
 }
 
 static enum store_result
@@ -110,13 +121,27 @@ put_inline(struct db *db, const struct message *m, int64_t environment)
 	enum store_result r;
 
 	if (chunk == NULL)
-		return put_row(db, m, environment, BLOB("", 0));
+		return put_row(db, m, environment, COMPLETE_PLAIN, BLOB("", 0));
 	if (STAILQ_NEXT(chunk, next) == NULL)
-		return put_row(db, m, environment, BLOB(chunk->data, chunk->len));
+		return put_row(db, m, environment, COMPLETE_PLAIN, BLOB(chunk->data, chunk->len));
 	STAILQ_FOREACH (chunk, &m->body.list, next)
 		buf_add(&whole, chunk->data, chunk->len);
-	r = put_row(db, m, environment, BLOB(whole.data, whole.len));
+	r = put_row(db, m, environment, COMPLETE_PLAIN, BLOB(whole.data, whole.len));
 	buf_free(&whole);
+	return r;
+}
+
+static enum store_result
+put_packed(struct db *db, const struct message *m, int64_t environment)
+{
+	struct buf blob = {0};
+	enum store_result r = sqlite_press_add(db, m, &blob);
+
+	if (r == STORE_OK)
+		r = put_row(db, m, environment, COMPLETE_PACKED, BLOB(blob.data, blob.len));
+	else if (r == STORE_MISSING)
+		r = put_inline(db, m, environment);
+	buf_free(&blob);
 	return r;
 }
 
@@ -135,17 +160,18 @@ put_envelope(struct db *db, const struct message *m)
 }
 
 enum store_result
-sqlite_message_add(struct db *db, const struct message *m, int64_t environment, bool begun)
+sqlite_message_add(struct db *db, const struct message *m, int64_t environment, bool begun,
+		   bool pack)
 {
 	uint32_t number = m->chunks_stored;
 
 	if (begun)
 		TRY(check_begun(db, m));
 	if (!begun && m->body_bytes <= CHUNK_BYTES) {
-		TRY(put_inline(db, m, environment));
+		TRY(pack ? put_packed(db, m, environment) : put_inline(db, m, environment));
 		return put_envelope(db, m);
 	}
-	TRY(put_row(db, m, environment, (struct sql_arg){.kind = SQL_NULL}));
+	TRY(put_row(db, m, environment, COMPLETE_PLAIN, (struct sql_arg){.kind = SQL_NULL}));
 	TRY(put_envelope(db, m));
 	TRY(add_rest(db, m, &number));
 	return sql_run(db, "UPDATE message SET chunks = ?2 WHERE id = ?1",
@@ -159,8 +185,10 @@ sqlite_chunk_load(struct db *db, uint64_t id, uint32_t number, struct chunk **ou
 {
 	/* An inline body is its message's chunk 0. */
 	static const char text[] =
-	    "SELECT data FROM chunk WHERE message = ?1 AND number = ?2 UNION ALL"
-	    " SELECT body FROM message WHERE id = ?1 AND ?2 = 0 AND complete = 1 AND body NOT NULL";
+	    "SELECT data, 1 FROM chunk WHERE message = ?1 AND number = ?2 UNION ALL"
+	    " SELECT body, complete FROM message"
+	    " WHERE id = ?1 AND ?2 = 0 AND complete > 0 AND body NOT NULL";
+	struct buf header = {0};
 	sqlite3_stmt *s;
 	enum store_result r;
 	bool more;
@@ -169,12 +197,35 @@ sqlite_chunk_load(struct db *db, uint64_t id, uint32_t number, struct chunk **ou
 	r = sql_step(db, s, &more);
 	if (r == STORE_OK && more) {
 		const void *data = sqlite3_column_blob(s, 0);
+		const size_t len = (size_t)sqlite3_column_bytes(s, 0);
 
-		*out = backend_chunk(data, (size_t)sqlite3_column_bytes(s, 0));
+		if (sqlite3_column_int(s, 1) == COMPLETE_PACKED)
+			r = sqlite_press_load(db, data, len, &header, out);
+		else
+			*out = backend_chunk(data, len);
 	} else if (r == STORE_OK) {
 		r = STORE_MISSING;
 	}
 	sql_end(db, s);
+	buf_free(&header);
+	return r;
+}
+
+/* The header alone of a packed message. */
+static enum store_result
+load_packed_header(struct db *db, sqlite3_stmt *s, int column, size_t max, struct buf *header)
+{
+	const void *blob = sqlite3_column_blob(s, column);
+	const size_t len = (size_t)sqlite3_column_bytes(s, column);
+	struct buf whole = {0};
+	struct chunk *body;
+	enum store_result r = sqlite_press_load(db, blob, len, &whole, &body);
+
+	if (r == STORE_OK) {
+		buf_add(header, whole.data, whole.len < max ? whole.len : max);
+		chunk_unref(body);
+	}
+	buf_free(&whole);
 	return r;
 }
 
@@ -183,8 +234,9 @@ sqlite_header_load(struct db *db, uint64_t id, size_t max, struct buf *header, s
 {
 	/* The header stands before the body, so the body's pages are not touched. */
 	static const char text[] =
-	    "SELECT substr(m.header, 1, ?2), v.envid FROM message m"
-	    " LEFT JOIN envelope v ON v.message = m.id WHERE m.id = ?1 AND m.complete = 1";
+	    "SELECT CASE m.complete WHEN 2 THEN m.body ELSE substr(m.header, 1, ?2) END, v.envid,"
+	    " m.complete FROM message m"
+	    " LEFT JOIN envelope v ON v.message = m.id WHERE m.id = ?1 AND m.complete > 0";
 	sqlite3_stmt *s;
 	enum store_result r;
 	bool more;
@@ -194,7 +246,10 @@ sqlite_header_load(struct db *db, uint64_t id, size_t max, struct buf *header, s
 	if (r == STORE_OK && more) {
 		const void *data = sqlite3_column_blob(s, 0);
 
-		buf_add(header, data, (size_t)sqlite3_column_bytes(s, 0));
+		if (sqlite3_column_int(s, 2) == COMPLETE_PACKED)
+			r = load_packed_header(db, s, 0, max, header);
+		else
+			buf_add(header, data, (size_t)sqlite3_column_bytes(s, 0));
 		buf_add_text(envid, sql_text(s, 1));
 	} else if (r == STORE_OK) {
 		r = STORE_MISSING;
@@ -238,11 +293,12 @@ sqlite_message_load(struct db *db, uint64_t id, struct message *m, uint32_t *chu
 	static const char text[] =
 	    "SELECT accepted_at, name, source, client, helo, protocol, sender, eightbit, subject,"
 	    " subject_key, campaign, header_from, body_bytes, chunks, header, smtputf8, ret, envid,"
-	    " report, audience FROM message JOIN environment ON environment.id = "
+	    " report, audience, complete, CASE complete WHEN 2 THEN body END"
+	    " FROM message JOIN environment ON environment.id = "
 	    "message.environment"
 	    " LEFT JOIN envelope ON envelope.message = message.id"
-	    " WHERE message.id = ?1 AND complete = 1";
-	struct chunk *chunk;
+	    " WHERE message.id = ?1 AND complete > 0";
+	struct chunk *chunk = NULL;
 	sqlite3_stmt *s;
 	enum store_result r;
 	bool more;
@@ -253,13 +309,20 @@ sqlite_message_load(struct db *db, uint64_t id, struct message *m, uint32_t *chu
 		m->id = id;
 		read_row(s, m);
 		*chunk_count = (uint32_t)sqlite3_column_int64(s, 13);
+		if (sqlite3_column_int(s, 20) == COMPLETE_PACKED) {
+			const void *blob = sqlite3_column_blob(s, 21);
+
+			r = sqlite_press_load(db, blob, (size_t)sqlite3_column_bytes(s, 21),
+					      &m->header, &chunk);
+		}
 	} else if (r == STORE_OK) {
 		r = STORE_MISSING;
 	}
 	sql_end(db, s);
 	if (r != STORE_OK)
 		return r;
-	TRY(sqlite_chunk_load(db, id, 0, &chunk));
+	if (chunk == NULL)
+		TRY(sqlite_chunk_load(db, id, 0, &chunk));
 	STAILQ_INSERT_TAIL(&m->body.list, chunk, next);
 	m->body.bytes += chunk->len;
 	return STORE_OK;
