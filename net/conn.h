@@ -93,6 +93,6 @@ size_t conn_pending(const struct conn *c);
 void conn_finish(struct conn *c, int64_t limit);
 void conn_free(struct conn *c);
 /* The peer's numeric address and port, for logs: "192.0.2.1:25". */
-const char *conn_peer(const struct conn *c);
+const char *conn_peer(struct conn *c);
 
 #endif

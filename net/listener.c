@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <event2/listener.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +35,7 @@ struct accepted {
 	struct listener *listener;
 	size_t loop_index;
 	int fd;
-	char client[NI_MAXHOST];
+	char *client;
 };
 
 static void
@@ -42,6 +44,7 @@ listener_hand_over(struct loop_post *post)
 	struct accepted *a = (struct accepted *)post;
 
 	a->listener->start(a->listener->context, a->loop_index, a->fd, a->client);
+	free(a->client);
 	free(a);
 }
 
@@ -50,17 +53,25 @@ listener_accept(struct evconnlistener *event, evutil_socket_t fd, struct sockadd
 		void *context)
 {
 	struct listener *l = context;
-	struct accepted *a = mem_zalloc(sizeof(*a));
+	size_t turn = l->turn++ % l->loop_count;
+	char client[NI_MAXHOST];
+	struct accepted *a;
 
 	(void)event;
+	if (getnameinfo(address, (socklen_t)len, client, sizeof(client), NULL, 0, NI_NUMERICHOST) !=
+	    0)
+		snprintf(client, sizeof(client), "unknown");
+	if (turn == 0) { /* it is this loop */
+		l->start(l->context, 0, fd, client);
+		return;
+	}
+	a = mem_alloc(sizeof(*a));
 	a->post.run = listener_hand_over;
 	a->listener = l;
-	a->loop_index = l->turn++ % l->loop_count;
+	a->loop_index = turn;
 	a->fd = fd;
-	if (getnameinfo(address, (socklen_t)len, a->client, sizeof(a->client), NULL, 0,
-			NI_NUMERICHOST) != 0)
-		snprintf(a->client, sizeof(a->client), "unknown");
-	loop_post(l->loops[a->loop_index], &a->post);
+	a->client = mem_strdup(client);
+	loop_post(l->loops[turn], &a->post);
 }
 
 /* Out of descriptors or memory: a moment's rest, or accept() would fail in a tight circle. */
@@ -101,6 +112,8 @@ listener_bind(const char *host, uint16_t port, struct buf *error)
 	}
 	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    /* Replies are whole when they are written. Accepted sockets inherit it. */
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
 	    bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 1024) < 0) {
 		buf_printf(error, "%s", strerror(errno));
 		if (fd >= 0)

@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -33,10 +34,15 @@ struct loop {
 	STAILQ_HEAD(post_list, loop_post) posts;
 	bool stopping;
 	LIST_HEAD(, loop_rest) rests;
+	TAILQ_HEAD(turn_list, loop_turn) turns; /* what waits for the turn's end */
+	struct event *turn;                     /* active while something waits */
+	char *scratch;                          /* made at first use */
 };
 
 struct loop_timer {
 	struct event *event;
+	int64_t due;    /* monotonic, 0: not set */
+	int64_t stands; /* when the event comes, 0: it does not stand */
 	void (*fire)(void *context);
 	void *context;
 };
@@ -66,6 +72,51 @@ loop_run_posts(evutil_socket_t fd, short what, void *context)
 		event_base_loopbreak(l->base);
 }
 
+/* What comes to wait meanwhile is run too: each has something new to do. */
+static void
+loop_run_turns(evutil_socket_t fd, short what, void *context)
+{
+	struct loop *l = context;
+	struct loop_turn *t;
+
+	(void)fd;
+	(void)what;
+	while ((t = TAILQ_FIRST(&l->turns)) != NULL) {
+		TAILQ_REMOVE(&l->turns, t, next);
+		t->waits = false;
+		t->run(t);
+	}
+}
+
+/* libevent runs what becomes active in a turn behind all that is active already. */
+void
+loop_after(struct loop *l, struct loop_turn *turn)
+{
+	if (turn->waits)
+		return;
+	turn->waits = true;
+	if (TAILQ_EMPTY(&l->turns))
+		event_active(l->turn, EV_TIMEOUT, 1);
+	TAILQ_INSERT_TAIL(&l->turns, turn, next);
+}
+
+void
+loop_after_cancel(struct loop *l, struct loop_turn *turn)
+{
+	if (!turn->waits)
+		return;
+	turn->waits = false;
+	TAILQ_REMOVE(&l->turns, turn, next);
+}
+
+char *
+loop_scratch(struct loop *l)
+{
+	if (l->scratch == NULL)
+		l->scratch = mem_alloc(LOOP_SCRATCH_BYTES);
+	return l->scratch;
+}
+
 static void
 loop_wake(struct loop *l)
 {
@@ -90,8 +141,10 @@ loop_new(const char *name)
 	pthread_mutex_init(&l->lock, NULL);
 	STAILQ_INIT(&l->posts);
 	LIST_INIT(&l->rests);
+	TAILQ_INIT(&l->turns);
+	l->turn = event_new(l->base, -1, 0, loop_run_turns, l);
 	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, loop_run_posts, l);
-	if (l->wake == NULL || event_add(l->wake, NULL) < 0)
+	if (l->turn == NULL || l->wake == NULL || event_add(l->wake, NULL) < 0)
 		fatal("cannot make an event loop");
 	return l;
 }
@@ -155,6 +208,7 @@ loop_drain(struct loop *l)
 
 	do {
 		loop_run_posts(l->wake_fd, 0, l);
+		loop_run_turns(-1, 0, l);
 		pthread_mutex_lock(&l->lock);
 		empty = STAILQ_EMPTY(&l->posts);
 		pthread_mutex_unlock(&l->lock);
@@ -187,17 +241,18 @@ loop_free(struct loop *l)
 	}
 	loop_drain(l);
 	/*
-	 * libevent frees a bufferevent, and tells of a cancelled resolution, in a turn of the loop;
-	 * the latter needs the resolver.
+	 * libevent tells of a cancelled resolution in a turn of the loop, which needs the resolver.
 	 */
 	event_base_loop(l->base, EVLOOP_NONBLOCK);
 	if (l->dns != NULL)
 		evdns_base_free(l->dns, 0);
 	event_base_loop(l->base, EVLOOP_NONBLOCK);
 	event_free(l->wake);
+	event_free(l->turn);
 	event_base_free(l->base);
 	close(l->wake_fd);
 	pthread_mutex_destroy(&l->lock);
+	free(l->scratch);
 	free(l->name);
 	free(l);
 }
@@ -216,14 +271,14 @@ loop_post(struct loop *l, struct loop_post *post)
 }
 
 struct loop_grave {
-	struct loop_post post;
+	struct loop_turn turn;
 	void *memory;
 };
 
 static void
-loop_bury(struct loop_post *post)
+loop_bury(struct loop_turn *turn)
 {
-	struct loop_grave *g = (struct loop_grave *)post;
+	struct loop_grave *g = (struct loop_grave *)turn;
 
 	free(g->memory);
 	free(g);
@@ -232,11 +287,11 @@ loop_bury(struct loop_post *post)
 void
 loop_free_later(struct loop *l, void *memory)
 {
-	struct loop_grave *g = mem_alloc(sizeof(*g));
+	struct loop_grave *g = mem_zalloc(sizeof(*g));
 
-	g->post.run = loop_bury;
+	g->turn.run = loop_bury;
 	g->memory = memory;
-	loop_post(l, &g->post);
+	loop_after(l, &g->turn);
 }
 
 struct event_base *
@@ -262,12 +317,32 @@ loop_assert(const struct loop *l)
 }
 
 static void
+loop_timer_stand(struct loop_timer *t, int64_t now)
+{
+	int64_t wait = t->due > now ? t->due - now : 0;
+	struct timeval tv = {.tv_sec = wait / 1000000, .tv_usec = wait % 1000000};
+
+	t->stands = t->due;
+	evtimer_add(t->event, &tv);
+}
+
+/* It may stand earlier than it is due by now, or be cancelled: see loop_timer_set(). */
+static void
 loop_timer_fired(evutil_socket_t fd, short what, void *context)
 {
 	struct loop_timer *t = context;
+	int64_t now = clock_mono();
 
 	(void)fd;
 	(void)what;
+	t->stands = 0;
+	if (t->due == 0)
+		return;
+	if (t->due > now) {
+		loop_timer_stand(t, now);
+		return;
+	}
+	t->due = 0;
 	t->fire(t->context);
 }
 
@@ -287,15 +362,17 @@ loop_timer_new(struct loop *l, void (*fire)(void *context), void *context)
 void
 loop_timer_set(struct loop_timer *t, int64_t microseconds)
 {
-	struct timeval tv = {.tv_sec = microseconds / 1000000, .tv_usec = microseconds % 1000000};
+	int64_t now = clock_mono();
 
-	evtimer_add(t->event, &tv);
+	t->due = now + microseconds;
+	if (t->stands == 0 || t->stands > t->due)
+		loop_timer_stand(t, now);
 }
 
 void
 loop_timer_cancel(struct loop_timer *t)
 {
-	evtimer_del(t->event);
+	t->due = 0;
 }
 
 void

@@ -5,6 +5,7 @@
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -35,10 +36,28 @@ void loop_free(struct loop *l);
 /* Any thread. Never blocks, allocates nothing. */
 void loop_post(struct loop *l, struct loop_post *post);
 /*
- * free(memory) in the loop's next turn: for objects that end while callers up the stack still look
- * at them.
+ * Embedded in what has something to do once the events at hand have been dealt with (bytes to send,
+ * input to look at again): run() is called once, by the loop itself, before it waits for anything.
+ * loop_after() for what waits already changes nothing. On the loop's thread.
+ */
+struct loop_turn {
+	TAILQ_ENTRY(loop_turn) next;
+	void (*run)(struct loop_turn *turn);
+	bool waits;
+};
+void loop_after(struct loop *l, struct loop_turn *turn);
+void loop_after_cancel(struct loop *l, struct loop_turn *turn);
+/*
+ * free(memory) at the turn's end: for objects that end while callers up the stack still look at
+ * them. On the loop's thread.
  */
 void loop_free_later(struct loop *l, void *memory);
+/*
+ * A place of LOOP_SCRATCH_BYTES for what is read and used at once, so that a connection at rest
+ * needs none of its own. Good until the callback that asked returns to the loop.
+ */
+enum { LOOP_SCRATCH_BYTES = 65536 + 16384 };
+char *loop_scratch(struct loop *l);
 /*
  * What still ends by itself when the loop does (a connection that sends its last bytes): end() is
  * called once by loop_free(), unless it was taken out before. On the loop's thread.
@@ -57,7 +76,10 @@ void loop_assert(const struct loop *l);
 /* libevent's, for `mailfused -V`. */
 const char *loop_library_version(void);
 
-/* A timer that fires once each time it is set. All on the loop's thread. */
+/*
+ * A timer that fires once each time it is set. Setting one later than it stands, as each command
+ * and each read does, costs no more than a look at the clock. All on the loop's thread.
+ */
 struct loop_timer;
 struct loop_timer *loop_timer_new(struct loop *l, void (*fire)(void *context), void *context);
 void loop_timer_set(struct loop_timer *t, int64_t microseconds);

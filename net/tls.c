@@ -46,8 +46,12 @@ tls_new(const SSL_METHOD *method)
 	SSL_CTX_set_options(t->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 					    SSL_OP_CIPHER_SERVER_PREFERENCE |
 					    SSL_OP_IGNORE_UNEXPECTED_EOF);
-	/* An idle connection gives its 32 KB of buffers back. */
-	SSL_CTX_set_mode(t->context, SSL_MODE_RELEASE_BUFFERS);
+	/*
+	 * An idle connection gives its 32 KB of buffers back. What is tried again after a short
+	 * write may lie elsewhere by then.
+	 */
+	SSL_CTX_set_mode(t->context,
+			 SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	/* Sessions are resumed by tickets, which the client keeps. */
 	SSL_CTX_set_session_cache_mode(t->context, SSL_SESS_CACHE_OFF);
 	return t;

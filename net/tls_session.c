@@ -1,18 +1,16 @@
 /*
- * One connection's TLS. libevent's bufferevent_openssl does the work; here is what it needs before
- * and what it does not do: the checks of the peer's name, reasons in plain words, a flush, the
- * goodbye. Called by net/conn.c on the connection's loop; the bufferevent frees the session.
+ * One connection's TLS: the handshake, records in and out, the checks of the peer's name, reasons
+ * in plain words, the goodbye. Called by net/conn.c on the connection's loop, which owns and frees
+ * the session.
  *
- * Two modes of OpenSSL must stay off for libevent 2.1: SSL_MODE_ENABLE_PARTIAL_WRITE (it goes on
- * with the next piece of the queue after a short write) and read-ahead (it would wait for the
- * socket while records lie in OpenSSL's buffer).
+ * Read-ahead stays off: then all that OpenSSL has of the peer's is at most what a record's room
+ * takes out of it, and the socket's readiness tells all.
  */
 #include "net/tls_session.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
-#include <limits.h>
+#include <event2/util.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
@@ -70,39 +68,97 @@ tls_session_is_server(const SSL *ssl)
 	return SSL_is_server(ssl) == 1;
 }
 
-struct bufferevent *
-tls_session_bufferevent(struct event_base *base, SSL *ssl)
+void
+tls_session_attach(SSL *ssl, int fd)
 {
-	struct bufferevent *bev = bufferevent_openssl_socket_new(
-	    base, -1, ssl,
-	    tls_session_is_server(ssl) ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING,
-	    BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-
-	if (bev == NULL)
+	if (SSL_set_fd(ssl, fd) != 1)
 		fatal("out of memory");
-	return bev;
+	if (tls_session_is_server(ssl))
+		SSL_set_accept_state(ssl);
+	else
+		SSL_set_connect_state(ssl);
+}
+
+/* Keeps errno for who asks why. */
+static enum tls_session_result
+tls_session_judge(SSL *ssl, int returned)
+{
+	int error = errno;
+
+	switch (SSL_get_error(ssl, returned)) {
+	case SSL_ERROR_NONE:
+		return TLS_SESSION_DONE;
+	case SSL_ERROR_WANT_READ:
+		return TLS_SESSION_WANTS_INPUT;
+	case SSL_ERROR_WANT_WRITE:
+		return TLS_SESSION_WANTS_OUTPUT;
+	case SSL_ERROR_ZERO_RETURN:
+		return TLS_SESSION_EOF;
+	case SSL_ERROR_SYSCALL:
+		errno = error;
+		return error == 0 && ERR_peek_error() == 0 ? TLS_SESSION_EOF : TLS_SESSION_FAILED;
+	default:
+		errno = 0;
+		return TLS_SESSION_FAILED;
+	}
+}
+
+static void
+tls_session_forget_errors(void)
+{
+	ERR_clear_error();
+	errno = 0;
+}
+
+enum tls_session_result
+tls_session_shake(SSL *ssl)
+{
+	tls_session_forget_errors();
+	return tls_session_judge(ssl, SSL_do_handshake(ssl));
+}
+
+enum tls_session_result
+tls_session_read(SSL *ssl, char *data, size_t room, size_t *got)
+{
+	int n;
+
+	*got = 0;
+	tls_session_forget_errors();
+	n = SSL_read(ssl, data, (int)room);
+	if (n <= 0)
+		return tls_session_judge(ssl, n);
+	*got = (size_t)n;
+	return TLS_SESSION_DONE;
 }
 
 /*
- * As libevent writes: the first piece of the queue as a whole, so that after a short write either
- * of us may go on (OpenSSL wants to see the same bytes again).
+ * A record has the head of the queue, however many pieces that is in. After a short write OpenSSL
+ * wants to see the same bytes again, but not at the same place, nor only those: they stay the head.
  */
-void
+enum tls_session_result
 tls_session_write(SSL *ssl, struct evbuffer *out)
 {
-	struct evbuffer_iovec piece;
+	char copy[TLS_RECORD_BYTES];
+	const void *data;
+	size_t len;
 	int n;
 
-	while (evbuffer_get_length(out) > 0 && evbuffer_peek(out, -1, NULL, &piece, 1) > 0) {
-		if (piece.iov_len == 0 || piece.iov_len > INT_MAX)
-			break;
-		ERR_clear_error();
-		n = SSL_write(ssl, piece.iov_base, (int)piece.iov_len);
+	while ((len = evbuffer_get_length(out)) > 0) {
+		if (len > TLS_RECORD_BYTES)
+			len = TLS_RECORD_BYTES;
+		if (evbuffer_get_contiguous_space(out) >= len) {
+			data = evbuffer_pullup(out, (ev_ssize_t)len);
+		} else {
+			evbuffer_copyout(out, copy, len);
+			data = copy;
+		}
+		tls_session_forget_errors();
+		n = SSL_write(ssl, data, (int)len);
 		if (n <= 0)
-			break;
+			return tls_session_judge(ssl, n);
 		evbuffer_drain(out, (size_t)n);
 	}
-	ERR_clear_error();
+	return TLS_SESSION_DONE;
 }
 
 void
@@ -113,15 +169,20 @@ tls_session_close(SSL *ssl)
 	ERR_clear_error();
 }
 
-/* The first error that OpenSSL had, which is the cause; libevent hands out the last one first. 0 if
- * there was none but the system's. */
+void
+tls_session_free(SSL *ssl)
+{
+	SSL_free(ssl);
+}
+
+/* The first error that OpenSSL had, which is the cause; 0 if there was none but the system's. */
 static unsigned long
-tls_session_cause(struct bufferevent *bev)
+tls_session_cause(void)
 {
 	unsigned long error, cause = 0;
 
-	while ((error = bufferevent_get_openssl_error(bev)) != 0)
-		if (ERR_GET_LIB(error) != 0) /* else the code of SSL_get_error() */
+	while ((error = ERR_get_error()) != 0)
+		if (cause == 0 && !ERR_SYSTEM_ERROR(error))
 			cause = error;
 	return cause;
 }
@@ -195,14 +256,13 @@ tls_session_explain_cause(unsigned long cause, struct buf *why)
 }
 
 void
-tls_session_explain(struct bufferevent *bev, bool shaking, int error, struct buf *why)
+tls_session_explain(SSL *ssl, bool shaking, int error, struct buf *why)
 {
-	unsigned long cause = tls_session_cause(bev);
+	unsigned long cause = tls_session_cause();
 
 	if (cause != 0 || shaking)
 		buf_add_text(why, "TLS: ");
-	/* A certificate that fails may leave more errors than libevent keeps. */
-	if (shaking && tls_session_explain_verify(bufferevent_openssl_get_ssl(bev), why))
+	if (shaking && tls_session_explain_verify(ssl, why))
 		return;
 	if (cause != 0)
 		tls_session_explain_cause(cause, why);
