@@ -13,6 +13,7 @@ from pathlib import Path
 from rig.gate import Gate, listener, secured, upstream
 from rig.maildir import free_ports
 from rig.postfix import MASTER, Postfix
+from rig.wait import wait_for
 
 from .tools import cpu_us, children, pss_mb
 
@@ -22,6 +23,7 @@ control = "{run}/control.sock"
 min_free_space = "1MB"
 quarantine_limit = "500GB"
 """
+START_SECONDS = 900  # with ten million deliveries; a guard only
 # More than one client address is not at hand, so one may have as many connections as there are.
 OPEN = "max_connections = 100000 max_client_connections = 100000"
 PASSING = """environment "production" {
@@ -81,7 +83,12 @@ class MailfuseRelay(Relay):
         del self.gate.environment["MAILFUSE_TEST_RETRY_MS"]
         if store:
             store.rename(self.gate.store)
-        self.gate.start()
+        begin = time.monotonic()
+        self.gate.spawn()
+        wait_for("mailfused is ready", lambda: self.gate.logged(r"- ready\b") or self.gate.exited(),
+                 START_SECONDS)
+        assert not self.gate.exited(), f"mailfused ended at its start:\n{self.gate.text()}"
+        self.start_seconds = time.monotonic() - begin
         self.ports = {name: self.gate.address(at)[1] for name, at in (("plain", "apps"),
                                                                       ("tls", "tls"))}
 

@@ -119,7 +119,8 @@ def sync_latency(directory, count=200):
 
 
 def facts(directory):
-    model = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+    model = [line.partition(":")[2].strip()
+             for line in Path("/proc/cpuinfo").read_text().splitlines()
              if line.startswith("model name")]
     memory = Path("/proc/meminfo").read_text().split()[1]
     kind, device = file_system(directory)

@@ -1,4 +1,4 @@
-"""The programs that measure: blast, the source; sink, the smarthost; and what /proc says of a process.
+"""The programs that measure: blast, the source; sink, the smarthost; and what /proc says.
 
 The programs are built by `make check` or `make tests/bench/blast ...`; BENCH_TOOLS names their
 folder, by default the one beside the mailfused that MAILFUSED names.

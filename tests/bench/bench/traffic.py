@@ -104,12 +104,13 @@ def end_to_end(bench):
         results = pair.in_turn(measure)
     straight = [direct(bench) for _ in range(bench.rounds)]
     return [
-        compare(results, "rate", "end-to-end", "accepted and delivered", "mails/s", must=5, goal=10),
+        compare(results, "rate", "end-to-end", "accepted and delivered", "mails/s", must=5,
+                goal=10),
         Line("end-to-end", "the same beside source straight into sink", "mails/s",
              column(results, "mailfuse", "rate"), straight, goal=0.5, beside="straight"),
         compare(results, "accepted", "end-to-end", "accepted", "mails/s"),
-        compare(results, "cpu", "end-to-end", "processor time of all threads", "us/mail", must=1 / 10,
-                goal=1 / 16, most=True),
+        compare(results, "cpu", "end-to-end", "processor time of all threads", "us/mail",
+                must=1 / 10, goal=1 / 16, most=True),
     ]
 
 
