@@ -10,71 +10,14 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "tests/unit/store_help.h"
+#include "tests/unit/store_world.h"
 
-enum {
-	STEPS = 2000,
-	CLAIMED = 32,
-	CHECK_EVERY = 50,
-	KNOWN = 512,
-	STREAMS = 3,
-	JUDGED = KNOWN * 6,
-	TRIPS = 256
-};
-
-/* A delivery as the counters saw it. */
-struct judged {
-	uint64_t id;
-	uint32_t number;
-	unsigned keys; /* of 1 << stream */
-	int64_t accepted_at;
-	bool left;     /* as it was judged */
-	int64_t batch; /* refresh() */
-};
-
-/* A stream's trip, and which of `judged` were counted before it. */
-struct trip {
-	uint64_t hash;
-	int64_t tripped_at;
-	size_t stream, first, end;
-	uint32_t counted; /* as the gate said it */
-};
-
-struct world {
-	struct fixture twins[2];
-	uint64_t ids[KNOWN];
-	unsigned recipients[KNOWN];
-	size_t known, reports;
-	int64_t now;
-	uint32_t seed;
-	struct verdict_stream streams[STREAMS];
-	bool tripped[STREAMS];
-	size_t forgotten[STREAMS]; /* `judged` from there on count */
-	struct judged judged[JUDGED];
-	size_t judged_count;
-	struct trip trips[TRIPS];
-	size_t trip_count;
-	struct message *late; /* judged, not stored yet */
-	size_t leaks;
-	struct store_delivery_id claimed[CLAIMED]; /* lately */
-	size_t claimed_count;
-	int64_t last[3]; /* a batch that was asked for, released in rings, paused */
-};
-
-/* xorshift32: the same everywhere. */
-static uint32_t
-pick(struct world *w, uint32_t below)
-{
-	w->seed ^= w->seed << 13;
-	w->seed ^= w->seed >> 17;
-	w->seed ^= w->seed << 5;
-	return w->seed % below;
-}
+enum { STEPS = 2000, CHECK_EVERY = 50 };
 
 static const char *
 pick_environment(struct world *w)
 {
-	return pick(w, 2) == 0 ? "staging" : "production";
+	return world_pick(w, 2) == 0 ? "staging" : "production";
 }
 
 /* ---- operations: `both` runs the job on each twin and wants one answer ---- */
@@ -90,128 +33,29 @@ both(struct world *w, struct store_job *job, struct store_job *second)
 	return job->result;
 }
 
-static int
-by_id(const void *a, const void *b)
-{
-	const struct judged *x = a, *y = b;
-
-	if (x->id != y->id)
-		return x->id < y->id ? -1 : 1;
-	return x->number < y->number ? -1 : x->number > y->number;
-}
-
-/* Ids are given in the order of judging. */
-static bool
-see_place(void *context, const struct store_delivery *d)
-{
-	struct world *w = context;
-	struct judged key = {.id = d->id, .number = d->number}, *found;
-
-	found = bsearch(&key, w->judged, w->judged_count, sizeof(key), by_id);
-	if (found != NULL)
-		found->batch = d->batch;
-	return true;
-}
-
-static void
-refresh(struct world *w)
-{
-	struct store_filter all = {.state = -1};
-
-	assert_int_equal(store_view_deliveries(w->twins[0].v, &all, see_place, w), STORE_OK);
-}
-
-/* What of a stream was counted before that trip, and leaves or has left as things are now. */
-static uint32_t
-leak_of(const struct world *w, const struct trip *t)
-{
-	uint32_t n = 0;
-	size_t i;
-
-	for (i = t->first; i < t->end; i++) {
-		const struct judged *j = &w->judged[i];
-
-		n += (j->keys >> t->stream & 1) != 0 && j->left && j->batch == 0 &&
-		     j->accepted_at >= t->tripped_at - w->streams[t->stream].window;
-	}
-	return n;
-}
-
-static void
-make_trip(struct world *w, size_t stream)
-{
-	struct verdict_stream *s = &w->streams[stream];
-	struct trip *t = &w->trips[w->trip_count];
-
-	if (w->tripped[stream] || w->trip_count == TRIPS || w->now <= s->tripped_at + CLOCK_SECOND)
-		return;
-	refresh(w);
-	w->trip_count++;
-	w->tripped[stream] = true;
-	s->tripped_at = w->now;
-	*t = (struct trip){s->hash, w->now, stream, w->forgotten[stream], w->judged_count, 0};
-	s->counted = t->counted = leak_of(w, t);
-}
-
-/* The first stream that is tripped holds; else it leaves now, or waits. */
-static void
-judge_one(struct world *w, struct message *m, size_t number, unsigned mask)
-{
-	struct verdict *v = &m->recipients[number].verdict;
-	struct verdict_key *keys = arena_zalloc(&m->arena, STREAMS * sizeof(*keys));
-	struct judged *j = &w->judged[w->judged_count++];
-	struct verdict_stream *stream = NULL;
-	size_t s;
-
-	*j = (struct judged){m->id, (uint32_t)number + 1, mask, m->accepted_at, false, 0};
-	v->rule = "burst volume";
-	v->keys = keys;
-	for (s = 0; s < STREAMS; s++) {
-		if ((mask >> s & 1) == 0)
-			continue;
-		keys[v->key_count].hash = w->streams[s].hash;
-		keys[v->key_count].stamp = pick(w, 1000);
-		keys[v->key_count++].settles = pick(w, 2) == 0;
-		if (stream != NULL && w->tripped[stream - w->streams])
-			continue;
-		if (stream == NULL || w->tripped[s])
-			stream = &w->streams[s];
-	}
-	if (stream == NULL) {
-		v->action = pick(w, 2) == 0 ? VERDICT_PASS : VERDICT_DROP;
-		return;
-	}
-	v->action = VERDICT_HOLD;
-	if (!w->tripped[stream - w->streams]) {
-		v->action = pick(w, 2) == 0 ? VERDICT_PASS : VERDICT_WAIT;
-		j->left = true;
-	}
-	v->stream = memcpy(arena_alloc(&m->arena, sizeof(*stream)), stream, sizeof(*stream));
-}
-
 static struct message *
 random_message(struct world *w)
 {
 	const char *environment = pick_environment(w);
 	struct message *m =
-	    make_message(environment, "random", 1 + pick(w, 6), VERDICT_PASS, NULL, NULL);
-	size_t i, trips = pick(w, 2 * STREAMS);
+	    make_message(environment, "random", 1 + world_pick(w, 6), VERDICT_PASS, NULL, NULL);
+	size_t i, trips = world_pick(w, 2 * STREAMS);
 
 	m->accepted_at = w->now;
 	/* As the gate does: first all is counted, then all that its stream's trip concerns is held.
 	 */
 	if (trips < STREAMS)
-		make_trip(w, trips);
-	m->source = pick(w, 3) == 0 ? "10.3.0.1" : "10.2.0.7";
-	m->report = pick(w, 10) == 0;
-	if (pick(w, 5) == 0)
+		world_trip(w, trips);
+	m->source = world_pick(w, 3) == 0 ? "10.3.0.1" : "10.2.0.7";
+	m->report = world_pick(w, 10) == 0;
+	if (world_pick(w, 5) == 0)
 		m->sender.text = arena_strdup(&m->arena, "");
 	for (i = 0; i < m->recipient_count; i++) {
-		m->recipients[i].notify = pick(w, 2) == 0 ? 0 : 1U << pick(w, 4);
-		judge_one(w, m, i,
-			  trips < STREAMS && i == 0 ? 1U << trips
-			  : pick(w, 8) == 0         ? 0
-						    : pick(w, 1U << STREAMS));
+		m->recipients[i].notify = world_pick(w, 2) == 0 ? 0 : 1U << world_pick(w, 4);
+		world_judge(w, m, i,
+			    trips < STREAMS && i == 0 ? 1U << trips
+			    : world_pick(w, 8) == 0   ? 0
+						      : world_pick(w, 1U << STREAMS));
 	}
 	return m;
 }
@@ -224,7 +68,7 @@ store_message(struct world *w, struct message *m)
 	w->ids[w->known] = m->id;
 	w->recipients[w->known++] = (unsigned)m->recipient_count;
 	job.u.add.message = m;
-	job.u.add.taken = pick(w, 2) == 0;
+	job.u.add.taken = world_pick(w, 2) == 0;
 	assert_int_equal(both(w, &job, &second), STORE_OK);
 	message_free(m);
 }
@@ -240,7 +84,7 @@ random_add(struct world *w)
 		return;
 	m = random_message(w);
 	w->late = NULL;
-	if (late == NULL && trips == w->trip_count && pick(w, 3) == 0)
+	if (late == NULL && trips == w->trip_count && world_pick(w, 3) == 0)
 		w->late = m;
 	else
 		store_message(w, m);
@@ -258,7 +102,7 @@ random_claim(struct world *w)
 	job.u.claim.environments = names;
 	job.u.claim.environment_count = 2;
 	job.u.claim.now = w->now;
-	job.u.claim.limit = 1 + pick(w, 30);
+	job.u.claim.limit = 1 + world_pick(w, 30);
 	assert_int_equal(both(w, &job, &second), STORE_OK);
 	assert_int_equal(job.u.claim.due_count, second.u.claim.due_count);
 	assert_int_equal(job.u.claim.next_due_at, second.u.claim.next_due_at);
@@ -294,23 +138,23 @@ random_results(struct world *w)
 	if (w->known == 0)
 		return;
 	for (i = 0; i < 20; i++) {
-		const struct verdict_stream *s = &w->streams[pick(w, STREAMS)];
+		const struct verdict_stream *s = &w->streams[world_pick(w, STREAMS)];
 		struct store_delivery_result *r = &results[i];
 
-		m = pick(w, (uint32_t)w->known);
+		m = world_pick(w, (uint32_t)w->known);
 		*r = (struct store_delivery_result){.id = w->ids[m], .reply = "450 random"};
-		r->number = 1 + pick(w, w->recipients[m]);
-		if (w->claimed_count >= CLAIMED && pick(w, 4) != 0) {
+		r->number = 1 + world_pick(w, w->recipients[m]);
+		if (w->claimed_count >= CLAIMED && world_pick(w, 4) != 0) {
 			r->id = w->claimed[(w->claimed_count + i) % CLAIMED].id;
 			r->number = w->claimed[(w->claimed_count + i) % CLAIMED].number;
 		}
-		r->state = states[pick(w, 5)];
+		r->state = states[world_pick(w, 5)];
 		r->stream = s->hash;
 		r->tripped_at = s->tripped_at;
-		r->due_at = w->now + pick(w, 100) * CLOCK_SECOND;
-		r->tried = pick(w, 2) == 0;
-		r->relayed = pick(w, 2) == 0;
-		r->remote_mta = pick(w, 2) == 0 ? "mx" : NULL;
+		r->due_at = w->now + world_pick(w, 100) * CLOCK_SECOND;
+		r->tried = world_pick(w, 2) == 0;
+		r->relayed = world_pick(w, 2) == 0;
+		r->remote_mta = world_pick(w, 2) == 0 ? "mx" : NULL;
 	}
 	assert_int_equal(both(w, &job, &second), STORE_OK);
 }
@@ -319,7 +163,8 @@ random_results(struct world *w)
 static void
 random_tell(struct world *w)
 {
-	struct store_job job = {.op = STORE_NOTICES, .u.notices.limit = 1 + pick(w, 5)}, second;
+	struct store_job job = {.op = STORE_NOTICES, .u.notices.limit = 1 + world_pick(w, 5)},
+			 second;
 	struct store_job told = {.op = STORE_TOLD}, told_second;
 	uint32_t numbers[8];
 	size_t i, k;
@@ -345,17 +190,17 @@ random_tell(struct world *w)
 
 		for (k = 0; k < n->count && k < 8; k++)
 			numbers[k] = n->deliveries[k].number;
-		if (pick(w, 3) == 0) {
+		if (world_pick(w, 3) == 0) {
 			told.u.told.id = n->id;
 			told.u.told.numbers = numbers;
-			told.u.told.count = pick(w, (uint32_t)k + 1);
+			told.u.told.count = world_pick(w, (uint32_t)k + 1);
 			told.u.told.why = "random";
 		} else {
 			told = (struct store_job){.op = STORE_ADD};
 			told.u.add.message = m;
 			told.u.add.told_id = n->id;
 			told.u.add.told = numbers;
-			told.u.add.told_count = 1 + pick(w, (uint32_t)k);
+			told.u.add.told_count = 1 + world_pick(w, (uint32_t)k);
 			m->report = true;
 			w->reports++;
 		}
@@ -376,23 +221,6 @@ same_forgotten(const struct world *w, const struct store_job *a, const struct st
 				    a->u.tick.forget_count * sizeof(*a->u.tick.forget));
 }
 
-/* It counts afresh after a decision, and goes on counting after a cooldown; either takes a while.
- */
-static void
-calm(struct world *w, uint64_t hash, bool decided)
-{
-	size_t i;
-
-	for (i = 0; i < STREAMS; i++) {
-		if (w->streams[i].hash != hash)
-			continue;
-		w->tripped[i] = false;
-		if (decided)
-			w->forgotten[i] = w->judged_count;
-	}
-	w->now += 2 * CLOCK_SECOND;
-}
-
 static bool
 match_some(void *context, const char *recipient, const char *subject)
 {
@@ -408,22 +236,22 @@ random_rings(struct world *w, struct store_job *job)
 	struct store_rings *rings = &job->u.decide.rings;
 	uint32_t i;
 
-	if (job->u.decide.decision == STORE_RELEASE && pick(w, 2) == 0) {
-		rings->count = 1 + pick(w, 3);
+	if (job->u.decide.decision == STORE_RELEASE && world_pick(w, 2) == 0) {
+		rings->count = 1 + world_pick(w, 3);
 		for (i = 0; i < rings->count; i++)
-			rings->sizes[i] = 1 + pick(w, 4);
-		if (pick(w, 2) == 0)
+			rings->sizes[i] = 1 + world_pick(w, 4);
+		if (world_pick(w, 2) == 0)
 			rings->sizes[rings->count - 1] = 0;
-		rings->wait = pick(w, 2) * CLOCK_MINUTE;
-		if (pick(w, 2) == 0)
-			rings->stop_on = pick(w, 60);
+		rings->wait = world_pick(w, 2) * CLOCK_MINUTE;
+		if (world_pick(w, 2) == 0)
+			rings->stop_on = world_pick(w, 60);
 	}
-	if (pick(w, 3) == 0) {
+	if (world_pick(w, 3) == 0) {
 		job->u.decide.approve_above = 3;
 		job->u.decide.approvers = 2;
 		job->u.decide.request_for = 10 * CLOCK_MINUTE;
 	}
-	if (job->u.decide.decision != STORE_RESTORE && pick(w, 5) == 0)
+	if (job->u.decide.decision != STORE_RESTORE && world_pick(w, 5) == 0)
 		job->u.decide.stream_for = CLOCK_MINUTE;
 }
 
@@ -434,17 +262,17 @@ random_decide(struct world *w)
 	struct store_job job, second;
 	size_t i, m;
 
-	i = pick(w, 3);
-	decide_job(&job, (enum store_decision)i, 1 + pick(w, (uint32_t)w->trip_count + 4));
+	i = world_pick(w, 3);
+	decide_job(&job, (enum store_decision)i, 1 + world_pick(w, (uint32_t)w->trip_count + 4));
 	job.u.decide.now = w->now;
 	random_rings(w, &job);
-	job.u.decide.dry_run = pick(w, 5) == 0;
-	switch (pick(w, 6)) {
+	job.u.decide.dry_run = world_pick(w, 5) == 0;
+	switch (world_pick(w, 6)) {
 	case 0:
-		job.u.decide.selector.first = 1 + pick(w, 5);
+		job.u.decide.selector.first = 1 + world_pick(w, 5);
 		break;
 	case 1:
-		job.u.decide.selector.percent = 1 + pick(w, 100);
+		job.u.decide.selector.percent = 1 + world_pick(w, 100);
 		break;
 	case 2:
 		job.u.decide.selector.match = match_some;
@@ -456,9 +284,9 @@ random_decide(struct world *w)
 	case 4:
 		job.u.decide.selector.batch = 0;
 		for (i = 0; i < 4 && w->known > 0; i++) {
-			m = pick(w, (uint32_t)w->known);
-			ids[i] =
-			    (struct store_delivery_id){w->ids[m], pick(w, w->recipients[m] + 1)};
+			m = world_pick(w, (uint32_t)w->known);
+			ids[i] = (struct store_delivery_id){w->ids[m],
+							    world_pick(w, w->recipients[m] + 1)};
 		}
 		job.u.decide.selector.ids = ids;
 		job.u.decide.selector.id_count = w->known > 0 ? 4 : 0;
@@ -476,7 +304,7 @@ random_decide(struct world *w)
 	if (job.result == STORE_OK && !job.u.decide.dry_run && job.u.decide.selector.batch != 0)
 		w->last[!job.u.decide.asked] = job.u.decide.selector.batch;
 	if (job.u.decide.closed)
-		calm(w, job.u.decide.stream_hash, true);
+		world_calm(w, job.u.decide.stream_hash, true);
 }
 
 /* Somebody approves, pauses or resumes. */
@@ -486,13 +314,14 @@ random_plan(struct world *w)
 	static const char *const people[] = {"uid:1000(kim)", "uid:1001(lee)", "token:robin"};
 	struct store_job job = {.op = STORE_PLAN}, second;
 
-	job.u.plan.step = (enum store_plan_step)pick(w, 3);
-	job.u.plan.batch = 1 + pick(w, (uint32_t)w->trip_count + 4);
-	job.u.plan.who = people[pick(w, 3)];
+	job.u.plan.step = (enum store_plan_step)world_pick(w, 3);
+	job.u.plan.batch = 1 + world_pick(w, (uint32_t)w->trip_count + 4);
+	job.u.plan.who = people[world_pick(w, 3)];
 	job.u.plan.reason = "random";
 	job.u.plan.now = w->now;
-	job.u.plan.dry_run = pick(w, 5) == 0;
-	if ((job.u.plan.step == STORE_APPROVE || pick(w, 2) == 0) && w->last[job.u.plan.step] != 0)
+	job.u.plan.dry_run = world_pick(w, 5) == 0;
+	if ((job.u.plan.step == STORE_APPROVE || world_pick(w, 2) == 0) &&
+	    w->last[job.u.plan.step] != 0)
 		job.u.plan.batch = w->last[job.u.plan.step];
 	if (both(w, &job, &second) == STORE_OK && job.u.plan.state == STORE_PLAN_PAUSED)
 		w->last[STORE_RESUME] = job.u.plan.batch;
@@ -501,7 +330,7 @@ random_plan(struct world *w)
 	assert_int_equal(job.u.plan.left, second.u.plan.left);
 	assert_int_equal(job.u.plan.closed, second.u.plan.closed);
 	if (job.u.plan.closed)
-		calm(w, job.u.plan.stream_hash, true);
+		world_calm(w, job.u.plan.stream_hash, true);
 }
 
 static void
@@ -518,7 +347,7 @@ random_tick(struct world *w)
 	assert_int_equal(job.u.tick.told, second.u.tick.told);
 	same_forgotten(w, &job, &second);
 	for (i = 0; i < job.u.tick.forget_count; i++)
-		calm(w, job.u.tick.forget[i], true);
+		world_calm(w, job.u.tick.forget[i], true);
 	free(job.u.tick.forget);
 	free(second.u.tick.forget);
 }
@@ -529,9 +358,9 @@ random_hold(struct world *w)
 	static const char *const names[] = {"", "staging", "10.3.0.1"};
 	struct store_job job = {.op = STORE_HOLD}, second;
 
-	job.u.hold.scope = (int)pick(w, 3);
+	job.u.hold.scope = (int)world_pick(w, 3);
 	job.u.hold.name = names[job.u.hold.scope];
-	job.u.hold.on = pick(w, 6) == 0;
+	job.u.hold.on = world_pick(w, 6) == 0;
 	job.u.hold.reason = "random";
 	job.u.hold.who = "uid:1";
 	job.u.hold.now = w->now;
@@ -545,10 +374,10 @@ random_rest(struct world *w)
 {
 	struct store_job job = {.op = STORE_CLOSE}, second;
 
-	if (pick(w, 2) == 0) {
-		job.u.close.stream_hash = w->streams[pick(w, STREAMS)].hash;
+	if (world_pick(w, 2) == 0) {
+		job.u.close.stream_hash = w->streams[world_pick(w, STREAMS)].hash;
 		both(w, &job, &second);
-		calm(w, job.u.close.stream_hash, false);
+		world_calm(w, job.u.close.stream_hash, false);
 		return;
 	}
 	job.op = STORE_EXPIRE;
@@ -563,9 +392,9 @@ random_rest(struct world *w)
 static void
 random_step(struct world *w)
 {
-	uint32_t which = pick(w, 30);
+	uint32_t which = world_pick(w, 30);
 
-	w->now += (int64_t)pick(w, 60) * CLOCK_SECOND;
+	w->now += (int64_t)world_pick(w, 60) * CLOCK_SECOND;
 	if (which < 6)
 		random_add(w);
 	else if (which < 7)
@@ -584,127 +413,6 @@ random_step(struct world *w)
 		random_plan(w);
 	else
 		random_tick(w);
-}
-
-/* ---- the whole state as text ---- */
-
-/* opened_at is left out: what a result opens is dated by the clock. */
-static bool
-write_batch(void *context, const struct store_batch *b)
-{
-	buf_printf(context, "B%d %d %d %d | %s %s %s %s | %d %d %d %d | %d %d %d %d %d | %s %s\n",
-		   (int)b->id, (int)b->state, b->collecting, (int)(b->decided_at / CLOCK_SECOND),
-		   b->environment, b->rule, b->key, b->source, (int)b->messages, (int)b->recipients,
-		   (int)b->leaked, (int)b->bytes, (int)b->held, (int)b->released, (int)b->sent,
-		   (int)b->failed, (int)b->discarded, b->decided_by, b->decided_reason);
-	return true;
-}
-
-/* due_at and changed_at are left out: results and a panic date them by the clock. */
-static bool
-write_delivery(void *context, const struct store_delivery *d)
-{
-	buf_printf(context, "%llx.%u %d B%d %s %s %s %s %s %s %s %d %d %d %s\n",
-		   (unsigned long long)d->id, d->number, (int)d->state, (int)d->batch,
-		   d->environment, d->source, d->recipient, d->final, d->rule, d->reason, d->reply,
-		   (int)d->bytes, (int)d->tries, (int)d->notice, d->told);
-	return true;
-}
-
-/* next_ring_at is left out as due_at is. */
-static bool
-write_plan(void *context, const struct store_plan *p)
-{
-	buf_printf(
-	    context, "P%d B%d %s ring %u of %u | %d %d | %d %d %d %d %d %d | %s | %s | %s %u %s\n",
-	    (int)p->id, (int)p->batch, store_plan_state_name(p->state), p->ring, p->rings.count,
-	    (int)p->total, (int)p->released, (int)p->ring_size, (int)p->ring_released,
-	    (int)p->ring_sent, (int)p->ring_failed, (int)p->ring_deferred, (int)p->ring_refused,
-	    p->why, p->refusals, p->who, p->approvers, p->approved_by);
-	assert_true(p->released <= p->total);
-	assert_true(p->ring_released <= p->ring_size);
-	assert_true(p->ring_sent + p->ring_failed <= p->ring_released);
-	assert_true(p->ring_refused <= p->ring_size);
-	return true;
-}
-
-static bool
-write_audit(void *context, const struct store_audit *a)
-{
-	buf_printf(context, "%d %s %s %s %s %s\n", (int)a->id, a->who, a->action, a->object,
-		   a->reason, a->detail);
-	return true;
-}
-
-static void
-write_state(struct fixture *f, struct buf *out)
-{
-	struct store_filter all = {.state = -1};
-
-	int64_t batch;
-
-	assert_int_equal(store_view_batches(f->v, -1, true, write_batch, out), STORE_OK);
-	for (batch = 1; batch <= TRIPS; batch++)
-		(void)store_view_plan(f->v, batch, write_plan, out);
-	assert_int_equal(store_view_deliveries(f->v, &all, write_delivery, out), STORE_OK);
-	assert_int_equal(store_view_audit(f->v, 0, 0, 0, NULL, write_audit, out), STORE_OK);
-}
-
-static bool
-check_leak(void *context, const struct store_batch *b)
-{
-	struct world *w = context;
-	size_t i;
-
-	for (i = 0; i < w->trip_count; i++) {
-		const struct trip *t = &w->trips[i];
-
-		if (t->hash != b->stream_hash || t->tripped_at != b->tripped_at)
-			continue;
-		if (b->leaked != leak_of(w, t))
-			fail_msg("B%d of stream %zu: %d leaked, in truth %u of %u counted",
-				 (int)b->id, t->stream, (int)b->leaked, leak_of(w, t), t->counted);
-		w->leaks += b->leaked > 0 && b->leaked < t->counted;
-	}
-	return true;
-}
-
-static void
-compare_leaks(struct world *w)
-{
-	refresh(w);
-	assert_int_equal(store_view_batches(w->twins[0].v, -1, true, check_leak, w), STORE_OK);
-}
-
-/* The first line that differs: the whole is too long to be read. */
-static void
-assert_same_text(const char *a, const char *b)
-{
-	size_t line;
-
-	while (*a != '\0' || *b != '\0') {
-		line = strcspn(a, "\n");
-		if (strcspn(b, "\n") != line || strncmp(a, b, line) != 0)
-			fail_msg("sqlite: %.*s\nmemory: %.*s", (int)line, a, (int)strcspn(b, "\n"),
-				 b);
-		a += line + (a[line] == '\n');
-		b += line + (b[line] == '\n');
-	}
-}
-
-static void
-compare(struct world *w)
-{
-	struct buf a = {0}, b = {0};
-
-	compare_leaks(w);
-	write_state(&w->twins[0], &a);
-	write_state(&w->twins[1], &b);
-	assert_same_text(buf_text(&a), buf_text(&b));
-	buf_free(&a);
-	buf_free(&b);
-	check_counts(&w->twins[0]);
-	check_counts(&w->twins[1]);
 }
 
 /* What happens to plans: in all of the sequences together. */
@@ -743,7 +451,7 @@ twins_agree(void **state)
 	for (i = 1; i <= STEPS; i++) {
 		random_step(w);
 		if (i % CHECK_EVERY == 0)
-			compare(w);
+			world_check(w);
 	}
 	/* the sequence did meet what it is to test */
 	assert_true(count_audit(&w->twins[0], "batch.released") > 0);
@@ -759,7 +467,7 @@ twins_agree(void **state)
 	/* a restart loses nothing but what was taken, which is due again */
 	fixture_reopen(&w->twins[0]);
 	check_counts(&w->twins[0]);
-	compare_leaks(w);
+	world_check_leaks(w);
 	if (w->late != NULL)
 		message_free(w->late);
 	fixture_close(&w->twins[0]);
