@@ -160,6 +160,9 @@ struct backend {
 	enum store_result (*recover)(struct db *db, int64_t now);
 	/* Outside of transactions, after each commit and once a second. */
 	void (*maintain)(struct db *db);
+	/* Outside of transactions, once a second while there is little to do: space that nothing
+	 * uses any more goes back, a step of it. */
+	void (*shrink)(struct db *db);
 	enum store_result (*used_bytes)(struct db *db, uint64_t *out);
 	/* The directory whose file system must keep free space; NULL if none. */
 	const char *(*directory)(struct db *db);

@@ -249,6 +249,12 @@ memory_recover(struct db *db, int64_t now)
 }
 
 static void
+memory_shrink(struct db *db)
+{
+	(void)db;
+}
+
+static void
 memory_maintain(struct db *db)
 {
 	(void)db;
@@ -403,6 +409,7 @@ const struct backend backend_memory = {
     .rollback = memory_rollback,
     .recover = memory_recover,
     .maintain = memory_maintain,
+    .shrink = memory_shrink,
     .used_bytes = memory_used_bytes,
     .directory = memory_directory,
     .meta_get = memory_meta_get,

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/sqlite_press.h"
+#include "store/sqlite_shrink.h"
 
 enum {
 	BUSY_MILLISECONDS = 5000,
@@ -243,7 +244,9 @@ make_file(struct sqlite_db *db, struct buf *error)
 static bool
 connect_file(struct sqlite_db *db, int flags, struct buf *error)
 {
-	static const char writer[] = "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;"
+	/* The first two only in an empty file. */
+	static const char writer[] = "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL;"
+				     "PRAGMA journal_mode = WAL;"
 				     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
 				     "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768";
 	int code = sqlite3_open_v2(db->path, &db->sql,
@@ -479,6 +482,7 @@ const struct backend backend_sqlite = {
     .rollback = sqlite_rollback,
     .recover = sqlite_recover,
     .maintain = sqlite_maintain,
+    .shrink = sqlite_shrink,
     .used_bytes = sqlite_used_bytes,
     .directory = sqlite_directory,
     .meta_get = sqlite_meta_get,

@@ -19,7 +19,7 @@
 #include "base/metrics.h"
 #include "store/jobs.h"
 
-enum { GROUP_MAX = 256, CHECK_SECONDS = 1, CHECK_BYTES = 1 << 20 };
+enum { GROUP_MAX = 256, CHECK_SECONDS = 1, CHECK_BYTES = 1 << 20, IDLE_JOBS = 16 };
 
 typedef enum store_result job_fn(struct work *w, struct store_job *job);
 
@@ -385,7 +385,11 @@ writer_run(void *arg)
 			probe(s);
 			s->b->maintain(s->work.db);
 			write_traffic(s, false);
+			if (s->recent + n <= IDLE_JOBS)
+				s->b->shrink(s->work.db);
+			s->recent = 0;
 		}
+		s->recent += n;
 		if (n == 0)
 			continue;
 		run_group(s, jobs, n);

@@ -38,6 +38,7 @@ struct store {
 	struct copier copier;   /* any thread, under its lock */
 	struct traffic traffic; /* the writer's */
 	int64_t checked_at;     /* monotonic; the writer's */
+	size_t recent;          /* jobs since then; the writer's */
 	size_t unchecked;       /* bytes of new mail since the size was looked at; the writer's */
 };
 
