@@ -137,6 +137,14 @@ submit_and_wait(struct store_job *job)
 	assert_int_equal(job->result, STORE_OK);
 }
 
+void
+gate_wait_writer(void)
+{
+	struct store_job job = {.op = STORE_CLAIM};
+
+	submit_and_wait(&job);
+}
+
 /* One message: r1@a.example.com, r2@b.example.com, r3@a.example.com ... of one stream. */
 static void
 add_message(const char *environment, const char *source, const char *subject, unsigned recipients,

@@ -63,6 +63,8 @@ struct row {
 
 /* Also: every answer is JSON, and every error a problem that says what to do. */
 void check_row(const struct row *row);
+/* Until the writer has done what was submitted so far. */
+void gate_wait_writer(void);
 void check_rows(const struct row *rows, size_t count);
 #define CHECK_ROWS(rows) check_rows(rows, sizeof(rows) / sizeof((rows)[0]))
 

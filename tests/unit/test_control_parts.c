@@ -384,6 +384,7 @@ test_clients_leave(void **state)
 		wait_for_jobs(i + 1);
 	}
 	go_on();
+	gate_wait_writer();
 	check_row(&after);
 	gate_stop();
 }
