@@ -355,6 +355,7 @@ delivery_answer(struct delivery *d, size_t recipient, int code, const char *repl
 	r->code = code;
 	r->result.id = d->message->id;
 	r->result.number = r->number;
+	r->result.environment = d->message->environment;
 	r->result.tried = true;
 	r->result.remote_mta = d->remote_mta;
 	r->result.reply =

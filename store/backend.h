@@ -48,6 +48,15 @@ struct delivery_row {
 	uint64_t bytes;
 };
 
+/* The end of nearly every delivery, see delivery_sent(). */
+struct delivery_sent {
+	uint64_t id;
+	uint32_t number;
+	int64_t environment, changed_at;
+	uint32_t tried; /* 1, or 0 if that was no try */
+	const char *reply, *remote_mta;
+};
+
 enum delivery_due { DUE_ANY, DUE_SET, DUE_TAKEN };
 
 /* Which deliveries: all that is set must hold. */
@@ -216,6 +225,10 @@ struct backend {
 	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, notice, ring, rule,
 	 * reason, reply, remote_mta, told; the last five stay as they are where NULL. */
 	enum store_result (*delivery_set)(struct db *db, const struct delivery_row *d);
+	/* A taken delivery of that environment, in no batch, is sent: its state, changed_at, tries
+	 * and, where they are not NULL, reply and remote_mta. STORE_MISSING, and nothing is
+	 * changed, if it is not there or is another's, or is not taken, or stands in a batch. */
+	enum store_result (*delivery_sent)(struct db *db, const struct delivery_sent *s);
 	/* Its `ring` alone: cheap, no index follows it. */
 	enum store_result (*delivery_mark)(struct db *db, uint64_t id, uint32_t number,
 					   int64_t ring);

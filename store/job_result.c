@@ -146,6 +146,23 @@ is_result(enum store_state state)
 	       state == STORE_HELD;
 }
 
+/* What nearly all mail comes to. STORE_MISSING: it has to be looked at. */
+static enum store_result
+take_sent(struct work *w, const struct store_delivery_result *result, int64_t now)
+{
+	bool said = result->reply != NULL && *result->reply != '\0';
+	struct delivery_sent sent = {.id = result->id,
+				     .number = result->number,
+				     .changed_at = now,
+				     .tried = result->tried,
+				     .reply = said ? result->reply : NULL,
+				     .remote_mta = said ? result->remote_mta : NULL};
+
+	if (result->state != STORE_SENT || result->relayed || result->environment == NULL)
+		return STORE_MISSING;
+	return work_sent(w, result->environment, &sent);
+}
+
 enum store_result
 job_results(struct work *w, struct store_job *job)
 {
@@ -162,7 +179,12 @@ job_results(struct work *w, struct store_job *job)
 		const struct store_delivery_result *result = &job->u.results.results[i];
 		struct delivery_query q = {.message = result->id, .number = result->number};
 		char id[ID_DELIVERY_BYTES];
+		enum store_result r = take_sent(w, result, now);
 
+		if (r == STORE_OK)
+			continue;
+		if (r != STORE_MISSING)
+			return r;
 		TRY(work_list(w, &q, false, &rows, &n));
 		if (n == 0 || rows[0].state != STORE_QUEUED) {
 			/* The others of the job count all the same. */

@@ -431,6 +431,7 @@ const struct backend backend_memory = {
     .header_load = memory_header_load,
     .delivery_add = memory_delivery_add,
     .delivery_set = memory_delivery_set,
+    .delivery_sent = memory_delivery_sent,
     .delivery_mark = memory_delivery_mark,
     .delivery_delete = memory_delivery_delete,
     .delivery_list = memory_delivery_list,

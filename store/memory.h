@@ -135,6 +135,7 @@ enum store_result memory_header_load(struct db *db, uint64_t id, size_t max, str
 				     struct buf *envid);
 enum store_result memory_delivery_add(struct db *db, const struct delivery_row *d);
 enum store_result memory_delivery_set(struct db *db, const struct delivery_row *d);
+enum store_result memory_delivery_sent(struct db *db, const struct delivery_sent *s);
 enum store_result memory_delivery_mark(struct db *db, uint64_t id, uint32_t number, int64_t ring);
 enum store_result memory_delivery_delete(struct db *db, uint64_t id, uint32_t number);
 enum store_result memory_delivery_list(struct db *db, const struct delivery_query *q,

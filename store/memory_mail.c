@@ -392,6 +392,29 @@ memory_delivery_set(struct db *db, const struct delivery_row *d)
 }
 
 enum store_result
+memory_delivery_sent(struct db *db, const struct delivery_sent *s)
+{
+	struct memory *m = memory_of(db);
+	struct delivery_row row, *old;
+	size_t at;
+
+	old = find_delivery(m, s->id, s->number, &at);
+	if (old == NULL || old->state != STORE_QUEUED || old->due_at != 0 || old->batch != 0 ||
+	    old->environment != s->environment)
+		return STORE_MISSING;
+	row = *old;
+	row.state = STORE_SENT;
+	row.changed_at = s->changed_at;
+	row.tries += s->tried;
+	if (s->reply != NULL)
+		row.reply = memory_text(m, s->reply);
+	if (s->remote_mta != NULL)
+		row.remote_mta = memory_text(m, s->remote_mta);
+	memory_replace(m, &m->deliveries, at, &row);
+	return STORE_OK;
+}
+
+enum store_result
 memory_delivery_mark(struct db *db, uint64_t id, uint32_t number, int64_t ring)
 {
 	struct memory *m = memory_of(db);

@@ -47,21 +47,42 @@ sql_result(struct sqlite_db *db, int code)
 	}
 }
 
+/* Open addressing, at most half full, and nothing is taken out. One that is in use has a second of
+ * the same key behind it. */
 static int
 find_statement(struct sqlite_db *db, uint64_t key, const char *text, sqlite3_stmt **out)
 {
-	size_t i;
+	size_t i = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+	struct sql_cached *c = &db->cache[i];
 	int code;
 
-	for (i = 0; i < db->cached; i++) {
-		*out = db->cache[i].statement;
-		if (db->cache[i].key == key && !sqlite3_stmt_busy(*out))
+	for (; c->statement != NULL; c = &db->cache[i]) {
+		*out = c->statement;
+		if (c->key == key && !sqlite3_stmt_busy(*out))
 			return SQLITE_OK;
+		i = (i + 1) % SQL_CACHE_SLOTS;
 	}
 	code = sqlite3_prepare_v3(db->sql, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
-	if (code == SQLITE_OK && db->cached < SQL_CACHE_SIZE)
-		db->cache[db->cached++] = (struct sql_cached){key, *out};
-	return code;
+	if (code != SQLITE_OK)
+		return code;
+	if (db->cached < SQL_CACHE_SIZE) {
+		*c = (struct sql_cached){key, *out};
+		db->cached++;
+	} else {
+		db->uncached++;
+	}
+	return SQLITE_OK;
+}
+
+static bool
+is_cached(const struct sqlite_db *db, const sqlite3_stmt *statement)
+{
+	size_t i;
+
+	for (i = 0; i < SQL_CACHE_SLOTS && db->uncached > 0; i++)
+		if (db->cache[i].statement == statement)
+			return true;
+	return db->uncached == 0;
 }
 
 static int
@@ -126,16 +147,14 @@ void
 sql_end(struct db *base, sqlite3_stmt *statement)
 {
 	struct sqlite_db *db = (struct sqlite_db *)base;
-	size_t i;
 
-	for (i = 0; i < db->cached; i++) {
-		if (db->cache[i].statement != statement)
-			continue;
+	if (is_cached(db, statement)) {
 		sqlite3_reset(statement);
 		sqlite3_clear_bindings(statement); /* they point into the caller's memory */
 		return;
 	}
 	sqlite3_finalize(statement);
+	db->uncached--;
 }
 
 enum store_result
@@ -291,9 +310,10 @@ static void
 sqlite_close(struct db *base)
 {
 	struct sqlite_db *db = (struct sqlite_db *)base;
+	size_t i;
 
-	while (db->cached > 0)
-		sqlite3_finalize(db->cache[--db->cached].statement);
+	for (i = 0; i < SQL_CACHE_SLOTS; i++)
+		sqlite3_finalize(db->cache[i].statement); /* NULL is fine */
 	sqlite_press_close(db);
 	sqlite3_close(db->sql);
 	if (db->lock >= 0)
@@ -349,6 +369,8 @@ sqlite_open(const char *path, struct buf *error)
 {
 	struct sqlite_db *db = new_db(path);
 
+	/* Counting what SQLite allocates would take a lock each time. Refused once it is in use. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (lock_store(db, error) && make_file(db, error) &&
 	    connect_file(db, SQLITE_OPEN_READWRITE, error) && sqlite_migrate(db, error) &&
 	    check_file(db, error)) {
@@ -504,6 +526,7 @@ const struct backend backend_sqlite = {
     .header_load = sqlite_header_load,
     .delivery_add = sqlite_delivery_add,
     .delivery_set = sqlite_delivery_set,
+    .delivery_sent = sqlite_delivery_sent,
     .delivery_mark = sqlite_delivery_mark,
     .delivery_delete = sqlite_delivery_delete,
     .delivery_list = sqlite_delivery_list,

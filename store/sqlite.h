@@ -12,7 +12,7 @@
 
 #include "store/backend.h"
 
-enum { SQLITE_PAGE_BYTES = 8192, SQL_CACHE_SIZE = 128 };
+enum { SQLITE_PAGE_BYTES = 8192, SQL_CACHE_SIZE = 128, SQL_CACHE_SLOTS = 256 };
 /* "MFUS": whose file this is (file(1), and a check against another program's database). */
 enum { SQLITE_APPLICATION_ID = 1296455027 };
 
@@ -29,8 +29,8 @@ struct sqlite_db {
 	int wal_pages;   /* after the last commit */
 	int truncate_at; /* from so many on it is cut back; more while a reader keeps it */
 	struct sqlite_press *press; /* packed messages, sqlite_press.c; NULL until there is one */
-	struct sql_cached cache[SQL_CACHE_SIZE];
-	size_t cached;
+	struct sql_cached cache[SQL_CACHE_SLOTS]; /* by a hash of the key, see find_statement() */
+	size_t cached, uncached;                  /* statements in it; in use beside it */
 };
 
 enum sql_kind { SQL_NULL, SQL_INT, SQL_TEXT, SQL_BLOB, SQL_REAL };
@@ -99,6 +99,7 @@ enum store_result sqlite_header_load(struct db *db, uint64_t id, size_t max, str
 /* sqlite_delivery.c */
 enum store_result sqlite_delivery_add(struct db *db, const struct delivery_row *d);
 enum store_result sqlite_delivery_set(struct db *db, const struct delivery_row *d);
+enum store_result sqlite_delivery_sent(struct db *db, const struct delivery_sent *s);
 enum store_result sqlite_delivery_mark(struct db *db, uint64_t id, uint32_t number, int64_t ring);
 enum store_result sqlite_delivery_delete(struct db *db, uint64_t id, uint32_t number);
 enum store_result sqlite_delivery_list(struct db *db, const struct delivery_query *q,

@@ -46,6 +46,20 @@ sqlite_delivery_set(struct db *db, const struct delivery_row *d)
 			    INT_OR_NULL(d->ring)));
 }
 
+/* One look at the row and one at delivery_state: no other index has what this changes. */
+enum store_result
+sqlite_delivery_sent(struct db *db, const struct delivery_sent *s)
+{
+	TRY(sql_run(db,
+		    "UPDATE delivery SET state = 4, changed_at = ?4, tries = tries + ?5,"
+		    " reply = coalesce(?6, reply), remote_mta = coalesce(?7, remote_mta)"
+		    " WHERE message = ?1 AND number = ?2 AND +state = 0 AND +environment = ?3"
+		    " AND due_at IS NULL AND batch IS NULL",
+		    ARGS(INT(s->id), INT(s->number), INT(s->environment), INT(s->changed_at),
+			 INT(s->tried), TEXT(s->reply), TEXT(s->remote_mta))));
+	return sql_changes(db) == 1 ? STORE_OK : STORE_MISSING;
+}
+
 enum store_result
 sqlite_delivery_mark(struct db *db, uint64_t id, uint32_t number, int64_t ring)
 {

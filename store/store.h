@@ -182,6 +182,9 @@ enum store_op {
 struct store_delivery_result {
 	uint64_t id;
 	uint32_t number;
+	/* Of its message, where the caller knows it: what was sent at once is recorded without
+	 * being read. May be NULL. */
+	const char *environment;
 	/* STORE_SENT, STORE_FAILED, STORE_QUEUED: again at due_at, or STORE_HELD: `stream` has
 	 * tripped. Where that batch is not (yet) there it is queued again, due at due_at, or a
 	 * second later if that is 0. */

@@ -201,6 +201,23 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 	return STORE_OK;
 }
 
+/* Taken, so that it is no stream's member; in no batch, so that no plan counts it. */
+enum store_result
+work_sent(struct work *w, const char *environment, struct delivery_sent *s)
+{
+	struct work_environment *e;
+	char id[ID_DELIVERY_BYTES];
+
+	TRY(work_environment(w, environment, false, &e));
+	s->environment = e->number;
+	TRY(w->b->delivery_sent(w->db, s));
+	e->counts[STORE_QUEUED]--;
+	e->counts[STORE_SENT]++;
+	log_debug("%s delivery from=%s to=%s", id_format_delivery(s->id, s->number, id),
+		  store_state_name(STORE_QUEUED), store_state_name(STORE_SENT));
+	return STORE_OK;
+}
+
 enum store_result
 work_settle_notice(struct work *w, const struct delivery_row *d, enum store_notice_state to,
 		   const char *told)

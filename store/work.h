@@ -92,6 +92,11 @@ enum store_result work_move(struct work *w, const struct delivery_row *d,
 /* The one place where a pending notice ends: the sender was told, or never will be. */
 enum store_result work_settle_notice(struct work *w, const struct delivery_row *d,
 				     enum store_notice_state to, const char *told);
+/*
+ * work_move() of what is taken and stands in no batch to STORE_SENT, which no sender is told of:
+ * nothing is read. STORE_MISSING, and nothing has changed, where it is not so.
+ */
+enum store_result work_sent(struct work *w, const char *environment, struct delivery_sent *s);
 /* The row goes for good; a batch's counters stay, as history. */
 enum store_result work_delete(struct work *w, const struct delivery_row *d);
 /* A message goes with its last delivery: nothing while it has one. */

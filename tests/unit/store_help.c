@@ -357,6 +357,7 @@ report(struct fixture *f, uint64_t id, uint32_t number, enum store_state state, 
 {
 	struct store_delivery_result result = {.id = id,
 					       .number = number,
+					       .environment = "staging", /* or it is looked at */
 					       .state = state,
 					       .due_at = due_at,
 					       .tried = true,
