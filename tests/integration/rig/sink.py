@@ -238,7 +238,7 @@ class Sink:
     def wait(self, count, deadline=30.0):
         """Until `count` recipients came; returns the messages."""
         wait_for(
-            f"{count} recipients at the sink (now {len(self.recipients())})",
+            lambda: f"{count} recipients at the sink: {len(self.recipients())}",
             lambda: len(self.recipients()) >= count,
             deadline,
         )
