@@ -36,6 +36,7 @@ struct delivery_row {
 	bool counted;    /* the burst counters saw it */
 	unsigned notify; /* enum dsn_notify; 0 = not said */
 	int64_t ring;    /* plan and ring that it was released by, see plan.h; 0 = none */
+	int64_t era;     /* its batch's, when it was held or discarded; see struct sweep */
 	enum store_notice_state notice;
 	const char *keys; /* its streams, see keys.h; never changed after it was added */
 	size_t keys_len;
@@ -76,14 +77,31 @@ struct delivery_query {
 	const char *source; /* NULL = any */
 	uint64_t id_from, id_before;
 	int64_t changed_before, queued_before;
+	int64_t era_from, era_before; /* row.era from the one on, below the other */
+	bool gone;                    /* of `batch`: what is gone, and nothing else */
 	struct store_delivery_id after;
 	uint32_t limit;
 };
 
 typedef bool delivery_row_fn(void *context, const struct delivery_row *d);
 
+/*
+ * A decision on a whole batch rewrites no delivery: it is kept here, and what a list answers is
+ * read through it (sweep.h). Each such decision begins an era of the batch; a row has the era in
+ * which it was held or discarded last. Rows stored as held or discarded: of an era before `gone`
+ * they are gone, and only have to be deleted; else before `before` they are in that state, since
+ * that time, and no plan knows them by their tags.
+ */
+struct sweep {
+	int64_t gone, before, at; /* eras; wall clock */
+	enum store_state state;   /* STORE_HELD or STORE_DISCARDED */
+};
+
 struct batch_row {
 	struct store_batch b;
+	int64_t era;
+	struct sweep sweep;
+	bool mixed;          /* deliveries of more than one environment have stood in it */
 	uint64_t alerted;    /* recipients when the last alert of it was written */
 	uint32_t reminded;   /* how often */
 	int64_t remind_from; /* wall clock: since when nobody has looked; 0 = since it opened */
@@ -100,6 +118,7 @@ struct batch_query {
 	bool collecting; /* only those */
 	bool ruled;      /* only those with a ruling */
 	bool unseen;     /* only those held or paused that nobody has looked at */
+	bool gone;       /* only those of which something is gone and not deleted yet */
 	unsigned states; /* of 1 << enum store_batch_state; 0 = all */
 };
 
@@ -147,6 +166,10 @@ struct audit_row {
 struct plan_row {
 	struct store_plan p;
 	bool whole; /* it was decided on all that the batch held */
+	/* Above 0: what it has still to release for the first time has no tags: it is all that the
+	 * batch holds of eras before this one. */
+	int64_t era;
+	int64_t feed_at; /* clock_steady(): when the next is due by its rate; 0 = at once */
 };
 
 /* The history of traffic: one stream in one minute, added up. */
@@ -222,8 +245,8 @@ struct backend {
 					 struct buf *envid);
 
 	enum store_result (*delivery_add)(struct db *db, const struct delivery_row *d);
-	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, notice, ring, rule,
-	 * reason, reply, remote_mta, told; the last five stay as they are where NULL. */
+	/* By id and number: state, due_at, queued_at, changed_at, batch, tries, notice, ring, era,
+	 * rule, reason, reply, remote_mta, told; the last five stay as they are where NULL. */
 	enum store_result (*delivery_set)(struct db *db, const struct delivery_row *d);
 	/* A taken delivery of that environment, in no batch, is sent: its state, changed_at, tries
 	 * and, where they are not NULL, reply and remote_mta. STORE_MISSING, and nothing is
@@ -233,7 +256,8 @@ struct backend {
 	enum store_result (*delivery_mark)(struct db *db, uint64_t id, uint32_t number,
 					   int64_t ring);
 	enum store_result (*delivery_delete)(struct db *db, uint64_t id, uint32_t number);
-	/* The callback must not change anything. */
+	/* As its batch says that each row is: states, times and rings of the query too. The
+	 * callback must not change anything. */
 	enum store_result (*delivery_list)(struct db *db, const struct delivery_query *q,
 					   delivery_row_fn *row, void *context);
 

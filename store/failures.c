@@ -90,7 +90,7 @@ failures_tell(struct work *w, const struct failures_list *all, int64_t now)
 
 /* ---- sweep ---- */
 
-struct sweep {
+struct sweeping {
 	struct work *w;
 	struct failures_list due;
 	int64_t now;
@@ -99,7 +99,7 @@ struct sweep {
 static bool
 see_untold(void *context, const struct notice_row *n)
 {
-	struct sweep *s = context;
+	struct sweeping *s = context;
 	struct failures *f;
 
 	if (is_quiet(n->at, s->now))
@@ -117,7 +117,7 @@ static bool
 see_name(void *context, int64_t environment, const char *name, enum store_state state,
 	 uint64_t count)
 {
-	struct sweep *s = context;
+	struct sweeping *s = context;
 	struct failures *f;
 
 	(void)state;
@@ -131,7 +131,7 @@ see_name(void *context, int64_t environment, const char *name, enum store_state 
 enum store_result
 failures_sweep(struct work *w, int64_t now)
 {
-	struct sweep s = {.w = w, .now = now};
+	struct sweeping s = {.w = w, .now = now};
 	const struct failures *f;
 
 	TRY(w->b->notice_list(w->db, NOTICE_FAILED, see_untold, &s));

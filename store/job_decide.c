@@ -12,6 +12,9 @@
 #include "base/units.h"
 #include "store/selection.h"
 
+/* Messages that a decision on a whole batch counts one by one. */
+enum { COUNT_MESSAGES = 5000 };
+
 static const struct {
 	const char *done, *event;
 } decisions[] = {
@@ -149,7 +152,155 @@ change(struct work *w, struct store_job *job, struct work_batch *wb, struct plan
 	return STORE_OK;
 }
 
+/* ---- a whole batch, no row of which is read ---- */
+
+static uint64_t
+left_after(const struct store_job *job, const struct store_batch *b, uint64_t touched)
+{
+	switch (job->u.decide.decision) {
+	case STORE_RESTORE:
+		return b->held + touched;
+	case STORE_PURGE_NOW:
+		return b->held;
+	case STORE_RELEASE:
+	case STORE_DISCARD:
+		break;
+	}
+	return b->held - touched;
+}
+
+/* Different messages among so many of its deliveries in that state: all of them, as it has counted
+ * them; of a few, as they are; else at most. */
+static enum store_result
+count_messages(struct work *w, const struct store_batch *b, enum store_state state, uint64_t n,
+	       uint64_t *out)
+{
+	struct delivery_query q = {.batch = b->id, .states = 1U << state};
+	struct plan_rows rows = {.count = 0};
+
+	*out = n < b->messages ? n : b->messages;
+	if (n == b->recipients || n > COUNT_MESSAGES)
+		return STORE_OK;
+	TRY(work_list(w, &q, false, &rows.rows, &rows.count));
+	*out = selection_messages(&rows, 0);
+	return STORE_OK;
+}
+
+static bool
+see_row(void *context, const struct delivery_row *d)
+{
+	(void)d;
+	*(bool *)context = true;
+	return false;
+}
+
+/* All that was discarded can go at once where nothing is held, or nothing was discarded but by the
+ * last decision on the whole. */
+static enum store_result
+can_sweep_away(struct work *w, const struct work_batch *wb, bool *out)
+{
+	const struct sweep *sweep = &wb->row.sweep;
+	struct delivery_query q = {.batch = wb->row.b.id,
+				   .states = 1U << STORE_DISCARDED,
+				   .era_from = sweep->before,
+				   .unordered = true,
+				   .limit = 1};
+	bool later = false;
+
+	*out = wb->row.b.held == 0;
+	if (*out || sweep->state != STORE_DISCARDED || sweep->before == 0)
+		return STORE_OK;
+	TRY(w->b->delivery_list(w->db, &q, see_row, &later));
+	*out = !later;
+	return STORE_OK;
+}
+
+/* Whether a decision is one on the batch's row alone. What comes back while a plan is under way has
+ * to be told from what that is about; then each row is written, as in a mixed batch. */
+static enum store_result
+is_sweep(struct work *w, const struct store_job *job, struct work_batch *wb, bool *out)
+{
+	struct plan_row *plan;
+
+	*out = false;
+	if (!selection_is_whole(&job->u.decide.selector))
+		return STORE_OK;
+	TRY(plan_of(w, wb, &plan));
+	switch (job->u.decide.decision) {
+	case STORE_RELEASE:
+		*out = release_reach(job, wb->row.b.held) == wb->row.b.held;
+		return STORE_OK;
+	case STORE_DISCARD:
+		*out = !wb->row.mixed;
+		return STORE_OK;
+	case STORE_RESTORE:
+		*out = !wb->row.mixed && !plan_is_active(plan);
+		return STORE_OK;
+	case STORE_PURGE_NOW:
+		return wb->row.mixed ? STORE_OK : can_sweep_away(w, wb, out);
+	}
+	return STORE_OK;
+}
+
+static enum store_result
+sweep(struct work *w, struct store_job *job, struct work_batch *wb)
+{
+	struct plan_rows back = {.count = 0};
+
+	switch (job->u.decide.decision) {
+	case STORE_DISCARD:
+		if (plan_is_active(wb->plan) && wb->plan->p.total > wb->plan->p.released) {
+			TRY(plan_taken_back(w, wb, &back));
+			plan_drop_rest(wb, back.rows, back.count);
+		}
+		TRY(work_sweep(w, wb, STORE_DISCARDED, job->u.decide.now));
+		return end_batch(w, job, wb);
+	case STORE_RESTORE:
+		TRY(work_sweep(w, wb, STORE_HELD, job->u.decide.now));
+		return end_batch(w, job, wb);
+	case STORE_PURGE_NOW:
+		return work_sweep_away(w, wb);
+	case STORE_RELEASE:
+		break;
+	}
+	return STORE_OK;
+}
+
+static enum store_result record(struct work *w, struct store_job *job, int64_t batch,
+				uint64_t recipients, uint64_t messages);
+
+/* `n`: what it is about, more than 0. */
+static enum store_result
+decide_whole(struct work *w, struct store_job *job, struct work_batch *wb, uint64_t n)
+{
+	const struct store_batch *b = &wb->row.b;
+	uint64_t messages;
+
+	TRY(count_messages(w, b, selection_from(job), n, &messages));
+	if (job->u.decide.decision == STORE_RELEASE) {
+		TRY(release_whole(w, job, wb, messages));
+		if (job->u.decide.dry_run || job->u.decide.asked)
+			return STORE_OK;
+		return record(w, job, b->id, n, messages);
+	}
+	job->u.decide.recipients = n;
+	job->u.decide.messages = messages;
+	if (job->u.decide.dry_run) {
+		job->u.decide.left = left_after(job, b, n);
+		return STORE_OK;
+	}
+	TRY(sweep(w, job, wb));
+	return record(w, job, b->id, n, messages);
+}
+
 /* ---- the record ---- */
+
+/* What stays in the quarantine: not what a release that has begun has still to take out. */
+static uint64_t
+held_of(const struct work_batch *wb)
+{
+	return wb->row.b.held - plan_to_feed(wb->plan);
+}
 
 static void
 describe_release(struct buf *text, const struct store_job *job)
@@ -184,7 +335,7 @@ describe(struct work *w, const struct store_job *job, const struct work_batch *w
 	const char *copy;
 
 	buf_printf(&text, "recipients=%" PRIu64 " messages=%" PRIu64 " left=%" PRIu64, recipients,
-		   messages, wb != NULL ? wb->row.b.held : 0);
+		   messages, wb != NULL ? held_of(wb) : 0);
 	if (wb != NULL)
 		buf_printf(&text, " %s", work_batch_counts(w, wb));
 	if (by->first > 0)
@@ -233,14 +384,14 @@ done_text(struct work *w, const struct store_job *job, const struct work_batch *
 
 	if (job->u.decide.decision == STORE_RELEASE && job->u.decide.selector.batch != 0 &&
 	    plan != NULL && plan->p.rings.count > 1 && plan->p.ring == 1) {
-		of = arena_printf(&w->arena, "%" PRIu64 " of ", plan->p.released);
+		of = arena_printf(&w->arena, "%" PRIu64 " of ", plan->p.ring_size);
 		ring = arena_printf(&w->arena, " in ring 1 of %u", plan->p.rings.count);
 	}
-	return arena_printf(&w->arena,
-			    "%s: %s%" PRIu64 " recipients of B%" PRId64 " %s by %s%s (%" PRIu64
-			    " still held): %s",
-			    *b->environment != '\0' ? b->environment : "mailfuse", of, recipients,
-			    b->id, done, job->u.decide.who, ring, b->held, job->u.decide.reason);
+	return arena_printf(
+	    &w->arena,
+	    "%s: %s%" PRIu64 " recipients of B%" PRId64 " %s by %s%s (%" PRIu64 " still held): %s",
+	    *b->environment != '\0' ? b->environment : "mailfuse", of, recipients, b->id, done,
+	    job->u.decide.who, ring, held_of(wb), job->u.decide.reason);
 }
 
 /* One batch of the decision: who decided, an audit row, an alert row. */
@@ -255,7 +406,7 @@ record(struct work *w, struct store_job *job, int64_t batch, uint64_t recipients
 
 	TRY(work_batch(w, batch, &wb));
 	b = &wb->row.b;
-	job->u.decide.left += b->held;
+	job->u.decide.left += held_of(wb);
 	if (job->u.decide.decision != STORE_PURGE_NOW) {
 		b->decided_at = now;
 		b->decided_by = who;
@@ -343,21 +494,6 @@ check_stream(struct store_job *job)
 			  "out --stream, or the selection");
 }
 
-static uint64_t
-left_after(const struct store_job *job, const struct store_batch *b, uint64_t touched)
-{
-	switch (job->u.decide.decision) {
-	case STORE_RESTORE:
-		return b->held + touched;
-	case STORE_PURGE_NOW:
-		return b->held;
-	case STORE_RELEASE:
-	case STORE_DISCARD:
-		break;
-	}
-	return b->held - touched;
-}
-
 /* Nothing is held, but what still comes passes or is discarded: a decision on the whole ends that,
  * or turns it around, whatever was decided first. */
 static bool
@@ -370,10 +506,13 @@ is_about_ruling(const struct store_job *job, const struct work_batch *wb)
 	       (decision == STORE_RELEASE || decision == STORE_DISCARD);
 }
 
+/* *whole: how many it is about, where it is one decision for all of them; else 0, and `s`. */
 static enum store_result
-choose(struct work *w, struct store_job *job, struct work_batch **wb, struct plan_rows *s)
+choose(struct work *w, struct store_job *job, struct work_batch **wb, struct plan_rows *s,
+       uint64_t *whole)
 {
 	const int64_t batch = job->u.decide.selector.batch;
+	bool sweeps;
 	enum store_result r;
 
 	TRY(check_stream(job));
@@ -385,7 +524,15 @@ choose(struct work *w, struct store_job *job, struct work_batch **wb, struct pla
 		    job, r, "there is no batch B%" PRId64 "; see `mailfuse batches --all`", batch);
 	TRY(r);
 	job->u.decide.stream_hash = (*wb)->row.b.stream_hash;
-	TRY(selection_of_batch(w, job, s));
+	*whole = selection_from(job) == STORE_HELD ? (*wb)->row.b.held
+						   : (*wb)->row.b.discarded - (*wb)->row.b.purged;
+	if (*whole > 0) {
+		TRY(is_sweep(w, job, *wb, &sweeps));
+		if (sweeps)
+			return STORE_OK;
+		*whole = 0;
+		TRY(selection_of_batch(w, job, s));
+	}
 	if (s->count > 0 || is_about_ruling(job, *wb))
 		return STORE_OK;
 	return refuse_batch(w, job, &(*wb)->row.b);
@@ -407,8 +554,11 @@ job_decide(struct work *w, struct store_job *job)
 {
 	struct plan_rows s = {.count = 0};
 	struct work_batch *wb = NULL;
+	uint64_t whole = 0;
 
-	TRY(choose(w, job, &wb, &s));
+	TRY(choose(w, job, &wb, &s, &whole));
+	if (whole > 0)
+		return decide_whole(w, job, wb, whole);
 	if (s.count == 0)
 		return rule_anew(w, job, wb);
 	if (job->u.decide.decision == STORE_RELEASE)

@@ -279,6 +279,44 @@ purge_state(struct work *w, struct store_job *job, int64_t environment, enum sto
 	return STORE_OK;
 }
 
+static bool
+see_gone(void *context, const struct batch_row *b)
+{
+	*(int64_t *)context = b->b.id;
+	return false;
+}
+
+/* What a decision on a whole batch has purged: it is counted already, only its rows are there. */
+static enum store_result
+purge_gone(struct work *w, struct store_job *job)
+{
+	const struct batch_query some = {.gone = true};
+	struct delivery_query q = {.gone = true, .unordered = true};
+	struct delivery_row *rows;
+	struct work_batch *wb;
+	size_t i, n;
+
+	while (job->u.purge.purged < job->u.purge.limit) {
+		q.batch = 0;
+		TRY(w->b->batch_list(w->db, &some, see_gone, &q.batch));
+		if (q.batch == 0)
+			return STORE_OK;
+		TRY(work_batch(w, q.batch, &wb));
+		q.limit = job->u.purge.limit - (uint32_t)job->u.purge.purged;
+		TRY(work_list(w, &q, false, &rows, &n));
+		for (i = 0; i < n; i++) {
+			TRY(w->b->delivery_delete(w->db, rows[i].id, rows[i].number));
+			TRY(work_delete_message(w, rows[i].id));
+		}
+		job->u.purge.purged += n;
+		if (n == q.limit)
+			return STORE_OK;
+		wb->row.sweep.gone = 0;
+		TRY(w->b->batch_set(w->db, &wb->row));
+	}
+	return STORE_OK;
+}
+
 enum store_result
 job_purge(struct work *w, struct store_job *job)
 {
@@ -288,6 +326,7 @@ job_purge(struct work *w, struct store_job *job)
 	const int64_t failed = dropped < sent ? dropped : sent;
 	size_t i;
 
+	TRY(purge_gone(w, job));
 	TRY(w->b->count_list(w->db, see_environment, all));
 	for (i = 0; i < all->count; i++) {
 		int64_t e = all->numbers[i];

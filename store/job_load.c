@@ -126,7 +126,7 @@ job_reset(struct store_job *job)
 		job->u.claim.next_due_at = 0;
 		break;
 	case STORE_TICK:
-		job->u.tick.released = job->u.tick.told = false;
+		job->u.tick.released = job->u.tick.told = job->u.tick.more = false;
 		free(job->u.tick.forget);
 		job->u.tick.forget = NULL;
 		job->u.tick.forget_count = 0;

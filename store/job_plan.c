@@ -134,15 +134,9 @@ first_ring_size(const struct store_plan *p)
 static enum store_result
 check_later_rows(struct work *w, struct store_job *job, const struct work_batch *wb)
 {
-	struct delivery_query q = {
-	    .batch = wb->row.b.id, .states = 1U << STORE_HELD, .ring = plan_query(wb->plan, 0)};
-	struct plan_rows rows = {.count = 0};
-	bool any;
+	struct plan_rows rows;
 
-	TRY(work_hold_any(w, &any));
-	if (!any)
-		return STORE_OK;
-	TRY(work_list(w, &q, false, &rows.rows, &rows.count));
+	TRY(plan_look_ahead(w, wb->row.b.id, wb->plan, &rows));
 	return check_hold(w, job, &rows);
 }
 
@@ -150,7 +144,6 @@ static enum store_result
 approve(struct work *w, struct store_job *job, struct work_batch *wb)
 {
 	const struct plan_act act = act_of(job);
-	uint64_t before;
 	bool last;
 
 	TRY(check_approve(job, wb));
@@ -163,7 +156,6 @@ approve(struct work *w, struct store_job *job, struct work_batch *wb)
 		job->u.plan.left = wb->row.b.held - job->u.plan.recipients;
 		return STORE_OK;
 	}
-	before = wb->plan->p.released;
 	TRY(agree(w, job, wb, &last));
 	if (last) {
 		wb->row.b.decided_at = act.now;
@@ -172,7 +164,7 @@ approve(struct work *w, struct store_job *job, struct work_batch *wb)
 		plan_set_state(wb, STORE_PLAN_RUNNING, "", act.now);
 		TRY(plan_begin_ring(w, wb, NULL, &act, &job->u.plan.closed));
 	}
-	job->u.plan.recipients = wb->plan->p.released - before;
+	job->u.plan.recipients = wb->plan->p.ring_size;
 	return STORE_OK;
 }
 
@@ -310,8 +302,8 @@ tell_resumed(struct work *w, struct work_batch *wb, const struct plan_act *act, 
 			 arena_printf(&w->arena,
 				      "the release of B%" PRId64 " goes on%s, by %s: %" PRIu64
 				      " recipients go out now, %" PRIu64 " are held: %s",
-				      p->batch, ring, act->who, released, wb->row.b.held,
-				      act->reason));
+				      p->batch, ring, act->who, released,
+				      wb->row.b.held - plan_to_feed(wb->plan), act->reason));
 }
 
 static enum store_result
@@ -325,10 +317,10 @@ resume(struct work *w, struct store_job *job, struct work_batch *wb)
 	TRY(plan_taken_back(w, wb, &rows));
 	TRY(check_hold(w, job, &rows));
 	TRY(check_later_rows(w, job, wb));
-	job->u.plan.recipients = rows.count;
+	job->u.plan.recipients = plan->p.ring_size - plan->p.ring_released;
 	if (job->u.plan.dry_run) {
 		job->u.plan.state = STORE_PLAN_RUNNING;
-		job->u.plan.left = wb->row.b.held - rows.count;
+		job->u.plan.left = wb->row.b.held - job->u.plan.recipients;
 		return STORE_OK;
 	}
 	if (job->u.plan.rate_count > 0) {
@@ -346,7 +338,9 @@ resume(struct work *w, struct store_job *job, struct work_batch *wb)
 		TRY(plan_begin_ring(w, wb, NULL, &act, &job->u.plan.closed));
 	else
 		TRY(plan_release(w, plan, &rows, PLAN_TAG_KEEP, &act));
-	return tell_resumed(w, wb, &act, rows.count);
+	if (plan_is_hungry(w, plan, act.due_now))
+		TRY(plan_feed(w, wb, w->feed_ahead, &act));
+	return tell_resumed(w, wb, &act, job->u.plan.recipients);
 }
 
 /* ---- the jobs ---- */
@@ -378,7 +372,7 @@ job_plan(struct work *w, struct store_job *job)
 	}
 	if (job->u.plan.dry_run)
 		return STORE_OK;
-	job->u.plan.left = wb->row.b.held;
+	job->u.plan.left = wb->row.b.held - plan_to_feed(wb->plan);
 	if (wb->plan == NULL)
 		return STORE_OK;
 	job->u.plan.state = wb->plan->p.state;

@@ -81,7 +81,8 @@ ask(struct work *w, struct store_job *job, struct work_batch *wb, const struct p
 		clock_format_iso(p->expires_at, until);
 	}
 	plan_set_state(wb, STORE_PLAN_ASKED, "", act.now);
-	TRY(plan_mark(w, wb->plan, s));
+	if (s != NULL)
+		TRY(plan_mark(w, wb->plan, s));
 	job->u.decide.asked = true;
 	job->u.decide.approvals_missing = plan_missing(wb->plan);
 	job->u.decide.request_expires_at = p->expires_at;
@@ -101,20 +102,19 @@ ask(struct work *w, struct store_job *job, struct work_batch *wb, const struct p
 
 /* ---- a batch ---- */
 
-/* Rings that do not end with "all" leave the rest alone: it was not decided on. */
-static void
-trim(const struct store_rings *rings, struct plan_rows *s)
+uint64_t
+release_reach(const struct store_job *job, uint64_t held)
 {
+	const struct store_rings *rings = &job->u.decide.rings;
 	uint64_t sum = 0;
 	uint32_t i;
 
-	for (i = 0; i < rings->count; i++) {
-		if (rings->sizes[i] == 0 || rings->sizes[i] >= s->count - sum)
-			return;
+	for (i = 0; i < rings->count && i < STORE_RINGS_MAX; i++) {
+		if (rings->sizes[i] == 0 || rings->sizes[i] >= held - sum)
+			return held;
 		sum += rings->sizes[i];
 	}
-	if (rings->count > 0)
-		s->count = (size_t)sum;
+	return rings->count > 0 ? sum : held;
 }
 
 static enum store_result
@@ -203,24 +203,30 @@ start(struct work *w, struct store_job *job, struct work_batch *wb, const struct
 
 /* More of the batch goes the same way as what is under way. */
 static enum store_result
-add(struct work *w, struct store_job *job, struct work_batch *wb, const struct plan_rows *s)
+add(struct work *w, struct store_job *job, struct work_batch *wb, const struct plan_rows *s,
+    uint64_t n)
 {
 	const struct plan_act act = act_of(job);
 	struct plan_row *plan = wb->plan;
 	const uint32_t count = plan->p.rate_count;
 	const int64_t window = plan->p.rate_window;
 
-	plan->p.total += s->count;
-	plan->p.ring_size += s->count;
+	plan->p.total += n;
+	plan->p.ring_size += n;
 	plan->p.rate_count = job->u.decide.rate_count;
 	plan->p.rate_window = job->u.decide.rate_window;
-	TRY(plan_release(w, plan, s, plan_tag(plan, plan->p.ring), &act));
-	if (plan->p.rate_count == 0) {
+	plan->feed_at = 0;
+	plan->era = s == NULL ? ++wb->row.era : 0;
+	if (s == NULL)
+		TRY(plan_feed(w, wb, w->feed_ahead, &act));
+	else
+		TRY(plan_release(w, plan, s, plan_tag(plan, plan->p.ring), &act));
+	if (plan->p.rate_count == 0 && plan_to_feed(plan) == 0) {
 		plan->p.rate_count = count;
 		plan->p.rate_window = window;
 	}
-	wb->row.alone += s->count;
-	job->u.decide.released = s->count;
+	wb->row.alone += n;
+	job->u.decide.released = n;
 	if (selection_is_whole(&job->u.decide.selector) && wb->row.b.collecting) {
 		wb->row.b.ruling = STORE_RULING_NONE;
 		wb->row.b.ruling_until = 0;
@@ -259,7 +265,7 @@ release_batch(struct work *w, struct store_job *job, struct work_batch *wb, stru
 	bool joins;
 
 	TRY(check_rings(job));
-	trim(&job->u.decide.rings, s);
+	s->count = (size_t)release_reach(job, s->count);
 	TRY(plan_of(w, wb, &plan));
 	joins = plan != NULL && plan->p.state == STORE_PLAN_RUNNING;
 	if (joins && !can_add(job, wb, s->count))
@@ -271,12 +277,49 @@ release_batch(struct work *w, struct store_job *job, struct work_batch *wb, stru
 		return STORE_OK;
 	}
 	if (joins)
-		return add(w, job, wb, s);
+		return add(w, job, wb, s, s->count);
 	if (plan != NULL &&
 	    (plan->p.state == STORE_PLAN_ASKED || plan->p.state == STORE_PLAN_PAUSED))
 		TRY(plan_end(w, wb, &act, "another release took its place"));
 	TRY(fill(w, job, wb, s->count));
 	return needs_approval(job, wb, s->count) ? ask(w, job, wb, s) : start(w, job, wb, s);
+}
+
+enum store_result
+release_whole(struct work *w, struct store_job *job, struct work_batch *wb, uint64_t messages)
+{
+	const struct plan_act act = act_of(job);
+	const uint64_t n = wb->row.b.held;
+	struct plan_row *plan;
+	struct plan_rows ahead;
+	bool joins;
+
+	TRY(plan_look_ahead(w, wb->row.b.id, NULL, &ahead));
+	TRY(release_check_holds(w, job, &ahead));
+	TRY(check_rings(job));
+	TRY(plan_of(w, wb, &plan));
+	joins = plan != NULL && plan->p.state == STORE_PLAN_RUNNING;
+	if (joins && !can_add(job, wb, n))
+		return refuse_running(w, job, &plan->p);
+	job->u.decide.recipients = n;
+	job->u.decide.messages = messages;
+	if (job->u.decide.dry_run) {
+		answer_dry(job, wb, n);
+		return STORE_OK;
+	}
+	if (joins)
+		return add(w, job, wb, NULL, n);
+	if (plan_is_active(plan))
+		TRY(plan_end(w, wb, &act, "another release took its place"));
+	TRY(fill(w, job, wb, n));
+	wb->plan->era = ++wb->row.era;
+	if (needs_approval(job, wb, n))
+		return ask(w, job, wb, NULL);
+	wb->row.alone += n;
+	plan_set_state(wb, STORE_PLAN_RUNNING, "", act.now);
+	TRY(plan_begin_ring(w, wb, NULL, &act, &job->u.decide.closed));
+	job->u.decide.released = wb->plan->p.ring_size;
+	return STORE_OK;
 }
 
 /* ---- single deliveries ---- */

@@ -59,12 +59,14 @@ forget(struct store_job *job, uint64_t stream)
 /* ---- plans ---- */
 
 static bool
-is_due(const struct store_job *job, const struct plan_row *plan)
+is_due(const struct work *w, const struct store_job *job, const struct plan_row *plan)
 {
 	const struct store_plan *p = &plan->p;
 
 	if (p->state == STORE_PLAN_ASKED)
 		return p->expires_at != 0 && p->expires_at <= job->u.tick.now;
+	if (plan_is_hungry(w, plan, act_of(job).due_now))
+		return true;
 	return plan_ring_is_through(plan) &&
 	       (p->next_ring_at == 0 || p->next_ring_at <= act_of(job).due_now);
 }
@@ -74,7 +76,7 @@ see_plan(void *context, const struct plan_row *plan)
 {
 	struct todo *t = context;
 
-	if (is_due(t->job, plan))
+	if (is_due(t->w, t->job, plan))
 		todo_add(t, plan->p.batch);
 	return true;
 }
@@ -95,6 +97,18 @@ lapse(struct work *w, struct work_batch *wb, const struct plan_act *act)
 				      " recipients). Ask again with `mailfuse release B%" PRId64
 				      "`, or run `mailfuse discard B%" PRId64 "`",
 				      p->who, p->batch, wb->row.b.held, p->batch, p->batch));
+}
+
+/* A step of a release that goes on by itself: a fifth of what may be queued ahead. */
+static enum store_result
+feed(struct work *w, struct store_job *job, struct work_batch *wb, const struct plan_act *act)
+{
+	const struct store_plan *p = &wb->plan->p;
+	const uint64_t before = p->released;
+
+	TRY(plan_feed(w, wb, 1 + w->feed_ahead / 5, act));
+	job->u.tick.released = job->u.tick.released || p->released > before;
+	return STORE_OK;
 }
 
 static enum store_result
@@ -136,10 +150,16 @@ tick_plans(struct work *w, struct store_job *job)
 		TRY(plan_of(w, wb, &plan));
 		if (plan->p.state == STORE_PLAN_ASKED)
 			TRY(lapse(w, wb, &act));
+		else if (plan_to_feed(plan) > 0)
+			TRY(feed(w, job, wb, &act));
 		else
 			TRY(go_on(w, job, wb, &act));
 		/* What was told here, and what plan_settle() is about to tell. */
 		job->u.tick.told = job->u.tick.told || plan->p.next_ring_at == 0;
+		job->u.tick.more =
+		    job->u.tick.more ||
+		    (plan_to_feed(plan) > 0 &&
+		     (plan->p.rate_count == 0 || plan_is_hungry(w, plan, act.due_now)));
 	}
 	return STORE_OK;
 }

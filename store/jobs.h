@@ -32,6 +32,12 @@ struct plan_rows;
 struct work_batch;
 enum store_result release_batch(struct work *w, struct store_job *job, struct work_batch *wb,
 				struct plan_rows *s);
+/* Of all that the batch holds, which nobody has listed: what is not queued at once follows with
+ * STORE_TICK. Checks the panic buttons itself. */
+enum store_result release_whole(struct work *w, struct store_job *job, struct work_batch *wb,
+				uint64_t messages);
+/* Rings that do not end with "all" leave the rest alone: of so many held, what they reach. */
+uint64_t release_reach(const struct store_job *job, uint64_t held);
 enum store_result release_ids(struct work *w, struct store_job *job, struct plan_rows *s);
 /* Refuses what the panic button would hold again at once. */
 enum store_result release_check_holds(struct work *w, struct store_job *job,

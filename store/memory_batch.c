@@ -74,6 +74,7 @@ memory_batch_list(struct db *db, const struct batch_query *q,
 		    (q->tripped_at != 0 && b->b.tripped_at != q->tripped_at) ||
 		    (q->collecting && !b->b.collecting) ||
 		    (q->ruled && b->b.ruling == STORE_RULING_NONE) ||
+		    (q->gone && b->sweep.gone == 0) ||
 		    (q->unseen && (b->b.seen_at != 0 || (b->b.state != STORE_BATCH_HELD &&
 							 b->b.state != STORE_BATCH_PAUSED))) ||
 		    (q->states != 0 && (q->states >> b->b.state & 1) == 0))

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "store/memory.h"
+#include "store/sweep.h"
 
 /* Index of the first message with an id of at least that. */
 static size_t
@@ -377,6 +378,7 @@ memory_delivery_set(struct db *db, const struct delivery_row *d)
 	row.tries = d->tries;
 	row.notice = d->notice;
 	row.ring = d->ring;
+	row.era = d->era;
 	if (d->rule != NULL)
 		row.rule = memory_text(m, d->rule);
 	if (d->reason != NULL)
@@ -476,30 +478,6 @@ memory_member_delete(struct db *db, uint64_t stream, uint64_t id, uint32_t numbe
 	return STORE_OK;
 }
 
-static bool
-matches(const struct delivery_query *q, const struct delivery_row *d)
-{
-	if ((q->states != 0 && (q->states >> d->state & 1) == 0) ||
-	    (q->notices != 0 && (q->notices >> d->notice & 1) == 0) ||
-	    (q->due == DUE_SET && d->due_at == 0) || (q->due == DUE_TAKEN && d->due_at != 0) ||
-	    (q->due_before != 0 && (d->due_at == 0 || d->due_at > q->due_before)) ||
-	    (q->counted && !d->counted))
-		return false;
-	if ((q->message != 0 && d->id != q->message) ||
-	    (q->number != 0 && d->number != q->number) ||
-	    (q->environment != 0 && d->environment != q->environment) ||
-	    (q->batch != 0 && d->batch != q->batch) || (q->ring != 0 && d->ring >> 2 != q->ring) ||
-	    (q->source != NULL && strcmp(d->source, q->source) != 0))
-		return false;
-	if (q->after.id != 0 &&
-	    (d->id < q->after.id || (d->id == q->after.id && d->number <= q->after.number)))
-		return false;
-	return (q->id_from == 0 || d->id >= q->id_from) &&
-	       (q->id_before == 0 || d->id < q->id_before) &&
-	       (q->changed_before == 0 || d->changed_at < q->changed_before) &&
-	       (q->queued_before == 0 || d->queued_at < q->queued_before);
-}
-
 static int
 by_due(const void *a, const void *b)
 {
@@ -537,7 +515,16 @@ memory_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 		d.audience = message->audience;
 		d.accepted_at = message->accepted_at;
 		d.bytes = message->bytes;
-		if (!matches(q, &d) ||
+		if (d.batch != 0) {
+			const struct batch_row *b = memory_row(&m->batches, (size_t)d.batch - 1);
+
+			if (sweep_is_gone(&b->sweep, &d) != q->gone)
+				continue;
+			sweep_read(&b->sweep, &d);
+		} else if (q->gone) {
+			continue;
+		}
+		if (!sweep_matches(q, &d) ||
 		    (q->stream != 0 && !has_member(m, q->stream, d.id, d.number, &at)))
 			continue;
 		if ((n & (n - 1)) == 0) /* a power of two: full */

@@ -58,6 +58,13 @@ is_in_ring(const struct plan_row *plan, const struct delivery_row *d)
 	return plan->p.ring > 0 && d->ring >> PLAN_FLAG_BITS == plan_query(plan, plan->p.ring);
 }
 
+/* Also what it has still to release and has no tag. */
+static bool
+is_member(const struct plan_row *plan, const struct delivery_row *d)
+{
+	return plan_has(plan, d) || (d->state == STORE_HELD && d->era < plan->era);
+}
+
 /* ---- reading ---- */
 
 struct reading {
@@ -175,6 +182,14 @@ plan_goes_on(const struct plan_row *plan)
 	return plan->p.state == STORE_PLAN_RUNNING && plan->p.released < plan->p.total;
 }
 
+uint64_t
+plan_to_feed(const struct plan_row *plan)
+{
+	return plan != NULL && plan->era > 0 && plan->p.state == STORE_PLAN_RUNNING
+		   ? plan->p.ring_size - plan->p.ring_released
+		   : 0;
+}
+
 bool
 plan_ring_is_through(const struct plan_row *plan)
 {
@@ -266,8 +281,30 @@ leave(struct work_batch *wb, const struct delivery_row *d)
 		plan->p.ring_deferred -= (d->ring & TAG_DEFERRED) != 0 && plan->p.ring_deferred > 0;
 		plan->p.ring_refused -= (d->ring & TAG_REFUSED) != 0 && plan->p.ring_refused > 0;
 	}
+	/* What the ring has not released yet has no names: it ends with what there is. */
+	if (plan->p.ring_size - plan->p.ring_released > plan->p.total - plan->p.released)
+		plan->p.ring_size = plan->p.ring_released + plan->p.total - plan->p.released;
 	if (plan->p.approvers == 0 && wb->row.alone > 0)
 		wb->row.alone--;
+}
+
+void
+plan_drop_rest(struct work_batch *wb, const struct delivery_row *back, size_t count)
+{
+	struct store_plan *p = &wb->plan->p;
+	const uint64_t left = p->total - p->released;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		p->ring_deferred -= (back[i].ring & TAG_DEFERRED) != 0 && p->ring_deferred > 0;
+		p->ring_refused -= (back[i].ring & TAG_REFUSED) != 0 && p->ring_refused > 0;
+	}
+	p->total = p->released;
+	p->ring_size = p->ring_released;
+	wb->plan->era = 0;
+	if (p->approvers == 0)
+		wb->row.alone -= left < wb->row.alone ? left : wb->row.alone;
+	wb->dirty = wb->plan_dirty = true;
 }
 
 /* What somebody released otherwise is taken back with the plan's: it goes on with it. */
@@ -278,8 +315,8 @@ enter(struct work_batch *wb)
 	wb->plan->p.ring_size++;
 }
 
-static bool
-is_active(const struct plan_row *plan)
+bool
+plan_is_active(const struct plan_row *plan)
 {
 	return plan != NULL && plan->p.state != STORE_PLAN_DONE &&
 	       plan->p.state != STORE_PLAN_ENDED;
@@ -296,9 +333,9 @@ plan_count(struct work *w, const struct delivery_row *d, struct delivery_row *ne
 		return STORE_OK;
 	TRY(work_batch(w, d->batch, &wb));
 	TRY(plan_of(w, wb, &plan));
-	if (!is_active(plan))
+	if (!plan_is_active(plan))
 		return STORE_OK;
-	if (plan_has(plan, d) && !plan_has(plan, next))
+	if (is_member(plan, d) && !plan_has(plan, next))
 		leave(wb, d);
 	else if (!plan_has(plan, d) && is_in_ring(plan, next) && d->state == STORE_QUEUED)
 		enter(wb);

@@ -5,7 +5,8 @@
  *
  * A delivery that a plan was decided on carries a tag (delivery_row.ring): the plan's number, the
  * ring that released it (0 = none yet), and what was counted of it in that ring. Tags of a plan
- * that was replaced mean nothing: numbers of plans are never given twice.
+ * that was replaced mean nothing: numbers of plans are never given twice. A plan for all that a
+ * batch holds tags what it releases, and nothing before: see plan_row.era.
  */
 #ifndef STORE_PLAN_H
 #define STORE_PLAN_H
@@ -33,6 +34,14 @@ enum store_result plan_make(struct work *w, struct work_batch *wb, struct plan_r
 /* The one place where a plan changes its state. `why`: for people, "" = nothing to say. */
 void plan_set_state(struct work_batch *wb, enum store_plan_state to, const char *why, int64_t now);
 
+/* It may still release something, or wait for what it has released. */
+bool plan_is_active(const struct plan_row *plan);
+/* What its present ring has still to release, a little at a time: see plan_feed(). NULL = nothing.
+ */
+uint64_t plan_to_feed(const struct plan_row *plan);
+/* All that its batch holds is discarded at once: nothing is left of it but what it has released.
+ * `back`: what of its present ring was taken back. */
+void plan_drop_rest(struct work_batch *wb, const struct delivery_row *back, size_t count);
 /* It runs, and something of it is still to be released. */
 bool plan_goes_on(const struct plan_row *plan);
 /* All of the present ring has been sent or has failed. */

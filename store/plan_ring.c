@@ -91,6 +91,7 @@ plan_release(struct work *w, struct plan_row *plan, const struct plan_rows *rows
 	     const struct plan_act *act)
 {
 	const uint32_t rate = plan->p.rate_count;
+	const int64_t from = plan->feed_at > act->due_now ? plan->feed_at : act->due_now;
 	struct delivery_row next;
 	size_t i;
 
@@ -100,11 +101,14 @@ plan_release(struct work *w, struct plan_row *plan, const struct plan_rows *rows
 		next.changed_at = act->now;
 		next.due_at = act->due_now;
 		if (rate > 0)
-			next.due_at += (int64_t)((__int128)i * plan->p.rate_window / rate);
+			next.due_at = from + (int64_t)((__int128)i * plan->p.rate_window / rate);
 		next.queued_at = next.due_at;
 		next.ring = tag != PLAN_TAG_KEEP ? tag : plan_tag_again(&next);
 		TRY(work_move(w, &rows->rows[i], &next));
 	}
+	plan->feed_at = 0;
+	if (rate > 0)
+		plan->feed_at = from + (int64_t)((__int128)i * plan->p.rate_window / rate);
 	return STORE_OK;
 }
 
@@ -133,6 +137,88 @@ list_ring(struct work *w, struct plan_row *plan, uint32_t ring, struct plan_rows
 	return work_list(w, &q, false, &out->rows, &out->count);
 }
 
+/* Of what has no tags, the oldest. */
+static enum store_result
+list_untagged(struct work *w, const struct plan_row *plan, uint64_t limit, struct plan_rows *out)
+{
+	struct delivery_query q = {.batch = plan->p.batch,
+				   .states = 1U << STORE_HELD,
+				   .era_before = plan->era,
+				   .limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX};
+
+	*out = (struct plan_rows){.count = 0};
+	return limit > 0 ? work_list(w, &q, false, &out->rows, &out->count) : STORE_OK;
+}
+
+enum store_result
+plan_look_ahead(struct work *w, int64_t batch, const struct plan_row *plan, struct plan_rows *out)
+{
+	struct delivery_query q = {
+	    .batch = batch, .states = 1U << STORE_HELD, .limit = PLAN_LOOK_AHEAD};
+	bool any;
+
+	*out = (struct plan_rows){.count = 0};
+	TRY(work_hold_any(w, &any));
+	if (!any)
+		return STORE_OK;
+	if (plan != NULL && plan->era > 0)
+		q.era_before = plan->era;
+	else if (plan != NULL)
+		q.ring = plan_query(plan, 0);
+	return work_list(w, &q, false, &out->rows, &out->count);
+}
+
+/* How many the present ring may have queued and unanswered at once. */
+static uint64_t
+room_of(const struct work *w, const struct store_plan *p)
+{
+	const uint64_t queued = p->ring_released - p->ring_sent - p->ring_failed;
+
+	return queued < w->feed_ahead ? w->feed_ahead - queued : 0;
+}
+
+bool
+plan_is_hungry(const struct work *w, const struct plan_row *plan, int64_t due_now)
+{
+	return plan_to_feed(plan) > 0 && room_of(w, &plan->p) > 0 &&
+	       (plan->p.rate_count == 0 || plan->feed_at <= due_now + PLAN_FEED_AHEAD_TIME);
+}
+
+static enum store_result
+pause_under(struct work *w, struct work_batch *wb, const struct plan_act *act,
+	    const struct store_hold *hold)
+{
+	uint64_t taken;
+
+	return plan_pause(
+	    w, wb, act,
+	    arena_printf(&w->arena, "%s is on hold by %s", plan_hold_text(w, hold), hold->who),
+	    &taken);
+}
+
+enum store_result
+plan_feed(struct work *w, struct work_batch *wb, uint64_t limit, const struct plan_act *act)
+{
+	struct plan_row *plan = wb->plan;
+	struct store_plan *p = &plan->p;
+	uint64_t n = plan_to_feed(plan), room = room_of(w, p);
+	const struct store_hold *hold;
+	struct plan_rows rows;
+
+	n = n < room ? n : room;
+	n = n < limit ? n : limit;
+	TRY(list_untagged(w, plan, n, &rows));
+	TRY(plan_find_hold(w, &rows, &hold));
+	if (hold != NULL)
+		return pause_under(w, wb, act, hold);
+	wb->dirty = wb->plan_dirty = true;
+	if (rows.count == 0 && n > 0) { /* what it was decided on is gone */
+		p->total -= p->ring_size - p->ring_released;
+		p->ring_size = p->ring_released;
+	}
+	return plan_release(w, plan, &rows, plan_tag(plan, p->ring), act);
+}
+
 /* All that was decided on has left the quarantine: what becomes of the stream now. */
 static enum store_result
 end_batch(struct work *w, struct work_batch *wb, const struct plan_act *act, bool *closed)
@@ -142,7 +228,8 @@ end_batch(struct work *w, struct work_batch *wb, const struct plan_act *act, boo
 	if (wb->plan->p.stream_for > 0) {
 		b->ruling = STORE_RULING_PASS;
 		b->ruling_until = act->due_now + wb->plan->p.stream_for;
-	} else if (b->held == 0 && (b->collecting || b->ruling != STORE_RULING_NONE)) {
+	} else if (b->held == plan_to_feed(wb->plan) &&
+		   (b->collecting || b->ruling != STORE_RULING_NONE)) {
 		b->ruling = STORE_RULING_NONE;
 		b->ruling_until = 0;
 		*closed = true;
@@ -152,6 +239,16 @@ end_batch(struct work *w, struct work_batch *wb, const struct plan_act *act, boo
 	return STORE_OK;
 }
 
+/* What a ring takes of what is left. */
+static uint64_t
+ring_target(const struct store_plan *p, uint32_t ring)
+{
+	const uint64_t size = ring <= p->rings.count ? p->rings.sizes[ring - 1] : 0;
+	const uint64_t left = p->total - p->released;
+
+	return size > 0 && size < left ? size : left;
+}
+
 enum store_result
 plan_begin_ring(struct work *w, struct work_batch *wb, const struct plan_rows *rows,
 		const struct plan_act *act, bool *closed)
@@ -159,21 +256,21 @@ plan_begin_ring(struct work *w, struct work_batch *wb, const struct plan_rows *r
 	struct plan_row *plan = wb->plan;
 	struct store_plan *p = &plan->p;
 	const struct store_hold *hold;
+	const uint64_t target = ring_target(p, p->ring + 1);
 	struct plan_rows found;
-	uint64_t taken;
 
-	if (rows == NULL) {
+	if (rows == NULL && plan->era > 0)
+		TRY(list_untagged(w, plan, target < w->feed_ahead ? target : w->feed_ahead,
+				  &found));
+	else if (rows == NULL)
 		TRY(list_ring(w, plan, p->ring + 1, &found));
-		rows = &found;
-	}
+	rows = rows != NULL ? rows : &found;
 	TRY(plan_find_hold(w, rows, &hold));
 	if (hold != NULL)
-		return plan_pause(w, wb, act,
-				  arena_printf(&w->arena, "%s is on hold by %s",
-					       plan_hold_text(w, hold), hold->who),
-				  &taken);
+		return pause_under(w, wb, act, hold);
 	p->ring++;
-	p->ring_size = rows->count;
+	p->ring_size = plan->era > 0 && rows->count > 0 ? target : rows->count;
+	plan->feed_at = 0;
 	p->ring_released = p->ring_sent = p->ring_failed = p->ring_deferred = p->ring_refused = 0;
 	p->refusals = "";
 	p->ring_started_at = act->now;
@@ -182,7 +279,7 @@ plan_begin_ring(struct work *w, struct work_batch *wb, const struct plan_rows *r
 	TRY(plan_release(w, plan, rows, plan_tag(plan, p->ring), act));
 	if (rows->count == 0)
 		p->total = p->released; /* what it was decided on is gone */
-	if (p->released == p->total && plan->whole)
+	if (p->ring_size - p->ring_released == p->total - p->released && plan->whole)
 		TRY(end_batch(w, wb, act, closed));
 	if (p->rings.count <= 1)
 		return STORE_OK;
@@ -198,13 +295,14 @@ plan_taken_back(struct work *w, struct work_batch *wb, struct plan_rows *out)
 	const uint64_t n = p->ring_size - p->ring_released;
 	struct delivery_query q = {.batch = wb->row.b.id,
 				   .states = 1U << STORE_HELD,
-				   .ring = plan_query(wb->plan, p->ring)};
+				   .ring = plan_query(wb->plan, p->ring),
+				   .era_from = wb->plan->era};
 
 	*out = (struct plan_rows){.count = 0};
 	if (n == 0)
 		return STORE_OK;
 	/* They are mostly the oldest: with their number known, the rest of the batch is not read.
-	 */
+	 * Of a plan without tags n has also what was never released, which is of older eras. */
 	if (n < UINT32_MAX)
 		q.limit = (uint32_t)n;
 	return work_list(w, &q, false, &out->rows, &out->count);

@@ -5,6 +5,7 @@
 #ifndef STORE_PLAN_RING_H
 #define STORE_PLAN_RING_H
 
+#include "base/clock.h"
 #include "store/plan.h"
 
 /* Who does it, why, and when on both clocks. */
@@ -29,6 +30,23 @@ enum store_result plan_release(struct work *w, struct plan_row *plan, const stru
 enum store_result plan_begin_ring(struct work *w, struct work_batch *wb,
 				  const struct plan_rows *rows, const struct plan_act *act,
 				  bool *closed);
+/*
+ * A plan for all that a batch holds releases a ring a little at a time, the oldest first, while
+ * less than work.feed_ahead of it is queued: so that no transaction is long, a pause takes back
+ * little, and the queue stays small. At most `limit`; under a panic button that covers one of them
+ * it pauses.
+ */
+enum store_result plan_feed(struct work *w, struct work_batch *wb, uint64_t limit,
+			    const struct plan_act *act);
+/* Whether it has something to feed, and room and time for it. */
+bool plan_is_hungry(const struct work *w, const struct plan_row *plan, int64_t due_now);
+/* What is released by a rate is queued so far ahead of its time. */
+#define PLAN_FEED_AHEAD_TIME (10 * CLOCK_SECOND)
+/* The oldest of what the plan has still to release, or (NULL) of what the batch holds, where there
+ * is any panic button that might cover it; else nothing. */
+enum { PLAN_LOOK_AHEAD = 5000 };
+enum store_result plan_look_ahead(struct work *w, int64_t batch, const struct plan_row *plan,
+				  struct plan_rows *out);
 /* What was decided on and is released later carries the plan's number. */
 enum store_result plan_mark(struct work *w, struct plan_row *plan, const struct plan_rows *rows);
 /* What of the present ring was taken back. */

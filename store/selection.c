@@ -11,8 +11,8 @@
 #include "store/selection.h"
 
 /* What a decision looks for, and what has become of it then. */
-static enum store_state
-from_state(const struct store_job *job)
+enum store_state
+selection_from(const struct store_job *job)
 {
 	enum store_decision decision = job->u.decide.decision;
 
@@ -105,12 +105,16 @@ enum store_result
 selection_of_batch(struct work *w, struct store_job *job, struct plan_rows *s)
 {
 	const struct store_selector *by = &job->u.decide.selector;
-	struct delivery_query q = {.batch = by->batch, .states = 1U << from_state(job)};
+	struct delivery_query q = {.batch = by->batch, .states = 1U << selection_from(job)};
 	bool reads_text = by->match != NULL;
 
 	/* Nothing but `first` is asked: no need to read the rest. */
 	if (by->first > 0 && by->first < UINT32_MAX && !reads_text && by->percent <= 0)
 		q.limit = (uint32_t)by->first;
+	/* Rings reach so far. */
+	else if (job->u.decide.decision == STORE_RELEASE && selection_is_whole(by) &&
+		 release_reach(job, UINT32_MAX) < UINT32_MAX)
+		q.limit = (uint32_t)release_reach(job, UINT32_MAX);
 	TRY(work_list(w, &q, reads_text, &s->rows, &s->count));
 	if (by->percent > 0 && by->percent < 100 && s->count > 0)
 		keep_percent(w, s, by->percent);
@@ -140,7 +144,7 @@ why_not(struct work *w, const struct store_job *job, const struct delivery_row *
 				    "in the configuration first",
 				    id, d->environment_name);
 	return arena_printf(&w->arena, "%s is %s: only what is %s can be %s", id,
-			    store_state_name(d->state), store_state_name(from_state(job)),
+			    store_state_name(d->state), store_state_name(selection_from(job)),
 			    done_name(job));
 }
 
@@ -148,7 +152,7 @@ static enum store_result
 add_id(struct work *w, struct store_job *job, const struct store_delivery_id *want,
        struct plan_rows *s, const char **why)
 {
-	const enum store_state from = from_state(job);
+	const enum store_state from = selection_from(job);
 	struct delivery_query q = {.message = want->id, .number = want->number};
 	struct delivery_row *rows;
 	char id[ID_DELIVERY_BYTES], name[ID_TEXT_BYTES];

@@ -13,6 +13,8 @@ enum store_result selection_of_batch(struct work *w, struct store_job *job, stru
 enum store_result selection_of_ids(struct work *w, struct store_job *job, struct plan_rows *out);
 /* Different messages among those of `batch`; 0 = of all. */
 uint64_t selection_messages(const struct plan_rows *s, int64_t batch);
+/* The state that its deliveries are in before a decision. */
+enum store_state selection_from(const struct store_job *job);
 /* All that the batch holds. */
 bool selection_is_whole(const struct store_selector *by);
 

@@ -431,7 +431,7 @@ sqlite_recover(struct db *db, int64_t now)
 	TRY(sql_run(db, "DELETE FROM message WHERE complete = 0", NO_ARGS));
 	TRY(sql_run(db,
 		    "UPDATE delivery INDEXED BY delivery_state SET due_at = ?1"
-		    " WHERE state = 0 AND due_at IS NULL",
+		    " WHERE state = 0 AND state NOT IN (2, 6) AND due_at IS NULL",
 		    ARGS(INT(now))));
 	return sql_run(db,
 		       "UPDATE outbox INDEXED BY outbox_open SET state = 0, due_at = ?1"

@@ -87,13 +87,16 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 	    " sent = ?12, failed = ?13, discarded = ?14, alerted = ?15, decided_by = ?16,"
 	    " decided_reason = ?17, ended_at = ?18, seen_at = ?19, seen_by = ?20, reminded = ?21,"
 	    " remind_from = ?22, ruling = ?23, ruling_until = ?24, alone = ?25,"
-	    " purged = ?26 WHERE id = ?1",
+	    " purged = ?26, era = ?27, swept = ?28, swept_state = ?29, swept_at = ?30,"
+	    " gone = ?31, mixed = ?32 WHERE id = ?1",
 	    ARGS(INT(b->id), INT(b->state), INT(b->collecting), INT(b->last_at), INT(b->decided_at),
 		 INT(b->messages), INT(b->recipients), INT(b->leaked), INT(b->bytes), INT(b->held),
 		 INT(b->released), INT(b->sent), INT(b->failed), INT(b->discarded),
 		 INT(row->alerted), TEXT(b->decided_by), TEXT(b->decided_reason), INT(b->ended_at),
 		 INT(b->seen_at), TEXT(b->seen_by), INT(row->reminded), INT(row->remind_from),
-		 INT(b->ruling), INT(b->ruling_until), INT(row->alone), INT(b->purged)));
+		 INT(b->ruling), INT(b->ruling_until), INT(row->alone), INT(b->purged),
+		 INT(row->era), INT(row->sweep.before), INT(row->sweep.state), INT(row->sweep.at),
+		 INT(row->sweep.gone), INT(row->mixed)));
 }
 
 static void
@@ -140,6 +143,12 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	    .remind_from = sqlite3_column_int64(s, 34),
 	    .alone = (uint64_t)sqlite3_column_int64(s, 35),
 	    .alerted = (uint64_t)sqlite3_column_int64(s, 25),
+	    .era = sqlite3_column_int64(s, 37),
+	    .sweep = {.before = sqlite3_column_int64(s, 38),
+		      .state = (enum store_state)sqlite3_column_int(s, 39),
+		      .at = sqlite3_column_int64(s, 40),
+		      .gone = sqlite3_column_int64(s, 41)},
+	    .mixed = sqlite3_column_int(s, 42) != 0,
 	};
 }
 
@@ -149,7 +158,7 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	" leaked, bytes, held, released, sent, failed, discarded, alerted, decided_by,"            \
 	" decided_reason, ended_at, seen_at, seen_by, ruling, ruling_until, reminded, "            \
 	"remind_from,"                                                                             \
-	" alone, purged FROM batch"
+	" alone, purged, era, swept, swept_state, swept_at, gone, mixed FROM batch"
 
 enum store_result
 sqlite_batch_list(struct db *db, const struct batch_query *q,
@@ -165,12 +174,15 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 	static const char unseen[] =
 	    BATCH_COLUMNS " INDEXED BY batch_unseen WHERE seen_at = 0 AND state IN (0, 2)"
 			  " ORDER BY id DESC";
+	static const char gone[] =
+	    BATCH_COLUMNS " INDEXED BY batch_gone WHERE gone > 0 ORDER BY id DESC";
 	static const char all[] =
 	    BATCH_COLUMNS " WHERE (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
 			  " AND (?5 = 0 OR ?5 >> state & 1) ORDER BY id DESC";
 	const char *text = q->id != 0       ? by_id
 			   : q->ruled       ? ruled
 			   : q->unseen      ? unseen
+			   : q->gone        ? gone
 			   : q->stream != 0 ? by_stream
 					    : all;
 	struct batch_row b;
@@ -181,10 +193,10 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 	TRY(sql_start(db, SQL_KEY(text), text,
 		      (const struct sql_arg[]){INT(q->id), INT(q->stream), INT(q->tripped_at),
 					       INT(q->collecting), INT(q->states)},
-		      text == by_id    ? 1
-		      : text == unseen ? 0
-		      : text == ruled  ? 2
-				       : 5,
+		      text == by_id                    ? 1
+		      : text == unseen || text == gone ? 0
+		      : text == ruled                  ? 2
+						       : 5,
 		      &s));
 	while (more) {
 		r = sql_step(db, s, &more);

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "store/sqlite.h"
+#include "store/sqlite_runs.h"
 
 enum store_result
 sqlite_delivery_add(struct db *db, const struct delivery_row *d)
@@ -18,16 +18,16 @@ sqlite_delivery_add(struct db *db, const struct delivery_row *d)
 	    db,
 	    "INSERT INTO delivery(message, number, state, environment, due_at, queued_at,"
 	    " changed_at, batch, stream, tries, counted, recipient, final, rule, reason, reply,"
-	    " notify, orcpt, keys, ring)"
+	    " notify, orcpt, keys, ring, era)"
 	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-	    " ?18, ?19, ?20)",
+	    " ?18, ?19, ?20, ?21)",
 	    ARGS(INT(d->id), INT(d->number), INT(d->state), INT(d->environment),
 		 INT_OR_NULL(d->due_at), INT(d->queued_at), INT(d->changed_at),
 		 INT_OR_NULL(d->batch), INT_OR_NULL(d->stream), INT(d->tries), INT(d->counted),
 		 TEXT(d->recipient), TEXT(final), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply),
 		 INT(d->notify), TEXT(d->orcpt),
 		 d->keys_len > 0 ? BLOB(d->keys, d->keys_len) : (struct sql_arg){.kind = SQL_NULL},
-		 INT_OR_NULL(d->ring)));
+		 INT_OR_NULL(d->ring), INT(d->era)));
 }
 
 enum store_result
@@ -38,12 +38,12 @@ sqlite_delivery_set(struct db *db, const struct delivery_row *d)
 		       " changed_at = ?6, batch = ?7, tries = ?8, rule = coalesce(?9, rule),"
 		       " reason = coalesce(?10, reason), reply = coalesce(?11, reply),"
 		       " remote_mta = coalesce(?12, remote_mta), told = coalesce(?13, told),"
-		       " notice = ?14, ring = ?15 WHERE message = ?1 AND number = ?2",
+		       " notice = ?14, ring = ?15, era = ?16 WHERE message = ?1 AND number = ?2",
 		       ARGS(INT(d->id), INT(d->number), INT(d->state), INT_OR_NULL(d->due_at),
 			    INT(d->queued_at), INT(d->changed_at), INT_OR_NULL(d->batch),
 			    INT(d->tries), TEXT(d->rule), TEXT(d->reason), TEXT(d->reply),
 			    TEXT(d->remote_mta), TEXT(d->told), INT(d->notice),
-			    INT_OR_NULL(d->ring)));
+			    INT_OR_NULL(d->ring), INT(d->era)));
 }
 
 /* One look at the row and one at delivery_state: no other index has what this changes. */
@@ -151,37 +151,40 @@ choose_index(const struct delivery_query *q)
 		return "";
 	if (q->notices == 1U << STORE_NOTICE_PENDING)
 		return " INDEXED BY delivery_notice";
-	if (q->batch != 0)
-		return " INDEXED BY delivery_batch";
 	if (q->environment != 0 && (q->order_due || q->due_before != 0))
 		return " INDEXED BY delivery_due";
-	if (q->states != 0)
+	if (q->states != 0 && (q->states & SWEEP_STATES) == 0)
 		return " INDEXED BY delivery_state";
 	return "";
+}
+
+/* What is held or discarded as its batch says, not as its row does, is looked at in C. */
+static bool
+reads_sweeps(const struct delivery_query *q)
+{
+	return q->states == 0 || (q->states & SWEEP_STATES) != 0;
 }
 
 static void
 build(struct built *b, const struct delivery_query *q)
 {
 	bool by_key = q->message != 0 || q->id_from != 0 || q->stream != 0;
+	bool sweeps = reads_sweeps(q);
 
-	buf_printf(&b->text,
-		   "SELECT d.message, d.number, d.state, d.environment, d.due_at, d.queued_at,"
-		   " d.changed_at, d.batch, d.stream, d.tries, d.counted, d.recipient,"
-		   " coalesce(d.final, d.recipient), d.rule, d.reason, d.reply, e.name, m.source,"
-		   " m.sender, m.subject, m.accepted_at, m.bytes, m.campaign, d.notify, d.notice,"
-		   " d.orcpt, d.remote_mta, d.told,"
-		   " v.report, v.audience, d.keys, d.ring FROM %s%s"
-		   " CROSS JOIN message m ON m.id = d.message"
-		   " CROSS JOIN environment e ON e.id = d.environment"
-		   " LEFT JOIN envelope v ON v.message = d.message WHERE m.complete > 0",
+	buf_printf(&b->text, "%s,%s FROM %s%s%s%s WHERE m.complete > 0", DELIVERY_COLUMNS,
+		   sweeps ? SWEEP_COLUMNS : " 0",
 		   q->stream != 0 ? "member k CROSS JOIN delivery d"
 				    " ON d.message = k.message AND d.number = k.number"
 				  : "delivery d",
-		   choose_index(q));
+		   choose_index(q), DELIVERY_JOINS,
+		   sweeps ? " LEFT JOIN batch b ON b.id = d.batch" : "");
 	term(b, 0, q->message != 0, "d.message =", INT(q->message));
 	term(b, 1, q->number != 0, "d.number =", INT(q->number));
-	add_set(b, 32, by_key ? "+d.state" : "d.state", q->states);
+	b->shape |= (uint64_t)sweeps << 19;
+	if (!sweeps)
+		add_set(b, 32, by_key ? "+d.state" : "d.state", q->states);
+	/* In the words of the partial index. */
+	literal(b, 20, !sweeps && !by_key, "d.state NOT IN (2, 6)");
 	add_set(b, 40, "d.notice", q->notices);
 	/* A plus sign keeps a term out of the choice of an index. */
 	term(b, 2, q->batch != 0, by_key ? "+d.batch =" : "d.batch =", INT(q->batch));
@@ -192,12 +195,12 @@ build(struct built *b, const struct delivery_query *q)
 	term(b, 6, q->due_before != 0, "d.due_at <=", INT(q->due_before));
 	term(b, 7, q->id_from != 0, "d.message >=", INT(q->id_from));
 	term(b, 8, q->id_before != 0, "d.message <", INT(q->id_before));
-	term(b, 9, q->changed_before != 0, "d.changed_at <", INT(q->changed_before));
+	term(b, 9, !sweeps && q->changed_before != 0, "d.changed_at <", INT(q->changed_before));
 	term(b, 10, q->queued_before != 0, "d.queued_at <", INT(q->queued_before));
 	literal(b, 11, q->due == DUE_SET, "d.due_at IS NOT NULL");
 	literal(b, 12, q->due == DUE_TAKEN, "d.due_at IS NULL");
 	literal(b, 13, q->counted, "d.counted = 1");
-	term(b, 18, q->ring != 0, "d.ring >> 2 =", INT(q->ring));
+	term(b, 18, !sweeps && q->ring != 0, "d.ring >> 2 =", INT(q->ring));
 	if (q->after.id != 0) {
 		b->shape |= UINT64_C(1) << 14;
 		buf_add_text(&b->text, " AND (d.message, d.number) > (?, ?)");
@@ -209,15 +212,15 @@ build(struct built *b, const struct delivery_query *q)
 	else if (!q->unordered)
 		buf_add_text(&b->text, " ORDER BY d.message, d.number");
 	b->shape |= (uint64_t)q->order_due << 15 | (uint64_t)q->unordered << 16;
-	if (q->limit > 0) {
+	if (q->limit > 0 && !sweeps) {
 		b->shape |= UINT64_C(1) << 17;
 		buf_add_text(&b->text, " LIMIT ?");
 		b->args[b->n++] = INT(q->limit);
 	}
 }
 
-static void
-read_row(sqlite3_stmt *s, struct delivery_row *d)
+void
+sqlite_delivery_read(sqlite3_stmt *s, struct delivery_row *d)
 {
 	*d = (struct delivery_row){
 	    .id = (uint64_t)sqlite3_column_int64(s, 0),
@@ -253,7 +256,24 @@ read_row(sqlite3_stmt *s, struct delivery_row *d)
 	    .keys = sqlite3_column_blob(s, 30),
 	    .keys_len = (size_t)sqlite3_column_bytes(s, 30),
 	    .ring = sqlite3_column_int64(s, 31),
+	    .era = sqlite3_column_int64(s, 32),
 	};
+}
+
+/* Reads the row through its batch; false if it is not wanted. */
+static bool
+read_row(sqlite3_stmt *s, const struct delivery_query *q, struct delivery_row *d)
+{
+	struct sweep sweep;
+
+	sqlite_delivery_read(s, d);
+	if (!reads_sweeps(q))
+		return true;
+	sqlite_sweep_read(s, 33, &sweep);
+	if (sweep_is_gone(&sweep, d))
+		return false;
+	sweep_read(&sweep, d);
+	return sweep_matches(q, d);
 }
 
 enum store_result
@@ -263,9 +283,12 @@ sqlite_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 	struct built b = {.shape = UINT64_C(1) << 63}; /* no address has that bit */
 	struct delivery_row d;
 	sqlite3_stmt *s;
+	uint32_t given = 0;
 	enum store_result r = STORE_OK;
 	bool more = true;
 
+	if (sqlite_runs_fit(q))
+		return sqlite_runs_list(db, q, row, context);
 	build(&b, q);
 	r = sql_start(db, b.shape, buf_text(&b.text), b.args, b.n, &s);
 	buf_free(&b.text);
@@ -274,8 +297,8 @@ sqlite_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 		r = sql_step(db, s, &more);
 		if (r != STORE_OK || !more)
 			break;
-		read_row(s, &d);
-		more = row(context, &d);
+		if (read_row(s, q, &d))
+			more = row(context, &d) && ++given != q->limit;
 	}
 	sql_end(db, s);
 	return r;

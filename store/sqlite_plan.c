@@ -46,9 +46,10 @@ sqlite_plan_set(struct db *db, struct plan_row *row)
 		    " rate_window, stream_for, total, released, ring, ring_size, ring_released,"
 		    " ring_sent, ring_failed, ring_deferred, ring_refused, ring_started_at,"
 		    " next_ring_at, created_at, changed_at, expires_at, who, reason, why, refusals,"
-		    " approvers, approved_by, whole)"
+		    " approvers, approved_by, whole, era, feed_at)"
 		    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
-		    " ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)",
+		    " ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31,"
+		    " ?32)",
 		    ARGS(INT_OR_NULL(p->id), INT(p->batch), INT(p->state), TEXT(sizes),
 			 INT(p->rings.wait), REAL(p->rings.stop_on), INT(p->rate_count),
 			 INT(p->rate_window), INT(p->stream_for), INT(p->total), INT(p->released),
@@ -57,7 +58,7 @@ sqlite_plan_set(struct db *db, struct plan_row *row)
 			 INT(p->ring_started_at), INT(p->next_ring_at), INT(p->created_at),
 			 INT(p->changed_at), INT(p->expires_at), TEXT(p->who), TEXT(p->reason),
 			 TEXT(p->why), TEXT(p->refusals), INT(p->approvers), TEXT(p->approved_by),
-			 INT(row->whole))));
+			 INT(row->whole), INT(row->era), INT(row->feed_at))));
 	if (row->p.id == 0)
 		row->p.id = sqlite3_last_insert_rowid(((struct sqlite_db *)db)->sql);
 	return STORE_OK;
@@ -84,7 +85,9 @@ read_plan(sqlite3_stmt *s, struct plan_row *row)
 {
 	struct store_plan *p = &row->p;
 
-	*row = (struct plan_row){.whole = sqlite3_column_int(s, 29) != 0};
+	*row = (struct plan_row){.whole = sqlite3_column_int(s, 29) != 0,
+				 .era = sqlite3_column_int64(s, 30),
+				 .feed_at = sqlite3_column_int64(s, 31)};
 	p->id = sqlite3_column_int64(s, 0);
 	p->batch = sqlite3_column_int64(s, 1);
 	p->state = (enum store_plan_state)sqlite3_column_int(s, 2);
@@ -110,7 +113,7 @@ read_plan(sqlite3_stmt *s, struct plan_row *row)
 	"SELECT id, batch, state, sizes, wait, stop_on, rate, rate_window, stream_for, total,"     \
 	" released, ring, ring_size, ring_released, ring_sent, ring_failed, ring_deferred,"        \
 	" ring_refused, ring_started_at, next_ring_at, created_at, changed_at, expires_at, who,"   \
-	" reason, why, refusals, approvers, approved_by, whole FROM plan"
+	" reason, why, refusals, approvers, approved_by, whole, era, feed_at FROM plan"
 
 enum store_result
 sqlite_plan_list(struct db *db, int64_t batch, unsigned states,

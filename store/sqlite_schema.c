@@ -4,9 +4,10 @@
  * opens.
  *
  * Keys grow with time, so rows are appended and no index is on random keys. The indexes:
- *   delivery_state    per environment and state, oldest first: lists, counts' ages, purge
+ *   delivery_state    per environment and state, oldest first: lists, counts' ages, purge; not
+ *                     what is held or discarded, which stands in a batch
  *   delivery_due      what is due; only queued and waiting rows that are not taken
- *   delivery_batch    a batch's deliveries by state; only rows that stand in a batch
+ *   delivery_batch    a batch's deliveries by state and era; only rows that stand in a batch
  *   delivery_notice   what senders still have to be told
  * `member` is one by hand: a stream's deliveries that wait or are due (recall.c says what it
  * costs). A partial index could not do that: a delivery has several streams.
@@ -162,7 +163,20 @@ static const char *const steps[] = {
     "ALTER TABLE batch ADD COLUMN swept_state INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE batch ADD COLUMN swept_at INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE batch ADD COLUMN mixed INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE plan ADD COLUMN era INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE batch ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE plan ADD COLUMN era INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE plan ADD COLUMN feed_at INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE batch SET mixed = coalesce((SELECT min(d.environment) <> max(d.environment)"
+    " FROM delivery d WHERE d.batch = batch.id), 0);"
+    "UPDATE batch SET purged = discarded -"
+    " (SELECT count(*) FROM delivery d WHERE d.batch = batch.id AND d.state = 6);"
+    "DROP INDEX delivery_state;"
+    "CREATE INDEX delivery_state ON delivery(state, environment) WHERE state NOT IN (2, 6);"
+    "DROP INDEX delivery_batch;"
+    "CREATE INDEX delivery_batch ON delivery(batch, state, era) WHERE batch IS NOT NULL;"
+    "CREATE INDEX batch_held ON batch(id) WHERE held > 0;"
+    "CREATE INDEX batch_discarded ON batch(id) WHERE discarded > purged;"
+    "CREATE INDEX batch_gone ON batch(id) WHERE gone > 0;",
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };

@@ -19,6 +19,9 @@
 #include "store/recall.h"
 #include "store/writer.h"
 
+/* What of one release is queued at once: a second or two of a fast relay. */
+enum { FEED_AHEAD = 5000 };
+
 static const char *const state_names[STORE_STATE_COUNT] = {
     "queued", "waiting", "held", "dropped", "sent", "failed", "discarded"};
 static const char *const plan_state_names[STORE_PLAN_STATE_COUNT] = {"none",   "asked", "running",
@@ -206,6 +209,7 @@ store_open_backend(const struct backend *b, const struct store_options *options,
 
 	s->b = s->work.b = b;
 	s->work.counters = options->counters;
+	s->work.feed_ahead = options->feed_ahead > 0 ? options->feed_ahead : FEED_AHEAD;
 	store_set_limits(s, options->size_limit, options->min_free_space);
 	copier_init(&s->copier);
 	if (!open_connections(s, options->path, error)) {

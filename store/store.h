@@ -113,6 +113,8 @@ struct store_options {
 	uint64_t size_limit;     /* quarantine_limit */
 	uint64_t min_free_space; /* of the file system */
 	struct store_counters counters;
+	/* A release of a whole batch queues at most so many ahead of the relay; 0 = 5,000. */
+	uint32_t feed_ahead;
 };
 
 enum store_state {
@@ -448,7 +450,9 @@ struct store_job {
 							last, once a day */
 			/* out */
 			bool released, told; /* something is due; an alert was written */
-			uint64_t *forget;    /* streams that are counted afresh now; free() */
+			bool more; /* a big release goes on: the next tick is wanted soon, see
+				      daemon/ticks.c */
+			uint64_t *forget; /* streams that are counted afresh now; free() */
 			size_t forget_count;
 		} tick;
 		struct {

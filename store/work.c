@@ -5,6 +5,7 @@
  */
 #include "store/work.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #include "base/metrics.h"
 #include "store/plan.h"
 #include "store/recall.h"
+#include "store/sweep.h"
 
 /* Which state may follow which (drawn in store.h). */
 static const unsigned delivery_moves[STORE_STATE_COUNT] = {
@@ -128,7 +130,7 @@ work_environment(struct work *w, const char *name, bool make, struct work_enviro
 }
 
 static void
-count(struct work *w, const struct delivery_row *d, enum store_state state, int n)
+count(struct work *w, const struct delivery_row *d, enum store_state state, int64_t n)
 {
 	struct work_environment *e = environment_by_number(w, d->environment);
 
@@ -146,15 +148,42 @@ count_metrics(struct work *w, enum store_state from, enum store_state to)
 		w->dropped++;
 }
 
-enum store_result
-work_add(struct work *w, const struct delivery_row *d)
+/* What is held or discarded stands in a batch, and in its era: see struct sweep. */
+static enum store_result
+enter_era(struct work *w, struct delivery_row *d)
 {
+	struct work_batch *wb;
+	char id[ID_DELIVERY_BYTES];
+
+	d->era = 0;
+	if ((SWEEP_STATES >> d->state & 1) == 0)
+		return STORE_OK;
+	if (d->batch == 0)
+		panic("delivery %s must not be %s without a batch",
+		      id_format_delivery(d->id, d->number, id), store_state_name(d->state));
+	TRY(work_batch(w, d->batch, &wb));
+	d->era = wb->row.era;
+	return STORE_OK;
+}
+
+enum store_result
+work_add(struct work *w, const struct delivery_row *added)
+{
+	struct delivery_row in_era;
+	const struct delivery_row *d = added;
+
+	if ((SWEEP_STATES >> added->state & 1) != 0) {
+		in_era = *added;
+		TRY(enter_era(w, &in_era));
+		d = &in_era;
+	}
+	/* While the row is not there yet, see work_move(). */
+	if (d->batch != 0)
+		TRY(work_batch_enter(w, d));
 	TRY(w->b->delivery_add(w->db, d));
 	TRY(recall_index(w, NULL, d));
 	count(w, d, d->state, 1);
 	count_metrics(w, STORE_STATE_COUNT, d->state);
-	if (d->batch != 0)
-		TRY(work_batch_enter(w, d));
 	return STORE_OK;
 }
 
@@ -174,8 +203,11 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		panic("delivery %s: notice must not go from %d to %d as it becomes %s",
 		      id_format_delivery(d->id, d->number, id), (int)d->notice, (int)next->notice,
 		      store_state_name(next->state));
-	if (d->batch != 0 && next->batch == d->batch && (d->ring != 0 || next->ring != 0))
+	/* What is held may be a plan's without a tag. */
+	if (d->batch != 0 && next->batch == d->batch &&
+	    (d->ring != 0 || next->ring != 0 || d->state == STORE_HELD))
 		TRY(plan_count(w, d, next));
+	TRY(enter_era(w, next));
 	if (next->batch != d->batch) {
 		if (d->batch != 0)
 			panic("delivery %s must not leave its batch",
@@ -198,6 +230,51 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		log_debug("%s delivery from=%s to=%s", id_format_delivery(d->id, d->number, id),
 			  store_state_name(d->state), store_state_name(next->state));
 	}
+	return STORE_OK;
+}
+
+enum store_result
+work_sweep(struct work *w, struct work_batch *wb, enum store_state to, int64_t now)
+{
+	const enum store_state from = to == STORE_HELD ? STORE_DISCARDED : STORE_HELD;
+	struct store_batch *b = &wb->row.b;
+	const uint64_t n = from == STORE_HELD ? b->held : b->discarded - b->purged;
+	struct delivery_row *any;
+	size_t found;
+
+	if (wb->row.mixed || (SWEEP_STATES >> to & 1) == 0)
+		panic("B%" PRId64 " must not be swept", b->id);
+	TRY(work_list(w, &(struct delivery_query){.batch = b->id, .states = 1U << from, .limit = 1},
+		      false, &any, &found));
+	if (found == 0)
+		return STORE_OK;
+	count(w, any, from, -(int64_t)n);
+	count(w, any, to, (int64_t)n);
+	work_batch_sweep(wb, from, to, n);
+	wb->row.sweep.before = ++wb->row.era;
+	wb->row.sweep.state = to;
+	wb->row.sweep.at = now;
+	log_debug("B%" PRId64 " sweep from=%s to=%s deliveries=%" PRIu64, b->id,
+		  store_state_name(from), store_state_name(to), n);
+	return STORE_OK;
+}
+
+enum store_result
+work_sweep_away(struct work *w, struct work_batch *wb)
+{
+	struct store_batch *b = &wb->row.b;
+	const uint64_t n = b->discarded - b->purged;
+	struct delivery_query q = {.batch = b->id, .states = 1U << STORE_DISCARDED, .limit = 1};
+	struct delivery_row *any;
+	size_t found;
+
+	TRY(work_list(w, &q, false, &any, &found));
+	if (found == 0)
+		return STORE_OK;
+	count(w, any, STORE_DISCARDED, -(int64_t)n);
+	b->purged += n;
+	wb->row.sweep.gone = b->held == 0 ? ++wb->row.era : wb->row.sweep.before;
+	wb->dirty = true;
 	return STORE_OK;
 }
 

@@ -32,6 +32,7 @@ struct work_batch {
 	bool plan_known, plan_dirty;
 	const char *stopped;   /* some of it came back under a panic hold: which one; else NULL */
 	uint64_t last_message; /* counted in already */
+	int64_t environment;   /* whose mail stands in it, where its own is another; 0 = unread */
 	bool dirty;
 	const char *why; /* the reason of the delivery that opened it */
 	bool opened;     /* by this job: audit and alert are still to be written */
@@ -62,6 +63,7 @@ struct work {
 	struct work_told *told;
 	size_t told_count, told_cap;
 	unsigned counter_shard; /* that STORE_PURGE looks at next */
+	uint32_t feed_ahead;    /* see plan_feed() */
 	struct chain chain;     /* the audit log's end */
 };
 
@@ -89,6 +91,15 @@ enum store_result work_add(struct work *w, const struct delivery_row *d);
  */
 enum store_result work_move(struct work *w, const struct delivery_row *d,
 			    const struct delivery_row *next);
+/*
+ * A decision on the whole batch, which must not be mixed: all that it has discarded is held, or the
+ * other way round; no row is read but one. What its plan makes of it is the caller's.
+ */
+enum store_result work_sweep(struct work *w, struct work_batch *wb, enum store_state to,
+			     int64_t now);
+/* All that it has discarded is gone: it holds nothing, or all of that is of the era of its sweep to
+ * discarded or later, and nothing was discarded since. Rows are deleted by STORE_PURGE. */
+enum store_result work_sweep_away(struct work *w, struct work_batch *wb);
 /* The one place where a pending notice ends: the sender was told, or never will be. */
 enum store_result work_settle_notice(struct work *w, const struct delivery_row *d,
 				     enum store_notice_state to, const char *told);

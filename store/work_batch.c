@@ -156,7 +156,7 @@ work_batch_end(struct work *w, struct work_batch *wb, int64_t at)
 /* ---- counters ---- */
 
 static void
-count(struct store_batch *b, enum store_state state, int n)
+count(struct store_batch *b, enum store_state state, int64_t n)
 {
 	switch (state) {
 	case STORE_HELD:
@@ -202,6 +202,35 @@ has_message(struct work *w, int64_t batch, uint64_t message, bool *out)
 	return w->b->delivery_list(w->db, &q, see_row, out);
 }
 
+static bool
+see_environment(void *context, const struct delivery_row *d)
+{
+	*(int64_t *)context = d->environment;
+	return false;
+}
+
+/* Whether mail of two environments stands in it, or of another than its own. That of a panic button
+ * over more than one environment has none, and one row says whose is there. */
+static enum store_result
+mix(struct work *w, struct work_batch *wb, const struct delivery_row *d)
+{
+	const struct store_batch *b = &wb->row.b;
+	struct delivery_query q = {.batch = b->id, .unordered = true, .limit = 1};
+
+	if (wb->row.mixed)
+		return STORE_OK;
+	if (*b->environment != '\0') {
+		wb->row.mixed = strcmp(b->environment, d->environment_name) != 0;
+		return STORE_OK;
+	}
+	if (wb->environment == 0)
+		TRY(w->b->delivery_list(w->db, &q, see_environment, &wb->environment));
+	if (wb->environment == 0)
+		wb->environment = d->environment; /* the first */
+	wb->row.mixed = wb->environment != d->environment;
+	return STORE_OK;
+}
+
 enum store_result
 work_batch_enter(struct work *w, const struct delivery_row *d)
 {
@@ -209,6 +238,7 @@ work_batch_enter(struct work *w, const struct delivery_row *d)
 	bool seen;
 
 	TRY(work_batch(w, d->batch, &wb));
+	TRY(mix(w, wb, d));
 	if (wb->last_message != d->id) {
 		seen = false;
 		if (w->new_message != d->id)
@@ -237,6 +267,14 @@ work_batch_change(struct work *w, int64_t id, enum store_state from, enum store_
 	count(&wb->row.b, to, 1);
 	wb->dirty = true;
 	return STORE_OK;
+}
+
+void
+work_batch_sweep(struct work_batch *wb, enum store_state from, enum store_state to, uint64_t n)
+{
+	count(&wb->row.b, from, -(int64_t)n);
+	count(&wb->row.b, to, (int64_t)n);
+	wb->dirty = true;
 }
 
 /* ---- open or join ---- */

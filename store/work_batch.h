@@ -45,5 +45,8 @@ uint64_t work_batch_queued(const struct store_batch *b);
 enum store_result work_batch_enter(struct work *w, const struct delivery_row *d);
 enum store_result work_batch_change(struct work *w, int64_t id, enum store_state from,
 				    enum store_state to);
+/* `n` of it change at once. */
+void work_batch_sweep(struct work_batch *wb, enum store_state from, enum store_state to,
+		      uint64_t n);
 
 #endif

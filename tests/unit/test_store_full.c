@@ -240,7 +240,7 @@ all_or_nothing(void **state)
 	uint64_t id = add_held(f, &test_stream, 10);
 	int64_t now = TEST_NOW + CLOCK_HOUR;
 
-	assert_in_range(at_each_write(f, make_request), 10, 100);
+	assert_in_range(at_each_write(f, make_request), 5, 100);
 	assert_in_range(at_each_write(f, make_approval), 5, 100);
 	assert_in_range(at_each_write(f, make_pause), 5, 100);
 	assert_in_range(at_each_write(f, make_resume), 5, 100);

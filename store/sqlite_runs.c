@@ -1,0 +1,297 @@
+/*
+ * Lists of deliveries that stand in batches. All rows of one batch, stored state and era are one
+ * run of the index delivery_batch, in the order of their ids, and all of a run are in one state as
+ * the batch says: so a list is a merge of the runs that are in the states it wants, and reads no
+ * row of another. A run's next keys are read a few at a time; its rows are read by their keys.
+ *
+ * It costs a few index seeks for each run, and a run for each state, and each era with rows in it,
+ * of each batch: without a batch in the query that is each batch that holds (or has discarded)
+ * anything. What a query asks for besides states, eras and ids is looked at row by row.
+ */
+#include "store/sqlite_runs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum {
+	KEYS_MAX = 64, /* read at a time; fewer where there are many runs: they wait in memory */
+	KEYS_FEW = 8,
+	MANY_RUNS = 64
+};
+
+struct holder {
+	int64_t batch;
+	struct sweep sweep;
+	bool mixed;
+};
+
+struct run {
+	const struct holder *of;
+	enum store_state stored;
+	int64_t era;
+	struct store_delivery_id *keys, last; /* last: the one behind which it goes on */
+	uint32_t count, at;
+	bool ended, looked; /* looked: whose its first row is */
+};
+
+struct runs {
+	struct db *db;
+	const struct delivery_query *q;
+	struct holder *holders;
+	struct run *list;
+	size_t holder_count, count;
+	uint32_t block; /* keys that are read at a time */
+};
+
+bool
+sqlite_runs_fit(const struct delivery_query *q)
+{
+	if (q->message != 0 || q->id_from != 0 || q->stream != 0 || q->order_due ||
+	    q->notices == 1U << STORE_NOTICE_PENDING)
+		return false;
+	return q->batch != 0 || q->states == 1U << STORE_HELD || q->states == 1U << STORE_DISCARDED;
+}
+
+/* ---- which runs ---- */
+
+void
+sqlite_sweep_read(sqlite3_stmt *s, int from, struct sweep *out)
+{
+	*out = (struct sweep){.gone = sqlite3_column_int64(s, from),
+			      .before = sqlite3_column_int64(s, from + 1),
+			      .at = sqlite3_column_int64(s, from + 2),
+			      .state = (enum store_state)sqlite3_column_int(s, from + 3)};
+}
+
+static enum store_result
+find_holders(struct runs *r)
+{
+	static const char one[] =
+	    "SELECT b.id, b.mixed," SWEEP_COLUMNS " FROM batch b WHERE b.id = ?1";
+	/* In the words of the partial indexes. */
+	static const char held[] = "SELECT b.id, b.mixed," SWEEP_COLUMNS
+				   " FROM batch b INDEXED BY batch_held WHERE b.held > 0";
+	static const char discarded[] =
+	    "SELECT b.id, b.mixed," SWEEP_COLUMNS
+	    " FROM batch b INDEXED BY batch_discarded WHERE b.discarded > b.purged";
+	const char *text = r->q->batch != 0                   ? one
+			   : r->q->states == 1U << STORE_HELD ? held
+							      : discarded;
+	enum store_result result;
+	sqlite3_stmt *s;
+	bool more = true;
+
+	TRY(sql_start(r->db, SQL_KEY(text), text, (const struct sql_arg[]){INT(r->q->batch)},
+		      text == one, &s));
+	while ((result = sql_step(r->db, s, &more)) == STORE_OK && more) {
+		struct holder *to;
+
+		if ((r->holder_count & (r->holder_count - 1)) == 0) /* a power of two: full */
+			r->holders = mem_resize_array(
+			    r->holders, r->holder_count > 0 ? r->holder_count * 2 : 1, sizeof(*to));
+		to = &r->holders[r->holder_count++];
+		*to = (struct holder){.batch = sqlite3_column_int64(s, 0),
+				      .mixed = sqlite3_column_int(s, 1) != 0};
+		sqlite_sweep_read(s, 2, &to->sweep);
+	}
+	sql_end(r->db, s);
+	return result;
+}
+
+/* Whether a row of that run, which has a state and an era only, may be wanted. */
+static bool
+is_wanted(const struct runs *r, const struct holder *of, enum store_state stored, int64_t era)
+{
+	/* What the run does not say is taken as wanted. */
+	const struct delivery_query q = {.states = r->q->states,
+					 .era_from = r->q->era_from,
+					 .era_before = r->q->era_before,
+					 .changed_before = r->q->changed_before};
+	struct delivery_row d = {.state = stored, .era = era, .changed_at = INT64_MIN};
+
+	if (sweep_is_gone(&of->sweep, &d) != r->q->gone)
+		return false;
+	sweep_read(&of->sweep, &d);
+	return sweep_matches(&q, &d);
+}
+
+static void
+add_run(struct runs *r, const struct holder *of, enum store_state stored, int64_t era)
+{
+	if ((r->count & (r->count - 1)) == 0)
+		r->list =
+		    mem_resize_array(r->list, r->count > 0 ? r->count * 2 : 1, sizeof(*r->list));
+	r->list[r->count++] =
+	    (struct run){.of = of, .stored = stored, .era = era, .last = r->q->after};
+}
+
+static enum store_result
+find_eras(struct runs *r, const struct holder *of, enum store_state stored)
+{
+	static const char text[] = "SELECT min(era) FROM delivery INDEXED BY delivery_batch"
+				   " WHERE batch = ?1 AND state = ?2 AND era > ?3";
+	int64_t era = -1;
+	sqlite3_stmt *s;
+	bool more = true;
+
+	for (;;) {
+		TRY(sql_start(r->db, SQL_KEY(text), text,
+			      ARGS(INT(of->batch), INT(stored), INT(era)), &s));
+		TRY(sql_step(r->db, s, &more));
+		more = more && sqlite3_column_type(s, 0) != SQLITE_NULL;
+		if (more)
+			era = sqlite3_column_int64(s, 0);
+		sql_end(r->db, s);
+		if (!more)
+			return STORE_OK;
+		if (is_wanted(r, of, stored, era))
+			add_run(r, of, stored, era);
+	}
+}
+
+static enum store_result
+find_runs(struct runs *r)
+{
+	const unsigned wanted = r->q->states;
+	size_t i;
+	int state;
+
+	for (i = 0; i < r->holder_count; i++)
+		for (state = 0; state < STORE_STATE_COUNT; state++) {
+			/* What is held may be stored as discarded, and the other way round. */
+			unsigned as = 1U << state & SWEEP_STATES ? SWEEP_STATES : 1U << state;
+
+			if ((wanted == 0 || (wanted & as) != 0) &&
+			    (!r->q->gone || as == SWEEP_STATES))
+				TRY(find_eras(r, &r->holders[i], (enum store_state)state));
+		}
+	r->block = r->count > MANY_RUNS ? KEYS_FEW : KEYS_MAX;
+	if (r->q->limit > 0 && r->q->limit < r->block)
+		r->block = r->q->limit;
+	return STORE_OK;
+}
+
+/* ---- rows ---- */
+
+static enum store_result
+read_keys(struct runs *r, struct run *run)
+{
+	static const char text[] =
+	    "SELECT message, number FROM delivery INDEXED BY delivery_batch"
+	    " WHERE batch = ?1 AND state = ?2 AND era = ?3 AND (message, number) > (?4, ?5)"
+	    " ORDER BY message, number LIMIT ?6";
+	enum store_result result;
+	sqlite3_stmt *s;
+	bool more = true;
+
+	if (run->keys == NULL)
+		run->keys = mem_alloc(r->block * sizeof(*run->keys));
+	run->at = run->count = 0;
+	TRY(sql_start(r->db, SQL_KEY(text), text,
+		      ARGS(INT(run->of->batch), INT(run->stored), INT(run->era), INT(run->last.id),
+			   INT(run->last.number), INT(r->block)),
+		      &s));
+	while ((result = sql_step(r->db, s, &more)) == STORE_OK && more)
+		run->keys[run->count++] = (struct store_delivery_id){
+		    (uint64_t)sqlite3_column_int64(s, 0), (uint32_t)sqlite3_column_int64(s, 1)};
+	sql_end(r->db, s);
+	if (run->count > 0)
+		run->last = run->keys[run->count - 1];
+	run->ended = run->count < r->block; /* these are the last */
+	return result;
+}
+
+static bool
+is_before(const struct store_delivery_id *a, const struct store_delivery_id *b)
+{
+	return a->id != b->id ? a->id < b->id : a->number < b->number;
+}
+
+/* The run that has the next row; NULL in *out if none has. */
+static enum store_result
+next_run(struct runs *r, struct run **out)
+{
+	size_t i;
+
+	*out = NULL;
+	for (i = 0; i < r->count; i++) {
+		struct run *run = &r->list[i];
+
+		if (run->at == run->count && !run->ended)
+			TRY(read_keys(r, run));
+		if (run->at == run->count)
+			continue;
+		if (*out == NULL || is_before(&run->keys[run->at], &(*out)->keys[(*out)->at]))
+			*out = run;
+		if (r->q->unordered)
+			break;
+	}
+	return STORE_OK;
+}
+
+/* Mail of one environment stands in a batch that is not mixed: one row says whose all are. */
+static bool
+is_of_others(const struct runs *r, struct run *run, const struct delivery_row *d)
+{
+	bool first = !run->looked;
+
+	run->looked = true;
+	return first && !run->of->mixed && r->q->environment != 0 &&
+	       d->environment != r->q->environment;
+}
+
+static enum store_result
+give_row(struct runs *r, struct run *run, delivery_row_fn *row, void *context, uint32_t *given,
+	 bool *more)
+{
+	static const char text[] = DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS
+						    " WHERE d.message = ?1 AND d.number = ?2";
+	const struct store_delivery_id key = run->keys[run->at++];
+	struct delivery_row d;
+	enum store_result result;
+	sqlite3_stmt *s;
+	bool found;
+
+	TRY(sql_start(r->db, SQL_KEY(text), text, ARGS(INT(key.id), INT(key.number)), &s));
+	result = sql_step(r->db, s, &found);
+	if (result == STORE_OK && found) {
+		sqlite_delivery_read(s, &d);
+		if (!r->q->gone)
+			sweep_read(&run->of->sweep, &d);
+		if (is_of_others(r, run, &d)) {
+			run->at = run->count;
+			run->ended = true;
+		} else if (r->q->gone || sweep_matches(r->q, &d)) {
+			*more = row(context, &d) && ++*given != r->q->limit;
+		}
+	}
+	sql_end(r->db, s);
+	return result;
+}
+
+enum store_result
+sqlite_runs_list(struct db *db, const struct delivery_query *q, delivery_row_fn *row, void *context)
+{
+	struct runs r = {.db = db, .q = q};
+	enum store_result result = find_holders(&r);
+	struct run *run;
+	uint32_t given = 0;
+	bool more = true;
+	size_t i;
+
+	if (result == STORE_OK)
+		result = find_runs(&r);
+	while (result == STORE_OK && more) {
+		result = next_run(&r, &run);
+		if (result != STORE_OK || run == NULL)
+			break;
+		result = give_row(&r, run, row, context, &given, &more);
+	}
+	for (i = 0; i < r.count; i++)
+		free(r.list[i].keys);
+	free(r.list);
+	free(r.holders);
+	return result;
+}
