@@ -30,7 +30,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 
-enum { FLIGHTS_MAX = 8, CHANNEL_WAITING_MAX = 64, TAKE_LIMIT = 64 };
+enum { CHANNEL_WAITING_MAX = 64, TAKE_LIMIT = 64 };
 #define TICK CLOCK_SECOND
 #define BACKOFF_FIRST CLOCK_SECOND
 #define BACKOFF_MAX (5 * CLOCK_MINUTE)
@@ -82,7 +82,6 @@ struct alert {
 	struct loop_timer *timer;
 	LIST_HEAD(channel_list, channel) channels;
 	struct note_list waiting, flights;
-	size_t flight_count;
 	struct request_list unreported;
 	size_t at_store; /* requests that have not come back */
 	bool stepping;   /* a FAN_OUT or TAKE is at the store */
@@ -360,13 +359,13 @@ note_failed(struct note *n, const char *why)
 
 static void note_start(struct note *n);
 
-/* Starts what may start: every channel by itself, all together bounded. */
+/* Starts what may start: every channel by itself, so there are no more flights than channels. */
 static void
 outbox_pump(struct alert *a)
 {
 	struct note *n = TAILQ_FIRST(&a->waiting);
 
-	while (n != NULL && a->flight_count < FLIGHTS_MAX) {
+	while (n != NULL) {
 		if (n->channel->flights == 0) {
 			note_start(n);
 			n = TAILQ_FIRST(&a->waiting); /* a failure may have emptied the list */
@@ -380,7 +379,6 @@ static void
 note_land(struct note *n)
 {
 	TAILQ_REMOVE(&n->a->flights, n, next);
-	n->a->flight_count--;
 	n->channel->flights--;
 }
 
@@ -448,7 +446,6 @@ note_start(struct note *n)
 	TAILQ_REMOVE(&a->waiting, n, next);
 	n->channel->waiting--;
 	TAILQ_INSERT_TAIL(&a->flights, n, next);
-	a->flight_count++;
 	n->channel->flights++;
 	n->config = config_ref(a->config);
 	n->to = channel_config(n->config, n->row.channel);
