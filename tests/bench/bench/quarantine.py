@@ -110,7 +110,7 @@ def newsletter(bench):
     for encoding, share in (("qp", 1), ("base64", 10)):
         mails = max(count // share, 200)
         held, passed = [], []
-        for _ in range(bench.blast_rounds):
+        for _ in range(bench.rounds):
             sync()
             held.append(hold(bench, encoding, mails))
             bench.note(f"{encoding}: {held[-1]}")

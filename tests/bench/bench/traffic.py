@@ -69,7 +69,9 @@ def column(results, name, key):
 
 def compare(results, key, *words, **bounds):
     """The line of one measured value of both."""
-    theirs = [value * 1.0 for value in column(results, "Postfix", key)]
+    theirs = column(results, "Postfix", key)
+    if not theirs:  # bounds of a quotient
+        bounds = {}
     return Line(*words, column(results, "mailfuse", key), theirs, **bounds)
 
 
