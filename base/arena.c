@@ -79,19 +79,23 @@ arena_strdup(struct arena *a, const char *s)
 	return arena_strndup(a, s, strlen(s));
 }
 
+/* Formats into what is left of the block, and again only where it does not fit there. */
 char *
 arena_printf(struct arena *a, const char *format, ...)
 {
+	size_t room = a->blocks != NULL ? a->blocks->size - a->used : 0;
+	char *rest = room > 0 ? (char *)a->blocks->data + a->used : NULL, *text;
 	va_list ap;
-	char *text;
 	int n;
 
 	va_start(ap, format);
-	n = vsnprintf(NULL, 0, format, ap);
+	n = vsnprintf(rest, room, format, ap);
 	va_end(ap);
 	if (n < 0)
 		fatal("cannot format %s", format);
 	text = arena_alloc(a, (size_t)n + 1);
+	if (text == rest)
+		return text;
 	va_start(ap, format);
 	vsnprintf(text, (size_t)n + 1, format, ap);
 	va_end(ap);

@@ -66,20 +66,27 @@ buf_add_text(struct buf *b, const char *text)
 	buf_add(b, text, strlen(text));
 }
 
+/* Mostly it fits into what there is; where it does not, vsnprintf has said how much it takes. */
 void
 buf_printf(struct buf *b, const char *format, ...)
 {
 	va_list ap, again;
+	size_t room;
 	int n;
 
+	buf_reserve(b, 1);
+	room = b->cap - b->len;
 	va_start(ap, format);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, format, ap);
+	n = vsnprintf(b->data + b->len, room, format, ap);
 	va_end(ap);
 	if (n < 0)
 		fatal("cannot format %s", format);
-	buf_reserve(b, (size_t)n);
-	vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
+	if ((size_t)n >= room) {
+		b->data[b->len] = '\0'; /* what was cut short is nothing yet */
+		buf_reserve(b, (size_t)n);
+		vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
+	}
 	va_end(again);
 	b->len += (size_t)n;
 }

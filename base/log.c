@@ -33,24 +33,49 @@ log_set_debug(int on)
 	atomic_store(&log_debug_on, on);
 }
 
+/* "2026-11-21T12:04:11.123Z info ": most of it is the same for a second. */
+static size_t
+log_head(char line[LINE_MAX_BYTES], const char *level)
+{
+	static _Thread_local char head[sizeof("2026-11-21T12:04:11.")];
+	static _Thread_local time_t second = -1;
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+	long ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	ms = now.tv_nsec / 1000000;
+	if (now.tv_sec != second) {
+		gmtime_r(&now.tv_sec, &tm);
+		strftime(head, sizeof(head), "%Y-%m-%dT%H:%M:%S.", &tm);
+		second = now.tv_sec;
+	}
+	n = strlen(head);
+	memcpy(line, head, n);
+	line[n++] = (char)('0' + ms / 100);
+	line[n++] = (char)('0' + ms / 10 % 10);
+	line[n++] = (char)('0' + ms % 10);
+	line[n++] = 'Z';
+	line[n++] = ' ';
+	while (*level != '\0')
+		line[n++] = *level++;
+	line[n++] = ' ';
+	return n;
+}
+
 static void
 log_line(int priority, const char *level, const char *format, va_list ap)
 {
 	char line[LINE_MAX_BYTES];
-	struct timespec now;
-	struct tm tm;
-	size_t n = 0;
+	size_t n;
 	int more;
 
 	if (atomic_load_explicit(&log_target, memory_order_relaxed) == LOG_TO_SYSLOG) {
 		vsyslog(priority, format, ap);
 		return;
 	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
-	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ldZ %s ", now.tv_nsec / 1000000,
-			      level);
+	n = log_head(line, level);
 	more = vsnprintf(line + n, sizeof(line) - n, format, ap);
 	if (more > 0)
 		n += (size_t)more;
@@ -74,13 +99,17 @@ log_line(int priority, const char *level, const char *format, va_list ap)
 LOG_FUNCTION(log_warn, LOG_WARNING, "warn")
 LOG_FUNCTION(log_info, LOG_INFO, "info")
 
+bool
+log_is_debug(void)
+{
+	return atomic_load_explicit(&log_debug_on, memory_order_relaxed);
+}
+
 void
-log_debug(const char *format, ...)
+log_debug_line(const char *format, ...)
 {
 	va_list ap;
 
-	if (!atomic_load_explicit(&log_debug_on, memory_order_relaxed))
-		return;
 	va_start(ap, format);
 	log_line(LOG_DEBUG, "debug", format, ap);
 	va_end(ap);

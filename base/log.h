@@ -6,6 +6,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
+
 enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
 
 void log_open(enum log_target target, const char *program);
@@ -14,7 +16,10 @@ void log_set_debug(int on);
 /* The world did something unusual: the relay goes on. */
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Its arguments are looked at only where the line is written. */
+#define log_debug(...) (log_is_debug() ? log_debug_line(__VA_ARGS__) : (void)0)
+bool log_is_debug(void);
+void log_debug_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The process cannot run: says why and exits with 1. */
 void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

@@ -62,6 +62,11 @@ static void
 feed_text(struct feed *f)
 {
 	feed_seek_newline(f);
+	/* Most lines end with CR LF and have no dot behind that: nothing to do but to go on. */
+	while (f->end - f->p > 2 && f->p + 1 == f->lf && f->p[2] != '.') {
+		f->p += 2;
+		feed_seek_newline(f);
+	}
 	if (f->p == f->end)
 		return;
 	if (*f->p == '\n') {

@@ -132,13 +132,22 @@ reply_feed(struct reply *r, const char *data, size_t len, size_t *used)
 void
 reply_format(const struct reply *r, struct buf *out)
 {
-	size_t start = out->len, i;
+	size_t start = out->len, i, len = r->text.len;
+	const char code[3] = {(char)('0' + r->code / 100 % 10), (char)('0' + r->code / 10 % 10),
+			      (char)('0' + r->code % 10)};
 
-	buf_printf(out, "%d", r->code);
-	if (r->status[0] != '\0')
-		buf_printf(out, " %s", r->status);
-	if (r->text.len > 0)
+	buf_add(out, code, sizeof(code));
+	if (r->status[0] != '\0') {
 		buf_add_char(out, ' ');
-	for (i = 0; i < r->text.len && out->len - start < FORMAT_MAX; i++)
-		buf_add_char(out, r->text.data[i] == '\n' ? ' ' : r->text.data[i]);
+		buf_add_text(out, r->status);
+	}
+	if (len == 0)
+		return;
+	buf_add_char(out, ' ');
+	if (out->len - start + len > FORMAT_MAX)
+		len = FORMAT_MAX - (out->len - start);
+	buf_add(out, r->text.data, len);
+	for (i = out->len - len; i < out->len; i++)
+		if (out->data[i] == '\n')
+			out->data[i] = ' ';
 }

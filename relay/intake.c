@@ -194,36 +194,53 @@ intake_add_body(struct intake *in, const char *data, size_t len)
 	in->message->body_bytes += len;
 }
 
-/* Looks for the empty line; what follows it is body. */
+/*
+ * Behind the empty line that ends the header, NULL if it has not come whole: it may lie across what
+ * came before and `data`, and be the very first line.
+ */
+static const char *
+find_body(const struct buf *h, const char *data, size_t len)
+{
+	static const char empty[] = "\r\n\r\n";
+	/* The last three octets of what came, as if behind a line's end, and the first three of
+	 * what comes. */
+	char seam[6] = "\r\n";
+	size_t kept = h->len < 3 ? h->len : 3, before = kept > 0 ? 3 : 2, more;
+	const char *end;
+
+	if (kept == 2)
+		seam[0] = '\n';
+	if (kept > 0)
+		memcpy(seam + before - kept, h->data + h->len - kept, kept);
+	more = len < sizeof(seam) - before ? len : sizeof(seam) - before;
+	memcpy(seam + before, data, more);
+	end = memmem(seam, before + more, empty, 4);
+	if (end != NULL)
+		return data + (end + 4 - seam - before);
+	end = memmem(data, len, empty, 4);
+	return end != NULL ? end + 4 : NULL;
+}
+
+/* Up to the empty line it is header; what follows is body. */
 static void
 intake_add_header(struct intake *in, const char *data, size_t len)
 {
 	struct buf *h = &in->message->header;
-	size_t from = h->len >= 3 ? h->len - 3 : 0;
-	const char *end;
-	size_t head;
+	const char *body = find_body(h, data, len);
 
-	buf_add(h, data, len);
-	if (h->len >= 2 && memcmp(h->data, "\r\n", 2) == 0) {
-		head = 0;
-		end = h->data + 2;
-	} else {
-		end = memmem(h->data + from, h->len - from, "\r\n\r\n", 4);
-		if (end == NULL) {
-			if (h->len > HEADER_MAX)
-				intake_refuse(in, 552, "5.3.4",
-					      "Header section is larger than 1 MiB");
-			else if (intake_is_too_much(in->rl, in->message))
-				intake_refuse(in, 451, "4.3.2", "Busy; try again in a minute");
-			return;
-		}
-		head = (size_t)(end - h->data) + 2;
-		end += 4;
+	if (body == NULL) {
+		buf_add(h, data, len);
+		if (h->len > HEADER_MAX)
+			intake_refuse(in, 552, "5.3.4", "Header section is larger than 1 MiB");
+		else if (intake_is_too_much(in->rl, in->message))
+			intake_refuse(in, 451, "4.3.2", "Busy; try again in a minute");
+		return;
 	}
+	buf_add(h, data, (size_t)(body - data));
+	h->len -= 2;
+	h->data[h->len] = '\0';
 	in->phase = INTAKE_BODY;
-	intake_add_body(in, end, (size_t)(h->data + h->len - end));
-	h->len = head;
-	h->data[head] = '\0';
+	intake_add_body(in, body, (size_t)(data + len - body));
 }
 
 /* The body_sink of what comes in: content, dots undone. */

@@ -60,12 +60,24 @@ session_set_state(struct session *s, enum session_state next)
 }
 
 static void
-session_reply_line(struct session *s, const char *head, const char *format, va_list ap)
+session_reply_line(struct session *s, int code, char behind, const char *status, const char *format,
+		   va_list ap)
 {
 	char line[REPLY_LINE_BYTES];
-	int n = snprintf(line, sizeof(line), "%s", head);
-	int more = vsnprintf(line + n, sizeof(line) - 2 - (size_t)n, format, ap);
-	size_t len = (size_t)n + (more > 0 ? (size_t)more : 0), i;
+	size_t len = 0, i;
+	int more;
+
+	line[len++] = (char)('0' + code / 100);
+	line[len++] = (char)('0' + code / 10 % 10);
+	line[len++] = (char)('0' + code % 10);
+	line[len++] = behind;
+	if (status != NULL) { /* "5.7.100" at most */
+		memcpy(line + len, status, strlen(status));
+		len += strlen(status);
+		line[len++] = ' ';
+	}
+	more = vsnprintf(line + len, sizeof(line) - 2 - len, format, ap);
+	len += more > 0 ? (size_t)more : 0;
 
 	if (len > sizeof(line) - 3)
 		len = sizeof(line) - 3;
@@ -84,7 +96,6 @@ session_reply_line(struct session *s, const char *head, const char *format, va_l
 void
 session_reply(struct session *s, int code, const char *status, const char *format, ...)
 {
-	char head[24];
 	va_list ap;
 
 	if (s->state == SESSION_ENDED)
@@ -93,21 +104,18 @@ session_reply(struct session *s, int code, const char *status, const char *forma
 	 */
 	if ((code >= 500 && code <= 504) || code == 555)
 		s->errors += !s->mail_refused;
-	snprintf(head, sizeof(head), "%d %s%s", code, status ? status : "", status ? " " : "");
 	va_start(ap, format);
-	session_reply_line(s, head, format, ap);
+	session_reply_line(s, code, ' ', status, format, ap);
 	va_end(ap);
 }
 
 void
 session_reply_more(struct session *s, int code, const char *format, ...)
 {
-	char head[8];
 	va_list ap;
 
-	snprintf(head, sizeof(head), "%d-", code);
 	va_start(ap, format);
-	session_reply_line(s, head, format, ap);
+	session_reply_line(s, code, '-', NULL, format, ap);
 	va_end(ap);
 }
 

@@ -101,6 +101,7 @@ struct smtp_client {
 	bool silent;         /* its sender may not be reached from here: NOTIFY=NEVER */
 	struct seven *seven; /* 8-bit content, and the upstream takes 7 bits */
 	struct body_out out;
+	bool dotted;             /* BODY: the end is written too, behind all the rest */
 	struct chunk *writing;   /* where body_stuff's slices lie; NULL: copy them */
 	struct chunk *in_memory; /* the next one that is in the message itself */
 	uint32_t next_chunk;     /* to be loaded from the store */

@@ -102,7 +102,9 @@ smtp_envelope_mail(const struct smtp_client *c, struct buf *line)
 {
 	const struct message *m = c->delivery->message;
 
-	buf_printf(line, "MAIL FROM:<%s>", m->sender.text);
+	buf_add_text(line, "MAIL FROM:<");
+	buf_add_text(line, m->sender.text);
+	buf_add_char(line, '>');
 	if (c->has.size && !smtp_envelope_is_seven(c)) /* as 7-bit it grows, who knows how much */
 		buf_printf(line, " SIZE=%" PRIu64, smtp_envelope_size(m));
 	if (c->has.eightbit && m->eightbit)
@@ -146,7 +148,9 @@ smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line)
 {
 	const struct delivery_recipient *r = &c->delivery->recipients[c->recipients[number]];
 
-	buf_printf(line, "RCPT TO:<%s>", r->address);
+	buf_add_text(line, "RCPT TO:<");
+	buf_add_text(line, r->address);
+	buf_add_char(line, '>');
 	if (!c->has.dsn)
 		return;
 	add_notify(c->silent ? DSN_NEVER : r->notify, line);

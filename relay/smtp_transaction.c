@@ -37,20 +37,22 @@ smtp_transaction_outstanding(const struct smtp_client *c)
 static void
 send_steps(struct smtp_client *c)
 {
-	struct buf line = {0};
+	struct buf lines = {0};
 	size_t last = c->has.pipelining ? c->count + 2 : c->answered + 1;
 
+	buf_reserve(&lines, 240); /* one recipient's, mostly */
 	for (; c->sent < last; c->sent++) {
-		buf_clear(&line);
 		if (c->sent == 0)
-			smtp_envelope_mail(c, &line);
+			smtp_envelope_mail(c, &lines);
 		else if (c->sent <= c->count)
-			smtp_envelope_rcpt(c, c->sent - 1, &line);
+			smtp_envelope_rcpt(c, c->sent - 1, &lines);
 		else
-			buf_add_text(&line, "DATA");
-		smtp_client_say(c, buf_text(&line));
+			buf_add_text(&lines, "DATA");
+		buf_add_text(&lines, "\r\n");
 	}
-	buf_free(&line);
+	conn_write(c->conn, lines.data, lines.len);
+	smtp_client_expect(c, c->config->timeout);
+	buf_free(&lines);
 }
 
 static void
@@ -164,8 +166,10 @@ start_body(struct smtp_client *c)
 	else
 		STAILQ_FOREACH (chunk, &m->body.list, next)
 			write_chunk(c, chunk);
-	if (conn_pending(c->conn) == 0)
-		smtp_transaction_drained(c);
+	/* All of it is in memory: the end goes out with it. */
+	c->dotted = c->seven == NULL && c->next_chunk >= c->delivery->chunk_count;
+	if (c->dotted)
+		body_finish(&c->out, write_wire, c);
 }
 
 static void
@@ -228,6 +232,14 @@ smtp_transaction_forget(struct smtp_client *c)
 		settle(c);
 }
 
+/* RFC 5321 4.5.3.2.6: the longest wait is the one after the final dot. */
+static void
+await_final(struct smtp_client *c)
+{
+	smtp_client_set_state(c, CLIENT_FINAL);
+	smtp_client_expect(c, 2 * c->config->timeout);
+}
+
 /*
  * All that was written is gone: the next chunk, or the end of data. What is in memory is written
  * chunk by chunk too where it becomes 7-bit, because then it is a copy, and larger.
@@ -237,6 +249,10 @@ smtp_transaction_drained(struct smtp_client *c)
 {
 	if (c->load != NULL)
 		return;
+	if (c->dotted) {
+		await_final(c);
+		return;
+	}
 	while (c->in_memory != NULL) {
 		struct chunk *chunk = c->in_memory;
 
@@ -255,9 +271,7 @@ smtp_transaction_drained(struct smtp_client *c)
 		c->seven = NULL;
 	}
 	body_finish(&c->out, write_wire, c);
-	smtp_client_set_state(c, CLIENT_FINAL);
-	/* RFC 5321 4.5.3.2.6: the longest wait is the one after the final dot. */
-	smtp_client_expect(c, 2 * c->config->timeout);
+	await_final(c);
 }
 
 /* The upstream wants something of us (a login, TLS): that is not the message's fault, so it waits.
@@ -290,8 +304,7 @@ data_replied(struct smtp_client *c, int code, const char *text)
 		/* It took DATA with nobody to send to (RFC 2920 3.1): an empty message, to nobody.
 		 */
 		conn_write(c->conn, ".\r\n", 3);
-		smtp_client_set_state(c, CLIENT_FINAL);
-		smtp_client_expect(c, 2 * c->config->timeout);
+		await_final(c);
 		return;
 	}
 	answer_all(c, code / 100 == 5 ? code : 451, text, true);
