@@ -98,14 +98,35 @@ check_upstreams(const struct config *c, const struct text_section *at, struct pr
 /* ---- alerts */
 
 /* docs/api.md, "Alerts". */
-static const char *const event_names[] = {
-    "batch.opened",    "batch.grown",    "batch.observed",   "batch.released",
-    "batch.discarded", "batch.restored", "upstream.down",    "upstream.up",
-    "hold.set",        "hold.cleared",   "delivery.failed",  "config.reloaded",
-    "config.refused",  "batch.asked",    "batch.approved",   "batch.lapsed",
-    "batch.paused",    "batch.resumed",  "batch.done",       "batch.waiting",
-    "batch.purged",    "batch.imported", "drill.passed",     "drill.failed",
-    "login.failures",  "audit.broken",   "dropped.released", NULL};
+static const char *const event_names[] = {"batch.opened",
+					  "batch.grown",
+					  "batch.observed",
+					  "batch.released",
+					  "batch.discarded",
+					  "batch.restored",
+					  "upstream.down",
+					  "upstream.up",
+					  "hold.set",
+					  "hold.cleared",
+					  "delivery.failed",
+					  "config.reloaded",
+					  "config.refused",
+					  "batch.asked",
+					  "batch.approved",
+					  "batch.lapsed",
+					  "batch.paused",
+					  "batch.resumed",
+					  "batch.done",
+					  "batch.waiting",
+					  "batch.purged",
+					  "batch.imported",
+					  "drill.passed",
+					  "drill.failed",
+					  "login.failures",
+					  "audit.broken",
+					  "dropped.released",
+					  "store.broken",
+					  NULL};
 
 static void
 check_events(const struct config_alert *a, const struct text_section *at, struct problems *problems)

@@ -355,8 +355,8 @@ warnings_add(json_t *status, const struct control_deps *deps, const struct confi
 
 	warn_holds(all, status);
 	if (!json_is_true(json_object_get(store, "room")))
-		warn(all, "the store takes no more mail (clients get 452): %s.",
-		     member_text(store, "why"));
+		warn(all, "the store takes no more mail (clients get %s): %s.",
+		     store_is_broken(deps->store) ? "451" : "452", member_text(store, "why"));
 	warn_upstreams(all, status);
 	if (deps->warnings != NULL)
 		deps->warnings(deps->context, warn_row, all);

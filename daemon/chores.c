@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alert/direct.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -24,6 +25,7 @@ struct chores {
 	struct store_job purge;
 	bool purging;
 	int64_t next_purge, next_certificates; /* monotonic */
+	struct direct *broken;                 /* tells that a sync of the store failed */
 };
 
 static void
@@ -102,6 +104,19 @@ chores_purged(struct loop_post *post)
 		chores_purge(c);
 }
 
+/* No row of the outbox can tell of it. */
+static void
+chores_tell_lost(struct chores *c)
+{
+	const char *why;
+
+	if (c->broken != NULL || !store_is_lost(c->daemon->store))
+		return;
+	store_has_room(c->daemon->store, &why);
+	c->broken = direct_new(c->daemon->loop, (struct config *)policy_config(c->daemon->policy),
+			       "store.broken", why);
+}
+
 static void
 chores_tick(void *context)
 {
@@ -111,6 +126,7 @@ chores_tick(void *context)
 	counters_cool(c->daemon->counters, now, chores_cooled, c);
 	saves_tick(c->saves);
 	ticks_tick(c->ticks);
+	chores_tell_lost(c);
 	if (now >= c->next_purge) {
 		c->next_purge = now + CLOCK_MINUTE;
 		chores_purge(c);
@@ -144,6 +160,7 @@ chores_free(struct chores *c)
 	if (c == NULL)
 		return;
 	loop_timer_free(c->timer);
+	direct_free(c->broken);
 	saves_free(c->saves);
 	ticks_free(c->ticks);
 	free(c);

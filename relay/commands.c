@@ -94,7 +94,10 @@ refuse_for_lack_of_room(struct session *s)
 	const char *why = NULL;
 
 	if (!store_has_room(s->rl->relay->store, &why)) {
-		session_reply(s, 452, "4.3.1", "No room for mail now: %s", why);
+		if (store_is_broken(s->rl->relay->store))
+			session_reply(s, 451, "4.3.0", "Mail cannot be stored now: %s", why);
+		else
+			session_reply(s, 452, "4.3.1", "No room for mail now: %s", why);
 		return true;
 	}
 	if (intake_is_overloaded(s->rl)) {

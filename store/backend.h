@@ -19,6 +19,7 @@
 /* The first member of a backend's connection. */
 struct db {
 	char error[200]; /* of the last call that did not answer STORE_OK */
+	bool lost;       /* a sync failed: what is on the disk is not known any more */
 };
 
 /* A delivery. Strings that a list hands out are good until its callback returns. */

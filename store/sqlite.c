@@ -30,12 +30,26 @@ enum {
 
 /* ---- statements ---- */
 
+/*
+ * The kernel tells of a failed sync once and calls the pages clean: the next sync says nothing. The
+ * log stays when we close: the next start reads it from its first page, and copies all of it.
+ */
+static void
+note_sync(struct sqlite_db *db, int code)
+{
+	if (code != SQLITE_IOERR_FSYNC && code != SQLITE_IOERR_DIR_FSYNC)
+		return;
+	db->base.lost = true;
+	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
 enum store_result
 sql_result(struct sqlite_db *db, int code)
 {
 	if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
 		return STORE_OK;
 	sqlite3_snprintf(sizeof(db->base.error), db->base.error, "%s", sqlite3_errmsg(db->sql));
+	note_sync(db, code);
 	switch (code & 0xff) {
 	case SQLITE_FULL:
 		return STORE_FULL;
@@ -260,6 +274,16 @@ make_file(struct sqlite_db *db, struct buf *error)
 	return true;
 }
 
+void
+sqlite_say_damaged(const struct sqlite_db *db, struct buf *error)
+{
+	buf_printf(error,
+		   "%s is no mailfuse store, or is damaged (%s); put a copy that `mailfuse backup` "
+		   "made in its place, or move it away with its -wal to start with an empty one; "
+		   "`sqlite3 FILE .recover` saves what can still be read of it",
+		   db->path, db->base.error);
+}
+
 static bool
 connect_file(struct sqlite_db *db, int flags, struct buf *error)
 {
@@ -279,10 +303,7 @@ connect_file(struct sqlite_db *db, int flags, struct buf *error)
 		return true;
 	sql_result(db, code);
 	if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
-		buf_printf(error,
-			   "%s is no mailfuse store, or is damaged (%s); move it away to start "
-			   "with an empty one, or put a backup in its place",
-			   db->path, db->base.error);
+		sqlite_say_damaged(db, error);
 	else if ((code & 0xff) == SQLITE_BUSY)
 		buf_printf(error, "the store %s is locked by another program; end that first",
 			   db->path);
@@ -357,10 +378,7 @@ check_file(struct sqlite_db *db, struct buf *error)
 		r = STORE_BROKEN;
 	}
 	if (r != STORE_OK)
-		buf_printf(error,
-			   "the store %s is damaged (%s); move it away to start with an empty "
-			   "one, or put a backup in its place",
-			   db->path, db->base.error);
+		sqlite_say_damaged(db, error);
 	return r == STORE_OK;
 }
 
@@ -456,6 +474,7 @@ sqlite_maintain(struct db *base)
 	/* A reader that stays, as a copy does, must not cost each commit that wait. */
 	if (mode == SQLITE_CHECKPOINT_TRUNCATE)
 		db->truncate_at = code == SQLITE_OK ? TRUNCATE_PAGES : pages + TRUNCATE_PAGES;
+	(void)sql_result(db, code);
 	if (code == SQLITE_OK)
 		db->wal_pages = 0;
 	else if ((code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_LOCKED)

@@ -73,6 +73,8 @@ const char *sql_text(sqlite3_stmt *statement, int column);
 
 #define SQL_KEY(text) ((uint64_t)(uintptr_t)(text))
 
+/* Why it is refused, in db->base.error, and the ways out. */
+void sqlite_say_damaged(const struct sqlite_db *db, struct buf *error);
 /* sqlite_schema.c: brings a database to this program's schema. */
 bool sqlite_migrate(struct sqlite_db *db, struct buf *error);
 /* The text of a step, from 1; NULL if there is none. For tests, which make old databases. */

@@ -215,10 +215,7 @@ sqlite_migrate(struct sqlite_db *db, struct buf *error)
 	    sql_number(&db->base, "PRAGMA application_id", NO_ARGS, &application) != STORE_OK ||
 	    sql_number(&db->base, "SELECT count(*) FROM sqlite_master", NO_ARGS, &tables) !=
 		STORE_OK) {
-		buf_printf(error,
-			   "%s is no mailfuse store, or is damaged (%s); move it away to start "
-			   "with an empty one, or put a backup in its place",
-			   db->path, db->base.error);
+		sqlite_say_damaged(db, error);
 		return false;
 	}
 	if (tables > 0 && application != SQLITE_APPLICATION_ID) {

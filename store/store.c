@@ -191,7 +191,8 @@ open_connections(struct store *s, const char *path, struct buf *error)
 	if (recover(s) != STORE_OK) {
 		buf_printf(error,
 			   "cannot use the store %s: %s; see that its disk has space and works, "
-			   "or put a backup in its place",
+			   "or put a copy that `mailfuse backup` made in its place; `sqlite3 FILE "
+			   ".recover` saves what can still be read of it",
 			   path, s->work.db->error);
 	} else {
 		s->reader = s->b->open_reader(s->work.db, error);
@@ -253,6 +254,8 @@ store_has_room(const struct store *s, const char **why)
 	    [ROOM_DISK_LOW] = "the disk has less than min_free_space left: make room on it",
 	    [ROOM_DISK_FULL] = "the disk is full: make room on it",
 	    [ROOM_BROKEN] = "the store cannot be written: see the log and the disk",
+	    [ROOM_LOST] = "a sync of the store failed, so nothing is written any more: look at its "
+			  "disk, then restart mailfused",
 	};
 	int trouble = atomic_load_explicit(&s->trouble, memory_order_relaxed);
 	int room =
@@ -261,6 +264,18 @@ store_has_room(const struct store *s, const char **why)
 	if (why != NULL)
 		*why = reasons[room];
 	return room == ROOM_OK;
+}
+
+bool
+store_is_broken(const struct store *s)
+{
+	return atomic_load_explicit(&s->trouble, memory_order_relaxed) >= ROOM_BROKEN;
+}
+
+bool
+store_is_lost(const struct store *s)
+{
+	return atomic_load_explicit(&s->trouble, memory_order_relaxed) == ROOM_LOST;
 }
 
 void

@@ -569,6 +569,10 @@ void reader_submit(struct store *s, struct store_job *job);
 /* False once over size_limit or under min_free_space, or after a failed write (until one succeeds);
  * *why is a static text. Cheap, any thread. */
 bool store_has_room(const struct store *s, const char **why);
+/* No room, and making some would not help: the last write failed otherwise. Any thread. */
+bool store_is_broken(const struct store *s);
+/* A sync failed: nothing is written until the next start. Any thread. */
+bool store_is_lost(const struct store *s);
 /* Limits of a new configuration. Any thread. */
 void store_set_limits(struct store *s, uint64_t size_limit, uint64_t min_free_space);
 

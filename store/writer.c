@@ -6,6 +6,9 @@
  * A group: begin, run every job, flush, commit, done() for each. If any job fails in the database
  * or the commit does, the whole group is rolled back and each job is tried alone, so that one bad
  * job fails by itself. STORE_REFUSED and STORE_MISSING are answers: such a job has written nothing.
+ *
+ * After a failed sync (db->lost) nothing is tried again: the system has forgotten what it could not
+ * write, so a second commit that works would prove nothing. Every job fails until the next start.
  */
 #include "store/writer.h"
 
@@ -182,7 +185,7 @@ note_trouble(struct store *s, enum store_result r)
 {
 	int trouble = r == STORE_FULL ? ROOM_DISK_FULL : ROOM_BROKEN;
 
-	if (r != STORE_FULL && r != STORE_BROKEN)
+	if ((r != STORE_FULL && r != STORE_BROKEN) || s->work.db->lost)
 		return;
 	if (atomic_exchange(&s->trouble, trouble) != trouble)
 		log_warn("- store.write_failed error=%s", log_safe(s->work.db->error));
@@ -191,8 +194,19 @@ note_trouble(struct store *s, enum store_result r)
 static void
 note_success(struct store *s)
 {
-	if (atomic_exchange(&s->trouble, ROOM_OK) != ROOM_OK)
+	if (!s->work.db->lost && atomic_exchange(&s->trouble, ROOM_OK) != ROOM_OK)
 		log_info("- store.write_works");
+}
+
+/* True from a failed sync on. */
+static bool
+note_lost(struct store *s)
+{
+	if (s->work.db->lost && atomic_exchange(&s->trouble, ROOM_LOST) != ROOM_LOST)
+		log_warn("- store.sync_failed error=%s nothing is written any more: look at the "
+			 "disk, then restart mailfused",
+			 log_safe(s->work.db->error));
+	return s->work.db->lost;
 }
 
 /* ---- groups ---- */
@@ -232,7 +246,11 @@ explain_failure(struct store *s, struct store_job *job)
 {
 	if (job->error[0] != '\0')
 		return;
-	if (job->result == STORE_BUSY)
+	if (s->work.db->lost)
+		job_refuse(job, job->result,
+			   "a sync of the store failed, so nothing is written any more: look at "
+			   "its disk, then restart mailfused");
+	else if (job->result == STORE_BUSY)
 		job_refuse(job, job->result, "the store is locked by another program; try again");
 	else
 		job_refuse(job, job->result, "the store cannot write: %s", s->work.db->error);
@@ -312,10 +330,12 @@ wrote(struct store_job **jobs, size_t n)
 static void
 run_group(struct store *s, struct store_job **jobs, size_t n)
 {
-	enum store_result r = try_group(s, jobs, n);
+	enum store_result r = s->work.db->lost ? STORE_BROKEN : try_group(s, jobs, n);
 	size_t i;
 
-	if (r == STORE_OK) {
+	if (note_lost(s)) {
+		fail_all(s, jobs, n, STORE_BROKEN);
+	} else if (r == STORE_OK) {
 		for (i = 0; i < n; i++)
 			if (jobs[i]->op == STORE_ADD && jobs[i]->result == STORE_OK)
 				traffic_count(&s->traffic, jobs[i]->u.add.message);
@@ -336,7 +356,8 @@ probe(struct store *s)
 {
 	struct work *w = &s->work;
 
-	if (atomic_load(&s->trouble) == ROOM_OK || w->b->begin(w->db, true) != STORE_OK)
+	if (atomic_load(&s->trouble) == ROOM_OK || w->db->lost ||
+	    w->b->begin(w->db, true) != STORE_OK)
 		return;
 	if (w->b->meta_set(w->db, "probed_at", clock_wall()) == STORE_OK &&
 	    w->b->commit(w->db) == STORE_OK)
@@ -353,7 +374,7 @@ write_traffic(struct store *s, bool all)
 	int64_t wall = clock_wall(), mono = clock_mono();
 	enum store_result r;
 
-	if (!traffic_is_due(&s->traffic, wall, mono, all))
+	if (w->db->lost || !traffic_is_due(&s->traffic, wall, mono, all))
 		return;
 	r = w->b->begin(w->db, true);
 	if (r == STORE_OK)
@@ -370,6 +391,14 @@ write_traffic(struct store *s, bool all)
 	traffic_failed(&s->traffic, mono);
 }
 
+static void
+maintain(struct store *s)
+{
+	if (!s->work.db->lost)
+		s->b->maintain(s->work.db);
+	note_lost(s);
+}
+
 static void *
 writer_run(void *arg)
 {
@@ -383,7 +412,7 @@ writer_run(void *arg)
 		if (clock_mono() - s->checked_at >= CHECK_SECONDS * CLOCK_SECOND) {
 			writer_check_room(s);
 			probe(s);
-			s->b->maintain(s->work.db);
+			maintain(s);
 			write_traffic(s, false);
 			if (s->recent + n <= IDLE_JOBS)
 				s->b->shrink(s->work.db);
@@ -395,7 +424,7 @@ writer_run(void *arg)
 		run_group(s, jobs, n);
 		for (i = 0; i < n; i++)
 			answer(jobs[i]);
-		s->b->maintain(s->work.db);
+		maintain(s);
 	}
 	write_traffic(s, true);
 	traffic_free(&s->traffic);

@@ -24,8 +24,9 @@ struct queue {
 	pthread_t thread;
 };
 
-/* Why there is no room; ROOM_OK is 0. */
-enum room { ROOM_OK, ROOM_OVER_LIMIT, ROOM_DISK_LOW, ROOM_DISK_FULL, ROOM_BROKEN };
+/* Why there is no room; ROOM_OK is 0. ROOM_LOST stays: a sync failed (see note_lost() in writer.c).
+ */
+enum room { ROOM_OK, ROOM_OVER_LIMIT, ROOM_DISK_LOW, ROOM_DISK_FULL, ROOM_BROKEN, ROOM_LOST };
 
 struct store {
 	const struct backend *b;

@@ -293,9 +293,9 @@ damaged_files_are_refused(void **state)
 	memset(junk, 'x', sizeof(junk));
 	/* The third page: the second says only where each is used. */
 	write_at(f->path, 2 * 8192, junk, sizeof(junk));
-	expect_refused(f->path, "put a backup in its place");
+	expect_refused(f->path, "a copy that `mailfuse backup` made");
 	assert_int_equal(truncate(f->path, st.st_size / 2 / 8192 * 8192), 0);
-	expect_refused(f->path, "put a backup in its place");
+	expect_refused(f->path, "a copy that `mailfuse backup` made");
 }
 
 /* ---- faults ---- */
@@ -305,6 +305,8 @@ static struct {
 	uint64_t bad_id; /* adding this message fails */
 	enum store_result add, commit, begin;
 	int commits_to_fail;
+	bool bad_sync;  /* the next commit's */
+	size_t commits; /* asked for */
 } faults;
 
 static enum store_result
@@ -319,6 +321,11 @@ faulty_message_add(struct db *db, const struct message *m, int64_t environment, 
 static enum store_result
 faulty_commit(struct db *db)
 {
+	faults.commits++;
+	if (faults.bad_sync) {
+		db->lost = true;
+		return STORE_BROKEN;
+	}
 	if (faults.commits_to_fail > 0) {
 		faults.commits_to_fail--;
 		return faults.commit;
@@ -417,6 +424,46 @@ a_failed_commit_loses_nothing(void **state)
 	wait_for_room(f);
 	assert_int_equal(claim(f, "staging", TEST_NOW), 3);
 	check_counts(f);
+}
+
+/* The sync after it would work, and prove nothing: no job is tried alone, none later, and the probe
+ * that ends other trouble keeps still. */
+static void
+after_a_failed_sync_nothing_is_written(void **state)
+{
+	struct fixture *f = *state;
+	struct store_job *jobs = mem_zalloc(GROUP * sizeof(*jobs));
+	const char *why;
+	size_t i, k;
+
+	add_passing(f, "staging", 3);
+	for (k = 0; k < 2; k++) {
+		faults.bad_sync = k == 0;
+		faults.commits = 0;
+		for (i = 0; i < GROUP; i++) {
+			jobs[i] = (struct store_job){.op = STORE_ADD};
+			jobs[i].u.add.message =
+			    make_message("staging", "x", 1, VERDICT_PASS, NULL, NULL);
+		}
+		run_jobs(f, jobs, GROUP);
+		assert_int_equal(faults.commits, k == 0 ? 1 : 0);
+		for (i = 0; i < GROUP; i++) {
+			assert_int_equal(jobs[i].result, STORE_BROKEN);
+			assert_non_null(strstr(jobs[i].error, "restart"));
+			message_free(jobs[i].u.add.message);
+		}
+		assert_true(store_is_lost(f->s) && store_is_broken(f->s));
+		assert_false(store_has_room(f->s, &why));
+		assert_non_null(strstr(why, "restart"));
+	}
+	usleep(1200000);
+	assert_int_equal(faults.commits, 0);
+	assert_int_equal(count_deliveries(f, 0, -1), 3);
+	fixture_reopen(f);
+	assert_true(store_has_room(f->s, NULL) && !store_is_lost(f->s));
+	assert_int_equal(claim(f, "staging", TEST_NOW), 3);
+	check_counts(f);
+	free(jobs);
 }
 
 static bool
@@ -629,6 +676,8 @@ main(void)
 	    ON_DISK(damaged_files_are_refused),
 	    cmocka_unit_test_setup_teardown(a_bad_job_fails_alone, setup_faulty, teardown),
 	    cmocka_unit_test_setup_teardown(a_failed_commit_loses_nothing, setup_faulty, teardown),
+	    cmocka_unit_test_setup_teardown(after_a_failed_sync_nothing_is_written, setup_faulty,
+					    teardown),
 	    cmocka_unit_test_setup_teardown(a_report_and_what_it_tells_are_one, setup_faulty,
 					    teardown),
 	    cmocka_unit_test_setup_teardown(a_locked_store_is_busy, setup_faulty, teardown),

@@ -1,0 +1,148 @@
+/*
+ * Alerts past the outbox. Called by daemon/ on the main loop; direct_free() frees all of it. A try
+ * is the channel's own (channel.h), the wait between two of them the outbox's.
+ */
+#include "alert/direct.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alert/http.h"
+#include "alert/outbox.h"
+#include "alert/payload.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+/* One channel: a try is under way, or the timer runs, or it is over. */
+struct target {
+	struct direct *direct;
+	const struct config_alert *to;
+	void *attempt;
+	struct loop_timer *again;
+	unsigned failures;
+};
+
+struct direct {
+	struct config *config;
+	struct channel_services services;
+	struct store_alert alert;
+	char *event, *text;
+	char who[8], none[1];
+	int64_t began; /* monotonic */
+	struct target *targets;
+	size_t count;
+};
+
+static const struct channel_type *const types[] = {
+    [CONFIG_ALERT_WEBHOOK] = &channel_webhook,
+    [CONFIG_ALERT_SLACK] = &channel_slack,
+    [CONFIG_ALERT_EXEC] = &channel_exec,
+};
+
+static void
+target_failed(struct target *t, const char *why)
+{
+	struct direct *d = t->direct;
+	int64_t wait = outbox_backoff(t->failures + 1, (uint64_t)clock_wall());
+	bool over = clock_mono() + wait - d->began >= t->to->retry_for;
+
+	t->failures++;
+	log_warn("- alert.%s channel=%s event=%s tries=%u why=%s", over ? "given-up" : "failed",
+		 t->to->name, d->event, t->failures, log_safe(why));
+	if (!over)
+		loop_timer_set(t->again, wait);
+}
+
+static void
+target_ended(void *context, bool ok, const char *why)
+{
+	struct target *t = context;
+
+	t->attempt = NULL;
+	if (ok)
+		log_info("- alert.sent channel=%s event=%s tries=%u", t->to->name, t->direct->event,
+			 t->failures + 1);
+	else
+		target_failed(t, why);
+}
+
+static void
+target_start(void *context)
+{
+	struct target *t = context;
+	struct direct *d = t->direct;
+	struct buf body = {0}, why = {0};
+
+	payload_json(&d->alert, NULL, 0, d->config->hostname, &body);
+	struct channel_note note = {&d->alert, d->config->hostname, buf_text(&body), body.len};
+	t->attempt = types[t->to->type]->start(&d->services, t->to, &note, target_ended, t, &why);
+	if (t->attempt == NULL)
+		target_failed(t, buf_text(&why));
+	buf_free(&body);
+	buf_free(&why);
+}
+
+static bool
+is_wanted(const struct config_alert *to, const char *event)
+{
+	for (size_t i = 0; to->events[i] != NULL; i++)
+		if (text_glob(to->events[i], event))
+			return true;
+	return false;
+}
+
+struct direct *
+direct_new(struct loop *loop, struct config *config, const char *event, const char *text)
+{
+	struct direct *d = mem_zalloc(sizeof(*d));
+
+	d->config = config_ref(config);
+	d->services.loop = loop;
+	d->services.http = http_new(loop);
+	d->event = mem_strdup(event);
+	d->text = mem_strdup(text);
+	snprintf(d->who, sizeof(d->who), "gate");
+	d->began = clock_mono();
+	d->alert = (struct store_alert){.at = clock_wall(),
+					.event = d->event,
+					.channel = d->none,
+					.environment = d->none,
+					.text = d->text,
+					.who = d->who,
+					.reason = d->none};
+	d->targets = mem_zalloc((config->alert_count + 1) * sizeof(*d->targets));
+	for (size_t i = 0; i < config->alert_count; i++) {
+		struct target *t = &d->targets[d->count];
+
+		if (!is_wanted(&config->alerts[i], event))
+			continue;
+		d->count++;
+		t->direct = d;
+		t->to = &config->alerts[i];
+		t->again = loop_timer_new(loop, target_start, t);
+		target_start(t);
+	}
+	return d;
+}
+
+void
+direct_free(struct direct *d)
+{
+	if (d == NULL)
+		return;
+	for (size_t i = 0; i < d->count; i++) {
+		struct target *t = &d->targets[i];
+
+		if (t->attempt != NULL)
+			types[t->to->type]->cancel(t->attempt);
+		loop_timer_free(t->again);
+	}
+	http_free(d->services.http);
+	config_unref(d->config);
+	free(d->targets);
+	free(d->event);
+	free(d->text);
+	free(d);
+}
