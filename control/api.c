@@ -6,11 +6,13 @@
  */
 #include "control/api.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,10 +59,12 @@ enum {
 
 /* Where calls come in. */
 struct door {
+	LIST_ENTRY(door) next; /* doors */
 	struct api *api;
 	struct evhttp *server; /* NULL: there is no such door */
 	struct evhttp_bound_socket *listener;
-	struct guard *guard; /* NULL: the control socket, where the kernel says who asks */
+	struct loop_timer *rest; /* until it accepts again, after EMFILE and its like */
+	struct guard *guard;     /* NULL: the control socket, where the kernel says who asks */
 	struct seats *seats;
 };
 
@@ -269,6 +273,33 @@ request_start(struct evhttp_request *http, void *context)
 
 /* ---- the server */
 
+/* The open ones, main thread: libevent tells of a failed accept() with the server only. */
+static LIST_HEAD(, door) doors = LIST_HEAD_INITIALIZER(doors);
+
+/* Out of descriptors or memory: a moment's rest, or accept() would fail in a tight circle. */
+static void
+door_failed(struct evconnlistener *event, void *context)
+{
+	struct door *d;
+
+	log_warn("- control.accept-failed error=%s", log_safe(strerror(errno)));
+	LIST_FOREACH (d, &doors, next) {
+		if (d->server != context)
+			continue;
+		evconnlistener_disable(event);
+		loop_timer_set(d->rest, CLOCK_SECOND);
+	}
+}
+
+static void
+door_rested(void *context)
+{
+	struct door *d = context;
+
+	if (d->listener != NULL)
+		evconnlistener_enable(evhttp_bound_socket_get_listener(d->listener));
+}
+
 static void
 door_open(struct door *d, struct api *h, int fd, ev_ssize_t body_max)
 {
@@ -285,19 +316,26 @@ door_open(struct door *d, struct api *h, int fd, ev_ssize_t body_max)
 	d->listener = evhttp_accept_socket_with_handle(d->server, fd);
 	if (d->listener == NULL)
 		fatal("out of memory");
+	d->rest = loop_timer_new(h->deps.loop, door_rested, d);
+	LIST_INSERT_HEAD(&doors, d, next);
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(d->listener), door_failed);
 }
 
 static void
 door_shut(struct door *d)
 {
-	if (d->listener != NULL)
+	if (d->listener != NULL) {
 		evhttp_del_accept_socket(d->server, d->listener);
+		loop_timer_free(d->rest);
+		LIST_REMOVE(d, next);
+	}
 	d->listener = NULL;
 }
 
 static void
 door_free(struct door *d)
 {
+	door_shut(d);
 	seats_free(d->seats);
 	if (d->server != NULL)
 		evhttp_free(d->server);

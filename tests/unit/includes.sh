@@ -26,6 +26,7 @@ gmime/*               mail
 idn2.h                mail
 event2/http*.h        control
 event2/keyvalq_struct.h control
+event2/listener.h     net control
 event2/event.h        net control alert
 event2/buffer.h       net control
 event2/bufferevent.h  net control
