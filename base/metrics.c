@@ -10,10 +10,8 @@ static struct {
 	_Alignas(64) _Atomic int64_t value;
 } metrics[METRIC_COUNT];
 
-static const struct {
-	const char *name, *help;
-} metric_rows[METRIC_COUNT] = {
-#define METRICS_ROW(id, name, help) {name, help},
+static const char *const names[METRIC_COUNT] = {
+#define METRICS_ROW(id, name, help) name,
     METRICS_LIST(METRICS_ROW)
 #undef METRICS_ROW
 };
@@ -33,11 +31,5 @@ metric_get(enum metric which)
 const char *
 metric_name(enum metric which)
 {
-	return metric_rows[which].name;
-}
-
-const char *
-metric_help(enum metric which)
-{
-	return metric_rows[which].help;
+	return names[which];
 }

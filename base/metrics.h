@@ -43,6 +43,5 @@ enum metric {
 void metric_add(enum metric which, int64_t n);
 int64_t metric_get(enum metric which);
 const char *metric_name(enum metric which);
-const char *metric_help(enum metric which);
 
 #endif

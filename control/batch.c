@@ -62,17 +62,6 @@ add_first(void *context, const struct store_delivery *d)
 }
 
 static bool
-add_top(void *context, const char *value, uint64_t count)
-{
-	json_t *o = json_make_object();
-
-	json_put_text(o, "value", value);
-	json_put_count(o, "count", count);
-	json_append(context, o);
-	return true;
-}
-
-static bool
 add_arrival(void *context, int64_t at, uint64_t count)
 {
 	json_t *o = json_make_object();
@@ -164,11 +153,11 @@ put_story(struct request *r, struct story *s, int64_t id)
 	if (result == STORE_OK)
 		result = store_view_deliveries(view, &filter, add_first, &first);
 	if (result == STORE_OK)
-		result = store_view_top(view, id, "domain", TOP, add_top,
+		result = store_view_top(view, id, "domain", TOP, json_add_counted,
 					put_array(story, "top_domains"));
 	if (result == STORE_OK)
-		result =
-		    store_view_top(view, id, "subject", TOP, add_top, put_array(story, "subjects"));
+		result = store_view_top(view, id, "subject", TOP, json_add_counted,
+					put_array(story, "subjects"));
 	if (result == STORE_OK)
 		result =
 		    store_view_arrivals(view, id, step, add_arrival, put_array(story, "arrivals"));

@@ -145,6 +145,17 @@ json_make_list(json_t *items, json_t *next)
 	return list;
 }
 
+bool
+json_add_counted(void *context, const char *value, uint64_t count)
+{
+	json_t *o = json_make_object();
+
+	json_put_text(o, "value", value);
+	json_put_count(o, "count", count);
+	json_append(context, o);
+	return true;
+}
+
 const char *
 json_batch_id(int64_t id, char out[JSON_BATCH_BYTES])
 {

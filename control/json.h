@@ -26,6 +26,8 @@ json_t *json_make_object(void);
 json_t *json_make_array(void);
 /* {"items": items, "next": next}; takes both, next may be NULL. */
 json_t *json_make_list(json_t *items, json_t *next);
+/* {"value", "count"} behind the array `context`, for store_view_top(); true. */
+bool json_add_counted(void *context, const char *value, uint64_t count);
 
 /* Without what batches_complete() adds. */
 json_t *json_from_batch(const struct store_batch *b);

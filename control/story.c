@@ -177,17 +177,6 @@ add_sample(void *context, const struct store_delivery *d)
 	return json_array_size(s->items) < SAMPLES;
 }
 
-static bool
-add_domain(void *context, const char *value, uint64_t count)
-{
-	json_t *o = json_make_object();
-
-	json_put_text(o, "value", value);
-	json_put_count(o, "count", count);
-	json_append(context, o);
-	return true;
-}
-
 /* Subjects that differ in what is masked only are one. */
 static bool
 add_subject(void *context, const char *value, uint64_t count)
@@ -207,7 +196,7 @@ add_subject(void *context, const char *value, uint64_t count)
 		return true;
 	}
 	if (json_array_size(list) < TOP)
-		add_domain(list, masked, count);
+		json_add_counted(list, masked, count);
 	free(masked);
 	return true;
 }
@@ -259,7 +248,7 @@ put_mail(struct store_view *view, struct story *s)
 	if (r == STORE_OK)
 		r = store_view_deliveries(view, &filter, add_sample, &samples);
 	if (r == STORE_OK)
-		r = store_view_top(view, f->id, "domain", TOP, add_domain, domains);
+		r = store_view_top(view, f->id, "domain", TOP, json_add_counted, domains);
 	if (r == STORE_OK)
 		r = store_view_top(view, f->id, "subject", 10 * TOP, add_subject, &list);
 	if (r == STORE_OK)

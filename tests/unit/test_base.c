@@ -609,7 +609,6 @@ test_metrics(void **state)
 	assert_int_equal(metric_get(METRIC_RELOADS), 0);
 	assert_string_equal(metric_name(METRIC_BODY_BYTES_NOW), "body_bytes_now");
 	for (i = 0; i < METRIC_COUNT; i++) {
-		assert_true(strlen(metric_help((enum metric)i)) > 0);
 		for (k = 0; k < i; k++)
 			assert_string_not_equal(metric_name((enum metric)i),
 						metric_name((enum metric)k));
