@@ -161,7 +161,8 @@ def instructions(store):
     need(done.returncode == 0, f"callgrind: {done.stderr[-1000:]}")
     total = int(re.search(r"^totals: (\d+)", out.read_text(), re.MULTILINE)[1])
     out.unlink()
-    need(total > 0, "callgrind counted nothing: load_store was built without valgrind's headers")
+    need(total > 0, "callgrind counted nothing: load_store was built before valgrind was installed; "
+                    "make it again")
     return total / count
 
 
