@@ -284,12 +284,22 @@ sqlite_say_damaged(const struct sqlite_db *db, struct buf *error)
 		   db->path, db->base.error);
 }
 
+/* Only an empty file: one with mail in it is not written to before it was looked at. */
+static int
+shape_new_file(struct sqlite_db *db)
+{
+	struct stat st;
+
+	if (stat(db->path, &st) != 0 || st.st_size > 0)
+		return SQLITE_OK;
+	return sqlite3_exec(db->sql, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL",
+			    NULL, NULL, NULL);
+}
+
 static bool
 connect_file(struct sqlite_db *db, int flags, struct buf *error)
 {
-	/* The first two only in an empty file. */
-	static const char writer[] = "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL;"
-				     "PRAGMA journal_mode = WAL;"
+	static const char writer[] = "PRAGMA journal_mode = WAL;"
 				     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
 				     "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768";
 	int code = sqlite3_open_v2(db->path, &db->sql,
@@ -297,6 +307,8 @@ connect_file(struct sqlite_db *db, int flags, struct buf *error)
 
 	if (code == SQLITE_OK)
 		code = sqlite3_busy_timeout(db->sql, BUSY_MILLISECONDS);
+	if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) != 0)
+		code = shape_new_file(db);
 	if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) != 0)
 		code = sqlite3_exec(db->sql, writer, NULL, NULL, NULL);
 	if (code == SQLITE_OK)
