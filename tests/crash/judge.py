@@ -88,8 +88,7 @@ class Judge:
             for row in self.status()["counts"]:
                 counts[row["state"]] += row["count"]
             return not counts["queued"] and not counts["waiting"] and not any(
-                b["state"] == "releasing" and b["plan"] and b["plan"]["state"] == "running"
-                for b in self.batches())
+                b["plan"] and b["plan"]["state"] == "running" for b in self.batches())
 
         wait_for("the queue is calm", calm, 120)
 

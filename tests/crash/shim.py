@@ -60,3 +60,17 @@ class Power:
 
     def disarm(self):
         self.numbers["left"] = 0
+
+
+class Faults(Numbers):
+    """Steers faults.c: faults["bad_sync"] = 1 makes the next sync of the store fail."""
+
+    def __init__(self, directory, store_directory):
+        super().__init__(Path(directory) / "faults.control", [
+            "no_space", "bad_write", "bad_read", "bad_sync", "slow_sync_ms", "no_accept",
+            "no_socket", "no_memory", "memory_least", "wall_jump_s", "syncs", "accepts"])
+        self.environment = {
+            "LD_PRELOAD": str(build("faults", directory)),
+            "MAILFUSE_TEST_FAULTS": str(Path(directory) / "faults.control"),
+            "MAILFUSE_TEST_FAULTS_DIR": str(store_directory),
+        }
