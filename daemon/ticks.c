@@ -1,7 +1,8 @@
 /*
  * Once a second the store does what time brings (STORE_TICK): the next ring of a release, requests
- * and rulings that end, reminders. One job at a time, on the main loop; freed after the store has
- * closed.
+ * and rulings that end, reminders. While a big release is fed, the next tick comes as soon as twice
+ * the time that the last one took has passed, so that feeding has a third of the writer's time at
+ * most. One job at a time, on the main loop; freed after the store has closed.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -12,9 +13,13 @@
 #include "base/mem.h"
 #include "daemon/daemon.h"
 
+#define TICKS_SOON (CLOCK_SECOND / 50)
+
 struct ticks {
 	struct daemon *daemon;
 	struct loop_post done;
+	struct loop_timer *soon;
+	int64_t began_at; /* clock_mono(), of the job */
 	struct store_job job;
 	int64_t *remind_after; /* of the job; the configuration may change meanwhile */
 	bool busy;
@@ -26,6 +31,20 @@ ticks_job_done(struct store_job *job)
 	struct ticks *t = job->context;
 
 	loop_post(t->daemon->loop, &t->done);
+}
+
+static void
+ticks_want(struct ticks *t)
+{
+	const int64_t wait = 2 * (clock_mono() - t->began_at);
+
+	loop_timer_set(t->soon, wait > TICKS_SOON ? wait : TICKS_SOON);
+}
+
+static void
+ticks_soon(void *context)
+{
+	ticks_tick(context);
 }
 
 static void
@@ -48,6 +67,8 @@ ticks_done(struct loop_post *post)
 		relay_poke(t->daemon->relay);
 	if (job->u.tick.told)
 		alert_poke(t->daemon->alert);
+	if (job->u.tick.more)
+		ticks_want(t);
 }
 
 static int64_t *
@@ -68,6 +89,7 @@ ticks_tick(struct ticks *t)
 	if (t->busy || t->daemon->stopping)
 		return;
 	t->busy = true;
+	t->began_at = clock_mono();
 	free(t->remind_after);
 	t->remind_after = copy_reminders(policy_config(t->daemon->policy));
 	t->job = (struct store_job){.op = STORE_TICK,
@@ -86,12 +108,14 @@ ticks_new(struct daemon *d)
 
 	t->daemon = d;
 	t->done.run = ticks_done;
+	t->soon = loop_timer_new(d->loop, ticks_soon, t);
 	return t;
 }
 
 void
 ticks_free(struct ticks *t)
 {
+	loop_timer_free(t->soon);
 	free(t->remind_after);
 	free(t);
 }

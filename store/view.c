@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "store/keys.h"
 #include "store/view.h"
+#include "store/view_sample.h"
 #include "store/work_batch.h"
 #include "store/writer.h"
 
@@ -37,6 +36,7 @@ store_view_close(struct store_view *v)
 	if (v == NULL)
 		return;
 	v->b->close(v->db);
+	view_sample_free(v->sample);
 	free(v);
 }
 
@@ -263,168 +263,6 @@ store_view_recent(struct store_view *v, int64_t since,
 	r = v->b->delivery_list(v->db, &q, give_recent, &call);
 	r = view_end(v, r == STORE_OK ? call.result : r);
 	free(call.keys);
-	return r;
-}
-
-/* ---- sums over one batch ---- */
-
-struct tally {
-	UT_hash_handle hh;
-	uint64_t count;
-	int64_t at; /* arrivals: the key */
-	char value[];
-};
-
-struct tallying {
-	struct tally *table;
-	const char *what;
-	int64_t opened_at, step;
-};
-
-static struct tally *
-tally_text(struct tallying *t, const char *value)
-{
-	struct tally *one;
-	size_t len = strlen(value);
-
-	HASH_FIND(hh, t->table, value, len, one);
-	if (one == NULL) {
-		one = mem_zalloc(sizeof(*one) + len + 1);
-		memcpy(one->value, value, len);
-		HASH_ADD_KEYPTR(hh, t->table, one->value, len, one);
-	}
-	one->count++;
-	return one;
-}
-
-/* Addresses that differ in case only are one person; domains are the same in any case. */
-static bool
-tally_delivery(void *context, const struct delivery_row *d)
-{
-	struct tallying *t = context;
-	const char *at;
-	char *lower;
-
-	if (strcmp(t->what, "subject") == 0) {
-		tally_text(t, d->subject);
-		return true;
-	}
-	at = strcmp(t->what, "domain") == 0 ? strrchr(d->recipient, '@') : NULL;
-	lower = mem_strdup(at != NULL ? at + 1 : d->recipient);
-	text_lower(lower);
-	tally_text(t, lower);
-	free(lower);
-	return true;
-}
-
-static bool
-tally_arrival(void *context, const struct delivery_row *d)
-{
-	struct tallying *t = context;
-	int64_t since = d->accepted_at - t->opened_at, at;
-	struct tally *one;
-
-	at = since / t->step - (since % t->step < 0); /* what was pulled in came before */
-	HASH_FIND(hh, t->table, &at, sizeof(at), one);
-	if (one == NULL) {
-		one = mem_zalloc(sizeof(*one));
-		one->at = at;
-		HASH_ADD(hh, t->table, at, sizeof(at), one);
-	}
-	one->count++;
-	return true;
-}
-
-static void
-tally_free(struct tallying *t)
-{
-	struct tally *one, *next;
-
-	HASH_ITER(hh, t->table, one, next)
-	{
-		HASH_DEL(t->table, one);
-		free(one);
-	}
-}
-
-static int
-most_first(struct tally *a, struct tally *b)
-{
-	if (a->count != b->count)
-		return a->count > b->count ? -1 : 1;
-	return strcmp(a->value, b->value);
-}
-
-static int
-earliest_first(struct tally *a, struct tally *b)
-{
-	return a->at < b->at ? -1 : a->at > b->at;
-}
-
-static enum store_result
-tally_batch(struct store_view *v, int64_t batch, delivery_row_fn *row, struct tallying *t)
-{
-	struct delivery_query q = {.batch = batch, .unordered = true};
-
-	return v->b->delivery_list(v->db, &q, row, t);
-}
-
-enum store_result
-store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out)
-{
-	struct tallying t = {.what = "recipient"};
-	enum store_result r;
-
-	TRY(view_begin(v));
-	r = view_end(v, tally_batch(v, batch, tally_delivery, &t));
-	*out = HASH_COUNT(t.table);
-	tally_free(&t);
-	return r;
-}
-
-enum store_result
-store_view_top(struct store_view *v, int64_t batch, const char *what, uint32_t limit,
-	       bool (*row)(void *context, const char *value, uint64_t count), void *context)
-{
-	struct tallying t = {.what = what};
-	struct tally *one;
-	enum store_result r;
-
-	TRY(view_begin(v));
-	r = view_end(v, tally_batch(v, batch, tally_delivery, &t));
-	HASH_SORT(t.table, most_first);
-	for (one = t.table; r == STORE_OK && one != NULL && limit > 0; one = one->hh.next, limit--)
-		if (!row(context, one->value, one->count))
-			break;
-	tally_free(&t);
-	return r;
-}
-
-static bool
-see_opened(void *context, const struct store_batch *b)
-{
-	*(int64_t *)context = b->opened_at;
-	return false;
-}
-
-enum store_result
-store_view_arrivals(struct store_view *v, int64_t batch, int64_t step,
-		    bool (*row)(void *context, int64_t at, uint64_t count), void *context)
-{
-	struct tallying t = {.step = step > 0 ? step : 1};
-	struct tally *one;
-	enum store_result r;
-
-	TRY(view_begin(v));
-	r = store_view_batch(v, batch, see_opened, &t.opened_at);
-	if (r == STORE_OK)
-		r = tally_batch(v, batch, tally_arrival, &t);
-	view_end(v, r);
-	HASH_SORT(t.table, earliest_first);
-	for (one = t.table; r == STORE_OK && one != NULL; one = one->hh.next)
-		if (!row(context, t.opened_at + one->at * t.step, one->count))
-			break;
-	tally_free(&t);
 	return r;
 }
 

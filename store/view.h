@@ -6,10 +6,13 @@
 
 #include "store/backend.h"
 
+struct sample;
+
 struct store_view {
 	const struct backend *b;
 	struct db *db;
-	int depth; /* a callback may ask for more */
+	int depth;             /* a callback may ask for more */
+	struct sample *sample; /* see view_sample.h; NULL until one is taken */
 };
 
 /* All that one call reads is of one moment. view_end() hands `r` on. */

@@ -129,7 +129,10 @@ enum store_result store_view_number(struct store_view *v, const char *name, int6
 enum store_result store_view_deliveries(struct store_view *v, const struct store_filter *f,
 					bool (*row)(void *context, const struct store_delivery *d),
 					void *context);
-/* For a batch: the number of different recipients. O(its deliveries). */
+/* Of a batch with more recipients than this the three below are estimates out of a sample, which
+ * costs the same whatever it has. */
+enum { STORE_EXACT_MAX = 50000 };
+/* For a batch: the number of different recipients. */
 enum store_result store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out);
 /* For a batch: what = "domain" | "subject" | "recipient", the most frequent first, with counts. */
 enum store_result store_view_top(struct store_view *v, int64_t batch, const char *what,

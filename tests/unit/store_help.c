@@ -107,7 +107,8 @@ shut(struct fixture *f)
 void
 fixture_reopen(struct fixture *f)
 {
-	struct store_options options = {.path = f->path, .counters = f->counters};
+	struct store_options options = {
+	    .path = f->path, .counters = f->counters, .feed_ahead = f->feed_ahead};
 	struct buf error = {0};
 
 	shut(f);
