@@ -367,13 +367,18 @@ def test_what_is_given_up_counts_as_refused(holding, sink, webhook):
     sink.stop()
     batch.release(rings=[2, "all"], stop_on=0)
     plan = batch.wait_plan("paused")
-    assert (plan["ring"], plan["failed"], plan["refused"]) == (1, 2, 2)
+    # Where the second is not given up at the same moment, it is held again with the pause.
+    assert (plan["ring"], plan["failed"]) in ((1, 1), (1, 2)), plan
+    assert plan["refused"] == plan["failed"]
     assert "4.4.7" in plan["refusals"][0]["reply"], plan
-    assert batch.by_state() == {"failed": set(names[:2]), "held": set(names[2:])}
+    states = batch.by_state()
+    failed = states["failed"]
+    assert failed <= set(names[:2]) and len(failed) == plan["failed"]
+    assert states == {"failed": failed, "held": set(names) - failed}
     sink.start()
     batch.resume()
     batch.wait_plan("done", deadline=60)
-    assert sorted(sink.recipients()) == names[2:]
+    assert sorted(sink.recipients()) == sorted(set(names) - failed)
 
 
 # ---- answers to what makes no sense

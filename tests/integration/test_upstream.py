@@ -1,5 +1,7 @@
 """The smarthost as the world knows it: down, slow, refusing, lying, cutting."""
 
+import time
+
 import pytest
 
 from rig.client import Blast, letter
@@ -249,10 +251,12 @@ def test_upstream_that_allows_few_connections_is_not_hammered(gate, sink):
 
     sink.rule = four
     running = gate(production(), upstream_keys="connections = 20")
+    began = time.monotonic()
     blast = Blast(running.address(), 400, PRODUCTION_CLIENT, connections=20)
     blast.run()
     running.wait_count("production", "sent", 400)
-    assert len(refused) <= 40
+    rounds = (time.monotonic() - began) // 5  # that is when it tries again
+    assert len(refused) <= 40 + 20 * rounds
     assert "upstream.down" not in running.text()
     assert "new=suspect" not in running.text()
 
