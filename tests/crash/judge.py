@@ -110,6 +110,8 @@ class Judge:
         self.judge_repeats()
         self.judge_store()
         self.judge_backups()
+        for path in self.gate.dir.glob("copy-*"):
+            path.unlink()  # nobody was told that it is there
 
     def judge_mail(self, rows):
         for name, kind in list(self.taken.kinds.items()):
@@ -167,14 +169,13 @@ class Judge:
 
     def judge_backups(self):
         """What was answered is on the disk, whole."""
-        for path in self.taken.backups:
+        while self.taken.backups:
+            path = self.taken.backups.pop(0)
             done = subprocess.run([MAILFUSE, "--json", "backup", "--verify", str(path)],
                                   capture_output=True, text=True, timeout=60, check=False)
             if done.returncode != 0:
                 self.fault(f"the copy {path.name} was answered with 200: {done.stderr.strip()}")
-        self.taken.backups.clear()
-        for path in self.gate.dir.glob("copy-*"):
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def drain(self):
         """The end of a store's life: everything that is held goes out, and was kept whole."""

@@ -73,37 +73,48 @@ class Taken:
 
 
 class Sender(threading.Thread):
-    """One client, until its connection ends or stop is set."""
+    """One client, until its connection ends or stop is set. `pause`: between two messages; with
+    one it takes a new connection now and then, and sends nothing large."""
 
-    def __init__(self, address, taken, kind, name, seed, stop, tls="off"):
+    def __init__(self, address, taken, kind, name, seed, stop, tls="off", pause=0.0):
         super().__init__(daemon=True)
+        self.pause, self.number = pause, 0
         self.address, self.taken, self.kind, self.label = address, taken, kind, name
         self.random, self.stop, self.tls = random.Random(seed), stop, tls
         self.start()
 
     def text(self):
         """A line or two; now and then one that goes to the store in pieces while it comes."""
-        size = self.random.choice([40] * 20 + [4000] * 8 + [60000] * 2 + [700000])
+        sizes = [40] * 20 + [4000] * 8 + [60000] * 2 * (not self.pause) + [
+            700000] * (not self.pause)
+        size = self.random.choice(sizes)
         line = f"{self.random.getrandbits(300):076x}"
         return "\r\n".join([line] * max(1, size // 78))
 
     def run(self):
-        n = 0
+        more = True
+        while more and not self.stop.is_set():
+            more = self.connection() and self.pause > 0
+
+    def connection(self):
+        """True if it could go on with another one."""
+        most = 20 if self.pause else 1 << 60
         try:
             with Client(self.address, SOURCES[self.kind], tls=self.tls, timeout=60) as client:
-                while not self.stop.is_set():
-                    names = [f"{self.label}.{n}.{k}@x.test"
+                while not self.stop.wait(self.pause) and (most := most - 1):
+                    names = [f"{self.label}.{self.number}.{k}@x.test"
                              for k in range(self.random.choice([1, 1, 1, 2, 5]))]
                     results, end = client.mail(names, letter(self.kind, names, self.text()))
                     if end[0] == 250 and all(code == 250 for code, _ in results):
                         self.taken.note(self.kind, names)
                     elif end[0] == 0:
-                        return
+                        return False
                     elif end[0] // 100 != 4:
                         self.taken.wrong.append(f"{names}: {results} {end}")
-                    n += 1
+                    self.number += 1
+            return True
         except (OSError, ssl.SSLError, AssertionError):
-            return
+            return False
 
 
 class Operator(threading.Thread):
@@ -112,8 +123,9 @@ class Operator(threading.Thread):
     CALLS = (["release"] * 5 + ["discard"] * 3 + ["restore"] * 3
              + ["pause", "resume", "backup", "purge", "hold", "unhold", "look"])
 
-    def __init__(self, gate, taken, name, seed, stop):
+    def __init__(self, gate, taken, name, seed, stop, pause=0.04):
         super().__init__(daemon=True)
+        self.rest = pause  # at most, between two calls
         self.gate, self.taken, self.label = gate, taken, name
         self.random, self.stop = random.Random(seed), stop
         self.start()
@@ -122,7 +134,7 @@ class Operator(threading.Thread):
         try:
             while not self.stop.is_set():
                 getattr(self, self.random.choice(self.CALLS))()
-                self.stop.wait(self.random.uniform(0, 0.04))
+                self.stop.wait(self.random.uniform(0, self.rest))
         except (OSError, http.client.HTTPException, ValueError):
             return  # it is dead, perhaps in the middle of an answer
 
