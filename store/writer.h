@@ -20,6 +20,8 @@ struct queue {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	STAILQ_HEAD(, store_job) jobs;
+	size_t hurried, patient; /* jobs that somebody waits for; that may wait for one of those */
+	int64_t patient_until;   /* monotonic: or until then */
 	bool stop;
 	pthread_t thread;
 };

@@ -118,6 +118,8 @@ run_group(struct bench *b, struct life *come, struct life *go)
 		STAILQ_INSERT_TAIL(&q->jobs, &come[i].add, next);
 	for (i = 0; i < b->group && go != NULL; i++)
 		STAILQ_INSERT_TAIL(&q->jobs, &go[i].results, next);
+	q->hurried += come != NULL ? b->group : 0;
+	q->patient += go != NULL ? b->group : 0;
 	pthread_mutex_unlock(&q->lock);
 	pthread_cond_signal(&q->wake);
 	pthread_mutex_lock(&b->lock);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "mail/dsn.h"
 #include "tests/unit/store_help.h"
 
@@ -215,10 +216,69 @@ test_only_taken(void **state)
 	}
 }
 
+/* What was sent may wait for company, but never for good: alone, more of it than a group waits for,
+ * and when the store closes. */
+static void
+test_recorded_without_company(void **state)
+{
+	enum { MANY = 200 };
+	static const size_t counts[] = {1, 2, MANY};
+	struct store_delivery_result results[MANY];
+	struct store_job *jobs = mem_alloc(MANY * sizeof(*jobs));
+	struct fixture *f = *state;
+	uint64_t sent = 0;
+	size_t i, k;
+
+	for (k = 0; k < sizeof(counts) / sizeof(counts[0]); k++) {
+		for (i = 0; i < counts[k]; i++) {
+			results[i] =
+			    (struct store_delivery_result){.id = add_passing(f, "staging", 1),
+							   .number = 1,
+							   .environment = "staging",
+							   .state = STORE_SENT};
+			jobs[i] = (struct store_job){
+			    .op = STORE_RESULTS, .u.results = {.results = &results[i], .count = 1}};
+		}
+		claim(f, "staging", TEST_NOW + CLOCK_HOUR);
+		run_jobs(f, jobs, counts[k]);
+		for (i = 0; i < counts[k]; i++)
+			assert_int_equal(jobs[i].result, STORE_OK);
+		sent += counts[k];
+		assert_int_equal(count_deliveries(f, 0, STORE_SENT), sent);
+	}
+	free(jobs);
+}
+
+static void
+note_closed(struct store_job *job)
+{
+	*(bool *)job->context = true;
+}
+
+static void
+test_recorded_at_the_close(void **state)
+{
+	struct fixture *f = *state;
+	struct store_delivery_result result = {
+	    .id = add_passing(f, "staging", 1), .number = 1, .state = STORE_SENT};
+	bool done = false;
+	struct store_job job = {.op = STORE_RESULTS,
+				.done = note_closed,
+				.context = &done,
+				.u.results = {.results = &result, .count = 1}};
+
+	writer_submit(f->s, &job);
+	fixture_reopen(f);
+	assert_true(done);
+	assert_int_equal(job.result, STORE_OK);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {BOTH(test_same_result), BOTH(test_only_taken)};
+	const struct CMUnitTest tests[] = {BOTH(test_same_result), BOTH(test_only_taken),
+					   BOTH(test_recorded_without_company),
+					   BOTH(test_recorded_at_the_close)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
