@@ -85,6 +85,7 @@ batch_object(const struct store_batch *b, uint64_t distinct)
 	put_count(o, "messages", b->messages);
 	put_count(o, "recipients", b->recipients);
 	put_count(o, "distinct_recipients", distinct);
+	put(o, "sampled", json_boolean(b->recipients > STORE_EXACT_MAX));
 	put_count(o, "leaked", b->leaked);
 	put_count(o, "bytes", b->bytes);
 	put_count(o, "held", b->held);

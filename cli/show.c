@@ -102,8 +102,9 @@ print_facts(const json_t *b)
 	       field_is_true(b, "collecting") && !json_is_object(json_object_get(b, "ruling"))
 		   ? "; mail that follows joins it"
 		   : "");
-	printf("Size         %s to %s, %s in all\n",
+	printf("Size         %s to %s%s, %s in all\n",
 	       screen_counted(field_count(b, "messages"), "message", "messages"),
+	       field_is_true(b, "sampled") ? "about " : "",
 	       screen_counted(field_count(b, "distinct_recipients"), "different recipient",
 			      "different recipients"),
 	       units_format_size((uint64_t)field_count(b, "bytes"), size));

@@ -105,9 +105,10 @@ put_summary(const struct page *p, const json_t *story)
 	put_pair(p, "Sender", field_text(story, "sender"));
 	put_pair(p, "Subject", field_text(story, "subject"));
 	put_pair(p, "State", field_text(story, "state"));
-	buf_printf(&line, "%s to %s, %s of them different; %s left before",
+	buf_printf(&line, "%s to %s, %s%s of them different; %s left before",
 		   screen_counted(field_count(counts, "messages"), "message", "messages"),
 		   screen_counted(field_count(counts, "recipients"), "recipient", "recipients"),
+		   field_is_true(counts, "sampled") ? "about " : "",
 		   screen_count(field_count(counts, "distinct_recipients")),
 		   screen_count(field_count(counts, "leaked")));
 	put_pair(p, "Held", buf_text(&line));

@@ -45,6 +45,8 @@ batches_complete(struct store_view *view, json_t *batch, int64_t id)
 	enum store_result result = store_view_distinct(view, id, &distinct);
 
 	json_put_count(batch, "distinct_recipients", distinct);
+	json_put_bool(batch, "sampled",
+		      json_integer_value(json_object_get(batch, "recipients")) > STORE_EXACT_MAX);
 	if (result == STORE_OK)
 		result = plan_json_read(view, id, &plan);
 	if (result == STORE_OK)

@@ -76,6 +76,7 @@ json_from_counts(const struct story_facts *f)
 	json_put_count(o, "messages", f->messages);
 	json_put_count(o, "recipients", f->recipients);
 	json_put_count(o, "distinct_recipients", f->distinct);
+	json_put_bool(o, "sampled", f->recipients > STORE_EXACT_MAX);
 	json_put_count(o, "leaked", f->leaked);
 	json_put_count(o, "held", f->held);
 	json_put_count(o, "released", f->released);

@@ -69,16 +69,18 @@ ask_about_source(const struct story_facts *f, json_t *list)
 {
 	if (f->environment[0] != '\0' && f->known && !f->production)
 		ASK(list,
-		    "What let %s, which is not production, hold the addresses of %s in %s? Is "
+		    "What let %s, which is not production, hold the addresses of %s%s in %s? Is "
 		    "production's data copied there as it is?",
-		    f->environment, story_counted(f->distinct, "recipient", "recipients"),
+		    f->environment, f->recipients > STORE_EXACT_MAX ? "about " : "",
+		    story_counted(f->distinct, "recipient", "recipients"),
 		    f->domains >= 10 ? "ten or more domains"
 				     : story_counted(f->domains, "domain", "domains"));
 	if (f->distinct > 0 && f->recipients >= 2 * f->distinct)
 		ASK(list,
-		    "%s for %s: why would the application write to the same people again and "
+		    "%s for %s%s: why would the application write to the same people again and "
 		    "again?",
 		    story_counted(f->recipients, "message", "messages"),
+		    f->recipients > STORE_EXACT_MAX ? "about " : "",
 		    story_counted(f->distinct, "recipient", "different recipients"));
 	if (f->discarded > 0)
 		ASK(list,
