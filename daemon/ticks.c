@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "daemon/daemon.h"
 
-#define TICKS_SOON (CLOCK_SECOND / 50)
+#define TICKS_SOON (CLOCK_SECOND / 20)
 
 struct ticks {
 	struct daemon *daemon;

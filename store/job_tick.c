@@ -76,6 +76,9 @@ see_plan(void *context, const struct plan_row *plan)
 {
 	struct todo *t = context;
 
+	/* Also while its queue is full: the relay may empty it within a second. */
+	if (plan_to_feed(plan) > 0 && plan->p.rate_count == 0)
+		t->job->u.tick.more = true;
 	if (is_due(t->w, t->job, plan))
 		todo_add(t, plan->p.batch);
 	return true;
@@ -155,11 +158,8 @@ tick_plans(struct work *w, struct store_job *job)
 		else
 			TRY(go_on(w, job, wb, &act));
 		/* What was told here, and what plan_settle() is about to tell. */
-		job->u.tick.told = job->u.tick.told || plan->p.next_ring_at == 0;
-		job->u.tick.more =
-		    job->u.tick.more ||
-		    (plan_to_feed(plan) > 0 &&
-		     (plan->p.rate_count == 0 || plan_is_hungry(w, plan, act.due_now)));
+		job->u.tick.told =
+		    job->u.tick.told || (plan->p.next_ring_at == 0 && plan_to_feed(plan) == 0);
 	}
 	return STORE_OK;
 }

@@ -255,7 +255,7 @@ all_or_nothing(void **state)
 	assert_in_range(at_each_write(f, make_tick), 5, 100);
 	assert_plan(f, STORE_PLAN_RUNNING, 2, 7);
 	assert_in_range(at_each_write(f, make_discard), 5, 100);
-	assert_in_range(at_each_write(f, make_purge), 5, 100);
+	assert_in_range(at_each_write(f, make_purge), 3, 100);
 	assert_int_equal(deliver(f, now + 3 * CLOCK_DAY, STORE_SENT, "250 ok"), 5);
 	assert_int_equal(plan(f).p.state, STORE_PLAN_DONE);
 }
