@@ -26,6 +26,7 @@ struct target {
 
 struct direct {
 	struct config *config;
+	const struct outbox_types *types;
 	struct channel_services services;
 	struct store_alert alert;
 	char *event, *text;
@@ -35,11 +36,17 @@ struct direct {
 	size_t count;
 };
 
-static const struct channel_type *const types[] = {
-    [CONFIG_ALERT_WEBHOOK] = &channel_webhook,
-    [CONFIG_ALERT_SLACK] = &channel_slack,
-    [CONFIG_ALERT_EXEC] = &channel_exec,
-};
+static const struct outbox_types real_types = {&channel_webhook, &channel_slack, &channel_exec};
+
+static const struct channel_type *
+target_type(const struct target *t)
+{
+	const struct outbox_types *types = t->direct->types;
+
+	return t->to->type == CONFIG_ALERT_WEBHOOK ? types->webhook
+	       : t->to->type == CONFIG_ALERT_SLACK ? types->slack
+						   : types->exec;
+}
 
 static void
 target_failed(struct target *t, const char *why)
@@ -77,7 +84,7 @@ target_start(void *context)
 
 	payload_json(&d->alert, NULL, 0, d->config->hostname, &body);
 	struct channel_note note = {&d->alert, d->config->hostname, buf_text(&body), body.len};
-	t->attempt = types[t->to->type]->start(&d->services, t->to, &note, target_ended, t, &why);
+	t->attempt = target_type(t)->start(&d->services, t->to, &note, target_ended, t, &why);
 	if (t->attempt == NULL)
 		target_failed(t, buf_text(&why));
 	buf_free(&body);
@@ -94,11 +101,13 @@ is_wanted(const struct config_alert *to, const char *event)
 }
 
 struct direct *
-direct_new(struct loop *loop, struct config *config, const char *event, const char *text)
+direct_new(struct loop *loop, struct config *config, const struct outbox_types *types,
+	   const char *event, const char *text)
 {
 	struct direct *d = mem_zalloc(sizeof(*d));
 
 	d->config = config_ref(config);
+	d->types = types != NULL ? types : &real_types;
 	d->services.loop = loop;
 	d->services.http = http_new(loop);
 	d->event = mem_strdup(event);
@@ -136,7 +145,7 @@ direct_free(struct direct *d)
 		struct target *t = &d->targets[i];
 
 		if (t->attempt != NULL)
-			types[t->to->type]->cancel(t->attempt);
+			target_type(t)->cancel(t->attempt);
 		loop_timer_free(t->again);
 	}
 	http_free(d->services.http);

@@ -114,7 +114,7 @@ chores_tell_lost(struct chores *c)
 		return;
 	store_has_room(c->daemon->store, &why);
 	c->broken = direct_new(c->daemon->loop, (struct config *)policy_config(c->daemon->policy),
-			       "store.broken", why);
+			       NULL, "store.broken", why);
 }
 
 static void

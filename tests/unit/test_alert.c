@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "alert/direct.h"
 #include "alert/outbox.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -534,10 +535,52 @@ test_backoff(void **state)
 	}
 }
 
+/* Past the outbox: each channel that wants it until it has it, the others never. */
+static void
+test_direct(void **state)
+{
+	struct config *c = make_config("ok once bad no other*upstream.*", "2s");
+	int64_t end = clock_mono() + PATIENCE;
+	struct direct *d;
+
+	(void)state;
+	rig_open("", "1d");
+	d = direct_new(rig.loop, c, &fakes, "store.broken", "a sync failed");
+	config_unref(c);
+	while ((seen_by("once") < 2 || seen_by("bad") < 2) && clock_mono() < end)
+		event_base_loop(loop_base(rig.loop), EVLOOP_ONCE);
+	assert_int_equal(seen_by("ok"), 1);
+	assert_int_equal(seen_by("once"), 2);
+	assert_true(seen_by("bad") >= 2);
+	assert_int_equal(seen_by("other"), 0);
+	direct_free(d);
+	rig_close();
+}
+
+/* What is under way ends with it. */
+static void
+test_direct_is_freed_in_flight(void **state)
+{
+	struct config *c = make_config("hang", "1d");
+	struct direct *d;
+
+	(void)state;
+	rig_open("", "1d");
+	d = direct_new(rig.loop, c, &fakes, "store.broken", "a sync failed");
+	config_unref(c);
+	assert_int_equal(seen_by("hang"), 1);
+	direct_free(d);
+	assert_int_equal(rig.cancelled, 1);
+	direct_free(NULL);
+	rig_close();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_direct),
+	    cmocka_unit_test(test_direct_is_freed_in_flight),
 	    cmocka_unit_test(test_who_wants_what),
 	    cmocka_unit_test(test_in_order),
 	    cmocka_unit_test(test_without_poke),
