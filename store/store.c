@@ -254,8 +254,9 @@ store_has_room(const struct store *s, const char **why)
 	    [ROOM_DISK_LOW] = "the disk has less than min_free_space left: make room on it",
 	    [ROOM_DISK_FULL] = "the disk is full: make room on it",
 	    [ROOM_BROKEN] = "the store cannot be written: see the log and the disk",
-	    [ROOM_LOST] = "a sync of the store failed, so nothing is written any more: look at its "
-			  "disk, then restart mailfused",
+	    [ROOM_LOST] =
+		("a sync of the store failed, so nothing is written any more: look at its "
+		 "disk, then restart mailfused"),
 	};
 	int trouble = atomic_load_explicit(&s->trouble, memory_order_relaxed);
 	int room =
