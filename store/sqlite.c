@@ -61,21 +61,37 @@ sql_result(struct sqlite_db *db, int code)
 	}
 }
 
-/* Open addressing, at most half full, and nothing is taken out. One that is in use has a second of
- * the same key behind it. */
-static int
-find_statement(struct sqlite_db *db, uint64_t key, const char *text, sqlite3_stmt **out)
+/* Where it is, or where it would be. Open addressing, at most half full, and nothing is taken out.
+ * One that is in use has a second of the same key behind it. */
+static struct sql_cached *
+find_slot(struct sqlite_db *db, uint64_t key)
 {
 	size_t i = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 56);
 	struct sql_cached *c = &db->cache[i];
-	int code;
 
 	for (; c->statement != NULL; c = &db->cache[i]) {
-		*out = c->statement;
-		if (c->key == key && !sqlite3_stmt_busy(*out))
-			return SQLITE_OK;
+		if (c->key == key && !sqlite3_stmt_busy(c->statement))
+			break;
 		i = (i + 1) % SQL_CACHE_SLOTS;
 	}
+	return c;
+}
+
+bool
+sql_is_ready(struct db *base, uint64_t key)
+{
+	return find_slot((struct sqlite_db *)base, key)->statement != NULL;
+}
+
+static int
+find_statement(struct sqlite_db *db, uint64_t key, const char *text, sqlite3_stmt **out)
+{
+	struct sql_cached *c = find_slot(db, key);
+	int code;
+
+	*out = c->statement;
+	if (c->statement != NULL)
+		return SQLITE_OK;
 	code = sqlite3_prepare_v3(db->sql, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
 	if (code != SQLITE_OK)
 		return code;

@@ -63,6 +63,8 @@ int sql_changes(struct db *db);
 /* For rows: start, step until it is not STORE_OK or `more` is false, end. */
 enum store_result sql_start(struct db *db, uint64_t key, const char *text,
 			    const struct sql_arg *args, size_t n, sqlite3_stmt **out);
+/* Whether it is prepared and not in use: then sql_start() needs no text. */
+bool sql_is_ready(struct db *db, uint64_t key);
 enum store_result sql_step(struct db *db, sqlite3_stmt *statement, bool *more);
 void sql_end(struct db *db, sqlite3_stmt *statement);
 /* The first column of the first row; STORE_MISSING without one. */

@@ -96,11 +96,14 @@ sqlite_member_delete(struct db *db, uint64_t stream, uint64_t id, uint32_t numbe
 enum { ARGS_MAX = 17 };
 
 struct built {
+	bool wants_text; /* else the statement is prepared already: nearly always */
 	struct buf text;
 	uint64_t shape;
 	struct sql_arg args[ARGS_MAX];
 	size_t n;
 };
+
+#define PUT(b, ...) ((b)->wants_text ? buf_printf(&(b)->text, __VA_ARGS__) : (void)0)
 
 /* Adds `AND ...?` when it is set; bit `bit` of the shape says so. */
 static void
@@ -109,7 +112,7 @@ term(struct built *b, int bit, bool is_set, const char *sql, struct sql_arg arg)
 	if (!is_set)
 		return;
 	b->shape |= UINT64_C(1) << bit;
-	buf_printf(&b->text, " AND %s ?", sql);
+	PUT(b, " AND %s ?", sql);
 	b->args[b->n++] = arg;
 }
 
@@ -119,7 +122,7 @@ literal(struct built *b, int bit, bool is_set, const char *sql)
 	if (!is_set)
 		return;
 	b->shape |= UINT64_C(1) << bit;
-	buf_printf(&b->text, " AND %s", sql);
+	PUT(b, " AND %s", sql);
 }
 
 /* A column that holds one of a set of small numbers; the shape has the set from bit `bit` on. */
@@ -133,15 +136,15 @@ add_set(struct built *b, int bit, const char *column, unsigned set)
 	b->shape |= (uint64_t)set << bit;
 	if ((set & (set - 1)) == 0) {
 		/* One as an equality: only that proves a partial index. */
-		buf_printf(&b->text, " AND %s = %d", column, __builtin_ctz(set));
+		PUT(b, " AND %s = %d", column, __builtin_ctz(set));
 		return;
 	}
-	buf_printf(&b->text, " AND %s IN (", column);
+	PUT(b, " AND %s IN (", column);
 	for (; set != 0; set &= set - 1) {
-		buf_printf(&b->text, "%s%d", comma, __builtin_ctz(set));
+		PUT(b, "%s%d", comma, __builtin_ctz(set));
 		comma = ", ";
 	}
-	buf_add_text(&b->text, ")");
+	PUT(b, ")");
 }
 
 static const char *
@@ -171,13 +174,12 @@ build(struct built *b, const struct delivery_query *q)
 	bool by_key = q->message != 0 || q->id_from != 0 || q->stream != 0;
 	bool sweeps = reads_sweeps(q);
 
-	buf_printf(&b->text, "%s,%s FROM %s%s%s%s WHERE m.complete > 0", DELIVERY_COLUMNS,
-		   sweeps ? SWEEP_COLUMNS : " 0",
-		   q->stream != 0 ? "member k CROSS JOIN delivery d"
-				    " ON d.message = k.message AND d.number = k.number"
-				  : "delivery d",
-		   choose_index(q), DELIVERY_JOINS,
-		   sweeps ? " LEFT JOIN batch b ON b.id = d.batch" : "");
+	PUT(b, "%s,%s FROM %s%s%s%s WHERE m.complete > 0", DELIVERY_COLUMNS,
+	    sweeps ? SWEEP_COLUMNS : " 0",
+	    q->stream != 0 ? "member k CROSS JOIN delivery d"
+			     " ON d.message = k.message AND d.number = k.number"
+			   : "delivery d",
+	    choose_index(q), DELIVERY_JOINS, sweeps ? " LEFT JOIN batch b ON b.id = d.batch" : "");
 	term(b, 0, q->message != 0, "d.message =", INT(q->message));
 	term(b, 1, q->number != 0, "d.number =", INT(q->number));
 	b->shape |= (uint64_t)sweeps << 19;
@@ -203,18 +205,18 @@ build(struct built *b, const struct delivery_query *q)
 	term(b, 18, !sweeps && q->ring != 0, "d.ring >> 2 =", INT(q->ring));
 	if (q->after.id != 0) {
 		b->shape |= UINT64_C(1) << 14;
-		buf_add_text(&b->text, " AND (d.message, d.number) > (?, ?)");
+		PUT(b, " AND (d.message, d.number) > (?, ?)");
 		b->args[b->n++] = INT(q->after.id);
 		b->args[b->n++] = INT(q->after.number);
 	}
 	if (q->order_due)
-		buf_add_text(&b->text, " ORDER BY d.due_at, d.message, d.number");
+		PUT(b, " ORDER BY d.due_at, d.message, d.number");
 	else if (!q->unordered)
-		buf_add_text(&b->text, " ORDER BY d.message, d.number");
+		PUT(b, " ORDER BY d.message, d.number");
 	b->shape |= (uint64_t)q->order_due << 15 | (uint64_t)q->unordered << 16;
 	if (q->limit > 0 && !sweeps) {
 		b->shape |= UINT64_C(1) << 17;
-		buf_add_text(&b->text, " LIMIT ?");
+		PUT(b, " LIMIT ?");
 		b->args[b->n++] = INT(q->limit);
 	}
 }
@@ -290,6 +292,10 @@ sqlite_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 	if (sqlite_runs_fit(q))
 		return sqlite_runs_list(db, q, row, context);
 	build(&b, q);
+	if (!sql_is_ready(db, b.shape)) {
+		b = (struct built){.wants_text = true, .shape = UINT64_C(1) << 63};
+		build(&b, q);
+	}
 	r = sql_start(db, b.shape, buf_text(&b.text), b.args, b.n, &s);
 	buf_free(&b.text);
 	TRY(r);
