@@ -66,17 +66,24 @@ by_row(const void *a, const void *b)
 	return x->row < y->row ? -1 : x->row > y->row;
 }
 
+/* Rounded up. */
+static uint64_t
+share_of(uint64_t count, double percent)
+{
+	double share = (double)count * percent / 100;
+	uint64_t n = (uint64_t)share;
+
+	/* 1e-9: 10 % of 100 is 10, whatever the division says in binary. */
+	return share > (double)n + 1e-9 ? n + 1 : n;
+}
+
 /* Keeps that share of the rows, rounded up, in their order. */
 static void
 keep_percent(struct work *w, struct plan_rows *s, double percent)
 {
 	struct rank *ranks = arena_alloc(&w->arena, s->count * sizeof(*ranks));
-	double share = (double)s->count * percent / 100;
-	size_t i, keep = (size_t)share;
+	size_t i, keep = (size_t)share_of(s->count, percent);
 
-	/* 1e-9: 10 % of 100 is 10, whatever the division says in binary. */
-	if (share > (double)keep + 1e-9)
-		keep++;
 	for (i = 0; i < s->count; i++)
 		ranks[i] = (struct rank){rank_hash(&s->rows[i]), i};
 	qsort(ranks, s->count, sizeof(*ranks), by_rank);
@@ -101,25 +108,103 @@ keep_matching(const struct store_selector *by, struct plan_rows *s)
 		s->count = (size_t)by->first;
 }
 
+/* ---- of a batch: what is not chosen is never in memory ---- */
+
+/* Ranks by their highest bits: a bucket of ten million has some hundred. */
+enum { BUCKET_BITS = 16 };
+
+struct choosing {
+	const struct store_selector *by;
+	uint64_t *buckets; /* how many ranks each has */
+	uint64_t *ranks;   /* of `bucket` */
+	size_t rank_count, rank_cap;
+	uint64_t count, bucket, most; /* most: the highest rank that is chosen */
+	uint64_t chosen;
+};
+
+static bool
+count_rank(void *context, const struct delivery_row *d)
+{
+	struct choosing *c = context;
+
+	c->buckets[rank_hash(d) >> (64 - BUCKET_BITS)]++;
+	c->count++;
+	return true;
+}
+
+static bool
+keep_rank(void *context, const struct delivery_row *d)
+{
+	struct choosing *c = context;
+	const uint64_t rank = rank_hash(d);
+
+	if (rank >> (64 - BUCKET_BITS) == c->bucket && c->rank_count < c->rank_cap)
+		c->ranks[c->rank_count++] = rank;
+	return true;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* The highest rank of that share, rounded up, of all that the query lists. */
+static enum store_result
+find_most(struct work *w, const struct delivery_query *q, struct choosing *c)
+{
+	uint64_t wanted, before = 0;
+
+	c->buckets = arena_zalloc(&w->arena, sizeof(*c->buckets) << BUCKET_BITS);
+	TRY(w->b->delivery_list(w->db, q, count_rank, c));
+	wanted = share_of(c->count, c->by->percent);
+	if (wanted == 0)
+		return STORE_OK;
+	while (before + c->buckets[c->bucket] < wanted)
+		before += c->buckets[c->bucket++];
+	c->rank_cap = (size_t)c->buckets[c->bucket];
+	c->ranks = arena_alloc(&w->arena, c->rank_cap * sizeof(*c->ranks));
+	TRY(w->b->delivery_list(w->db, q, keep_rank, c));
+	qsort(c->ranks, c->rank_count, sizeof(*c->ranks), by_number);
+	c->most = c->ranks[wanted - before - 1];
+	return STORE_OK;
+}
+
+static bool
+is_chosen(void *context, const struct delivery_row *d)
+{
+	struct choosing *c = context;
+
+	if ((c->most > 0 && rank_hash(d) > c->most) ||
+	    (c->by->first > 0 && c->chosen >= c->by->first) ||
+	    (c->by->match != NULL && !c->by->match(c->by->match_context, d->recipient, d->subject)))
+		return false;
+	c->chosen++;
+	return true;
+}
+
 enum store_result
 selection_of_batch(struct work *w, struct store_job *job, struct plan_rows *s)
 {
 	const struct store_selector *by = &job->u.decide.selector;
 	struct delivery_query q = {.batch = by->batch, .states = 1U << selection_from(job)};
-	bool reads_text = by->match != NULL;
+	struct choosing c = {.by = by};
 
+	if (by->percent > 0 && by->percent < 100) {
+		q.unordered = true;
+		TRY(find_most(w, &q, &c));
+		q.unordered = false;
+	}
 	/* Nothing but `first` is asked: no need to read the rest. */
-	if (by->first > 0 && by->first < UINT32_MAX && !reads_text && by->percent <= 0)
+	if (by->first > 0 && by->first < UINT32_MAX && by->match == NULL && by->percent <= 0)
 		q.limit = (uint32_t)by->first;
 	/* Rings reach so far. */
 	else if (job->u.decide.decision == STORE_RELEASE && selection_is_whole(by) &&
 		 release_reach(job, UINT32_MAX) < UINT32_MAX)
 		q.limit = (uint32_t)release_reach(job, UINT32_MAX);
-	TRY(work_list(w, &q, reads_text, &s->rows, &s->count));
-	if (by->percent > 0 && by->percent < 100 && s->count > 0)
-		keep_percent(w, s, by->percent);
-	keep_matching(by, s);
-	return STORE_OK;
+	return work_list_some(w, &q, is_chosen, &c, &s->rows, &s->count);
 }
 
 /* What was dropped may be released to whom the policy allows now. */

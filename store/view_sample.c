@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "store/work.h"
 
-enum { PLACES = 96, EVEN = 48, ROWS = 16 };
+enum { PLACES = 64, EVEN = 32, ROWS = 12 };
 #define KEPT_FOR (2 * CLOCK_SECOND) /* the calls of one answer */
 
 struct taking {

@@ -353,6 +353,8 @@ struct listing {
 	struct delivery_row *rows;
 	size_t count, cap;
 	bool strings;
+	delivery_row_fn *keep;
+	void *context;
 };
 
 const char *
@@ -374,6 +376,8 @@ take_row(void *context, const struct delivery_row *d)
 	struct listing *l = context;
 	struct delivery_row *to, *last;
 
+	if (l->keep != NULL && !l->keep(l->context, d))
+		return true;
 	if (l->count == l->cap) {
 		l->cap = l->cap > 0 ? l->cap * 2 : 16;
 		l->rows = mem_resize_array(l->rows, l->cap, sizeof(*l->rows));
@@ -399,22 +403,40 @@ take_row(void *context, const struct delivery_row *d)
 	return true;
 }
 
+static enum store_result
+list_rows(const struct delivery_query *q, struct listing *l, struct delivery_row **rows,
+	  size_t *count_out)
+{
+	struct work *w = l->w;
+	enum store_result r = w->b->delivery_list(w->db, q, take_row, l);
+
+	*rows = NULL;
+	*count_out = 0;
+	if (r == STORE_OK && l->count > 0) {
+		*rows = arena_alloc(&w->arena, l->count * sizeof(*l->rows));
+		memcpy(*rows, l->rows, l->count * sizeof(*l->rows));
+		*count_out = l->count;
+	}
+	free(l->rows);
+	return r;
+}
+
 enum store_result
 work_list(struct work *w, const struct delivery_query *q, bool strings, struct delivery_row **rows,
 	  size_t *count_out)
 {
 	struct listing l = {.w = w, .strings = strings};
-	enum store_result r = w->b->delivery_list(w->db, q, take_row, &l);
 
-	*rows = NULL;
-	*count_out = 0;
-	if (r == STORE_OK && l.count > 0) {
-		*rows = arena_alloc(&w->arena, l.count * sizeof(*l.rows));
-		memcpy(*rows, l.rows, l.count * sizeof(*l.rows));
-		*count_out = l.count;
-	}
-	free(l.rows);
-	return r;
+	return list_rows(q, &l, rows, count_out);
+}
+
+enum store_result
+work_list_some(struct work *w, const struct delivery_query *q, delivery_row_fn *keep, void *context,
+	       struct delivery_row **rows, size_t *count_out)
+{
+	struct listing l = {.w = w, .keep = keep, .context = context};
+
+	return list_rows(q, &l, rows, count_out);
 }
 
 /* ---- audit and alerts ---- */

@@ -120,6 +120,11 @@ enum store_result work_delete_message(struct work *w, uint64_t id);
 enum store_result work_list(struct work *w, const struct delivery_query *q, bool strings,
 			    struct delivery_row **rows, size_t *count);
 
+/* Without strings, and only those that keep() wants: the others cost no memory. */
+enum store_result work_list_some(struct work *w, const struct delivery_query *q,
+				 delivery_row_fn *keep, void *context, struct delivery_row **rows,
+				 size_t *count);
+
 enum store_result work_audit(struct work *w, int64_t at, const char *who, const char *action,
 			     const char *object, const char *reason, const char *detail);
 /* One line for people; control characters in it become spaces. */
