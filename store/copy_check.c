@@ -14,7 +14,8 @@
 #include "base/log.h"
 #include "store/sqlite.h"
 
-enum { SCHEMA_WITH_HEAD = 4 }; /* the audit log has a head beside its rows since then */
+/* Since then: the audit log has a head beside its rows; batches say what their rows are. */
+enum { SCHEMA_WITH_HEAD = 4, SCHEMA_WITH_SWEEPS = 5 };
 
 /* ---- schema ---- */
 
@@ -175,6 +176,29 @@ count(struct db *db, const char *text, uint64_t *out)
 	return STORE_OK;
 }
 
+/* Rows that stand in a batch and are held or discarded as it says, not as they do. */
+#define SWEPT_ROWS                                                                                 \
+	"SELECT count(*) FROM batch b CROSS JOIN delivery d INDEXED BY delivery_batch"             \
+	" ON d.batch = b.id WHERE d.state IN (2, 6) AND "
+#define SWEPT_STATE "d.era >= b.gone AND iif(d.era < b.swept, b.swept_state, d.state) = "
+
+static enum store_result
+count_states(struct db *db, struct backup_report *out)
+{
+	uint64_t version, gone;
+
+	TRY(count(db, "PRAGMA user_version", &version));
+	if (version < SCHEMA_WITH_SWEEPS) {
+		TRY(count(db, "SELECT count(*) FROM delivery WHERE state = 2", &out->held));
+		return count(db, "SELECT count(*) FROM delivery WHERE state = 6", &out->discarded);
+	}
+	TRY(count(db, SWEPT_ROWS SWEPT_STATE "2", &out->held));
+	TRY(count(db, SWEPT_ROWS SWEPT_STATE "6", &out->discarded));
+	TRY(count(db, SWEPT_ROWS "d.era < b.gone", &gone));
+	out->deliveries -= gone;
+	return STORE_OK;
+}
+
 enum store_result
 copy_count(struct db *db, struct backup_report *out)
 {
@@ -189,8 +213,7 @@ copy_count(struct db *db, struct backup_report *out)
 	TRY(count(db, "SELECT count(*) FROM message WHERE complete = 0", &incomplete));
 	out->messages -= incomplete;
 	TRY(count(db, "SELECT count(*) FROM delivery", &out->deliveries));
-	TRY(count(db, "SELECT count(*) FROM delivery WHERE state = 2", &out->held));
-	TRY(count(db, "SELECT count(*) FROM delivery WHERE state = 6", &out->discarded));
+	TRY(count_states(db, out));
 	TRY(count(db, "SELECT count(*) FROM batch", &out->batches));
 	TRY(sqlite_audit_last(db, &out->audit_id, hash));
 	audit_chain_format(hash, out->audit_hash);
