@@ -99,6 +99,7 @@ shrink(void)
 {
 	struct sqlite_db db = {.lock = -1};
 	struct stat st;
+	size_t i;
 
 	FUZZ_CHECK(sqlite3_open(path, &db.sql) == SQLITE_OK);
 	FUZZ_CHECK(sqlite3_exec(db.sql, "PRAGMA page_size = 512; VACUUM", NULL, NULL, NULL) ==
@@ -106,8 +107,8 @@ shrink(void)
 	file = open(path, O_RDWR);
 	FUZZ_CHECK(file >= 0 && fstat(file, &st) == 0);
 	FUZZ_CHECK(seal_find(&db.base, file, &seal) == STORE_OK);
-	while (db.cached > 0)
-		sqlite3_finalize(db.cache[--db.cached].statement);
+	for (i = 0; i < SQL_CACHE_SLOTS; i++)
+		sqlite3_finalize(db.cache[i].statement);
 	FUZZ_CHECK(sqlite3_close(db.sql) == SQLITE_OK);
 	whole_bytes = (size_t)st.st_size;
 	FUZZ_CHECK(seal_compute(file, whole_bytes, seal.offset, NULL, seal.hash));

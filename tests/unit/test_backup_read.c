@@ -100,6 +100,7 @@ alter(const char *path, const char *sql)
 	struct stat st;
 	unsigned char hash[SEAL_BYTES];
 	int file = open(path, O_RDWR);
+	size_t i;
 
 	assert_int_equal(sqlite3_open(path, &db.sql), SQLITE_OK);
 	sqlite3_db_config(db.sql, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
@@ -110,8 +111,8 @@ alter(const char *path, const char *sql)
 		assert_true(seal_compute(file, (uint64_t)st.st_size, seal.offset, NULL, hash));
 		assert_int_equal(pwrite(file, hash, SEAL_BYTES, (off_t)seal.offset), SEAL_BYTES);
 	}
-	while (db.cached > 0)
-		sqlite3_finalize(db.cache[--db.cached].statement);
+	for (i = 0; i < SQL_CACHE_SLOTS; i++)
+		sqlite3_finalize(db.cache[i].statement);
 	assert_int_equal(sqlite3_close(db.sql), SQLITE_OK);
 	close(file);
 }
