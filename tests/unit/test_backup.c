@@ -80,6 +80,28 @@ a_copy_has_what_the_store_has(void **state)
 	assert_memory_equal(&made, &read, sizeof(made));
 }
 
+/* A batch that was decided on as a whole: its rows keep the state that they had. */
+static void
+a_copy_counts_as_its_batches_say(void **state)
+{
+	struct fixture *f = *state;
+	struct backup_report made;
+
+	add_held(f, &test_stream, 10);
+	assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
+	add_held(f, &test_stream, 3);
+	made = make_good_copy(f);
+	assert_int_equal(made.deliveries, 13);
+	assert_int_equal(made.held, 3);
+	assert_int_equal(made.discarded, 10);
+	unlink(copy_path(f));
+	assert_int_equal(decide(f, STORE_PURGE_NOW, 1), STORE_OK);
+	made = make_good_copy(f);
+	assert_int_equal(made.deliveries, 3);
+	assert_int_equal(made.held, 3);
+	assert_int_equal(made.discarded, 0);
+}
+
 static void
 add_one(void *context)
 {
@@ -291,6 +313,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    ON_DISK(a_copy_has_what_the_store_has),
+	    ON_DISK(a_copy_counts_as_its_batches_say),
 	    ON_DISK(a_gate_writes_while_it_is_copied),
 	    ON_DISK(closing_the_store_stops_it),
 	    ON_DISK(a_bad_path_is_refused),
