@@ -19,7 +19,7 @@ struct fixture {
 	struct store *s;
 	struct store_view *v;
 	char dir[64], path[96];
-	uint32_t feed_ahead; /* of the next fixture_reopen(); 0 = as it comes */
+	uint32_t feed_ahead;            /* of the next fixture_reopen(); 0 = as it comes */
 	struct store_counters counters; /* see fixture_count(); by default it is what follows */
 	/* What the store has told the counters and not taken back: a stream for each that does not
 	 * leave after all. The writer's while a job runs. */
