@@ -79,7 +79,7 @@ struct delivery_query {
 	uint64_t id_from, id_before;
 	int64_t changed_before, queued_before;
 	int64_t era_from, era_before; /* row.era from the one on, below the other */
-	bool gone;                    /* of `batch`: what is gone, and nothing else */
+	bool gone;                    /* of `batch` or `message`: what is gone, and nothing else */
 	struct store_delivery_id after;
 	uint32_t limit;
 };

@@ -101,6 +101,24 @@ find_own(struct importing *in, uint64_t id)
 	return STORE_OK;
 }
 
+/* A decision on a whole batch has purged it, and STORE_PURGE has not come by yet. */
+static enum store_result
+clear_gone(struct importing *in)
+{
+	const struct delivery_query q = {.message = in->id, .gone = true};
+	struct delivery_row *rows;
+	size_t i, n;
+
+	TRY(work_list(in->w, &q, false, &rows, &n));
+	for (i = 0; i < n; i++)
+		TRY(in->w->b->delivery_delete(in->w->db, rows[i].id, rows[i].number));
+	if (n == 0 || in->row_count > 0)
+		return STORE_OK;
+	TRY(in->w->b->message_delete(in->w->db, in->id));
+	in->id = 0;
+	return STORE_OK;
+}
+
 static enum store_result
 find_message(struct importing *in)
 {
@@ -114,7 +132,8 @@ find_message(struct importing *in)
 		return STORE_OK;
 	q.message = in->id;
 	TRY(work_list(in->w, &q, true, &in->rows, &in->row_count));
-	if (in->row_count == 0)
+	TRY(clear_gone(in));
+	if (in->row_count == 0 && in->id != 0)
 		return job_refuse(in->job, STORE_REFUSED,
 				  "a message with that id is just coming in; try again");
 	return STORE_OK;

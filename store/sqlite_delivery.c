@@ -272,9 +272,10 @@ read_row(sqlite3_stmt *s, const struct delivery_query *q, struct delivery_row *d
 	if (!reads_sweeps(q))
 		return true;
 	sqlite_sweep_read(s, 33, &sweep);
-	if (sweep_is_gone(&sweep, d))
+	if (sweep_is_gone(&sweep, d) != q->gone)
 		return false;
-	sweep_read(&sweep, d);
+	if (!q->gone)
+		sweep_read(&sweep, d);
 	return sweep_matches(q, d);
 }
 

@@ -95,6 +95,40 @@ it_comes_once(void **state)
 		assert_int_equal(import(f, 0, OTHER_STORE, 502, 3, 0, 3), batch);
 }
 
+/* What a decision on a whole batch has purged comes back before its rows are deleted: a message
+ * that is gone, and a part of one of which the rest was sent. */
+static void
+what_is_gone_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct store_delivery_id second = {0, 2};
+	struct store_job job, purge = {.op = STORE_PURGE};
+	struct batch_numbers b;
+	int64_t batch = import(f, 0, OTHER_STORE, 501, 2, 2, 0), again;
+
+	assert_int_equal(decide(f, STORE_DISCARD, batch), STORE_OK);
+	assert_int_equal(decide(f, STORE_PURGE_NOW, batch), STORE_OK);
+	again = import(f, 0, OTHER_STORE, 501, 2, 2, 0);
+	assert_int_not_equal(again, batch);
+	assert_int_equal(count_deliveries(f, 0, STORE_HELD), 2);
+	second.id = id_highest();
+	decide_job(&job, STORE_RELEASE, 0);
+	job.u.decide.selector.ids = &second;
+	job.u.decide.selector.id_count = 1;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(claim(f, "staging", INT64_MAX / 2), 1);
+	assert_int_equal(report(f, second.id, 2, STORE_SENT, 0), STORE_OK);
+	assert_int_equal(decide(f, STORE_DISCARD, again), STORE_OK);
+	assert_int_equal(decide(f, STORE_PURGE_NOW, again), STORE_OK);
+	again = import(f, again, OTHER_STORE, 501, 2, 1, 1);
+	purge.u.purge.limit = 100;
+	assert_int_equal(run_job(f, &purge), STORE_OK);
+	assert_true(get_batch(f, again, &b));
+	assert_int_equal(b.held, 1);
+	assert_int_equal(b.sent, 1);
+	assert_int_equal(count_deliveries(f, again, STORE_HELD), 1);
+}
+
 /* What was sent, is discarded or is on its way is not brought back by an import. */
 static void
 what_was_decided_stays(void **state)
@@ -391,6 +425,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    BOTH(it_comes_once),
+	    BOTH(what_is_gone_comes_back),
 	    BOTH(what_was_decided_stays),
 	    BOTH(what_was_purged_comes_back),
 	    BOTH(states_and_gaps_are_kept),
