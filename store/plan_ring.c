@@ -118,8 +118,7 @@ plan_mark(struct work *w, struct plan_row *plan, const struct plan_rows *rows)
 	size_t i;
 
 	for (i = 0; i < rows->count; i++)
-		TRY(w->b->delivery_mark(w->db, rows->rows[i].id, rows->rows[i].number,
-					plan_tag(plan, 0)));
+		TRY(work_mark(w, &rows->rows[i], plan_tag(plan, 0)));
 	return STORE_OK;
 }
 
@@ -362,7 +361,7 @@ take_along(struct work *w, struct work_batch *wb, const struct delivery_row *d)
 	p->released++;
 	p->ring_size++;
 	p->ring_released++;
-	return w->b->delivery_mark(w->db, d->id, d->number, plan_tag(plan, p->ring));
+	return work_mark(w, d, plan_tag(plan, p->ring));
 }
 
 enum store_result

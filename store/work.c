@@ -296,6 +296,20 @@ work_sent(struct work *w, const char *environment, struct delivery_sent *s)
 }
 
 enum store_result
+work_mark(struct work *w, const struct delivery_row *d, int64_t ring)
+{
+	struct delivery_row next = *d;
+	struct work_batch *wb;
+
+	TRY(work_batch(w, d->batch, &wb));
+	if (d->era >= wb->row.sweep.before || (SWEEP_STATES >> d->state & 1) == 0)
+		return w->b->delivery_mark(w->db, d->id, d->number, ring);
+	next.ring = ring;
+	TRY(enter_era(w, &next));
+	return w->b->delivery_set(w->db, &next);
+}
+
+enum store_result
 work_settle_notice(struct work *w, const struct delivery_row *d, enum store_notice_state to,
 		   const char *told)
 {

@@ -100,6 +100,9 @@ enum store_result work_sweep(struct work *w, struct work_batch *wb, enum store_s
 /* All that it has discarded is gone: it holds nothing, or all of that is of the era of its sweep to
  * discarded or later, and nothing was discarded since. Rows are deleted by STORE_PURGE. */
 enum store_result work_sweep_away(struct work *w, struct work_batch *wb);
+/* Its tag alone: cheap, but where its state is only its batch's word. A tag from before that
+ * decision would mean nothing, so the row is written as it is read then. */
+enum store_result work_mark(struct work *w, const struct delivery_row *d, int64_t ring);
 /* The one place where a pending notice ends: the sender was told, or never will be. */
 enum store_result work_settle_notice(struct work *w, const struct delivery_row *d,
 				     enum store_notice_state to, const char *told);
