@@ -334,6 +334,7 @@ resume(struct work *w, struct store_job *job, struct work_batch *wb)
 	wb->row.b.decided_by = act.who;
 	wb->row.b.decided_reason = act.reason;
 	plan_set_state(wb, STORE_PLAN_RUNNING, "", act.now);
+	plan->feed_at = 0;     /* what that was counted for is taken back */
 	if (plan->p.ring == 0) /* it was stopped before its first */
 		TRY(plan_begin_ring(w, wb, NULL, &act, &job->u.plan.closed));
 	else
