@@ -463,6 +463,15 @@ holds_again(const struct work_batch *wb)
 	       wb->row.b.decided_at != 0;
 }
 
+/* What came while a release of all went on, once nothing of that is left to release. */
+static bool
+is_left_behind(const struct work_batch *wb)
+{
+	return wb->before.state == STORE_BATCH_RELEASING && wb->before.held > 0 &&
+	       wb->row.b.state == STORE_BATCH_HELD && wb->plan_known && wb->plan != NULL &&
+	       wb->plan->whole;
+}
+
 static enum store_result
 announce(struct work *w, struct work_batch *wb, int64_t now)
 {
@@ -518,7 +527,7 @@ work_end_job(struct work *w, int64_t now)
 			TRY(w->b->plan_set(w->db, wb->plan));
 		if (wb->dirty)
 			wb->row.b.state = state_of(wb);
-		if (wb->opened || wb->joined)
+		if (wb->opened || wb->joined || is_left_behind(wb))
 			TRY(announce(w, wb, now));
 		if (!wb->dirty)
 			continue;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "tests/unit/store_help.h"
+#include "tests/unit/store_plan_help.h"
 
 enum { MODEL = 600, STEPS = 700, FEED = 7 };
 
@@ -304,7 +304,7 @@ go_on(struct model *m)
 }
 
 static void
-tick(struct model *m)
+tick_model(struct model *m)
 {
 	struct store_job job = {.op = STORE_TICK, .u.tick = {.now = m->now}};
 
@@ -383,12 +383,12 @@ restart(struct model *m)
 }
 
 static void
-step(struct model *m)
+step_model(struct model *m)
 {
 	static const struct {
 		uint32_t share;
 		void (*run)(struct model *m);
-	} steps[] = {{8, arrive}, {6, decide_whole}, {4, release}, {4, go_on},  {8, tick},
+	} steps[] = {{8, arrive}, {6, decide_whole}, {4, release}, {4, go_on},  {8, tick_model},
 		     {5, answer}, {3, decide_ids},   {3, purge},   {1, restart}};
 	uint32_t at = pick(m, 42);
 	size_t i;
@@ -416,7 +416,7 @@ run_model(struct fixture *f, uint32_t seed)
 	fixture_reopen(f);
 	arrive(m);
 	for (i = 0; i < STEPS; i++) {
-		step(m);
+		step_model(m);
 		if (i % 5 == 0) {
 			compare(m);
 			check_plan(m);
@@ -452,10 +452,107 @@ a_model_agrees(void **state)
 	}
 }
 
+/* ---- one at a time ---- */
+
+/* A part of what a decision on the whole has brought back: its later rings find it. */
+static void
+a_part_of_what_was_restored(void **state)
+{
+	static const uint64_t sizes[] = {2, 0};
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	struct store_job job;
+	int k, asked;
+
+	for (asked = 0; asked < 2; asked++) {
+		fixture_close(f);
+		fixture_open(f, f->b);
+		add_held(f, &test_stream, 10);
+		assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
+		assert_int_equal(decide(f, STORE_RESTORE, 1), STORE_OK);
+		release_job(&job, sizes, 2);
+		job.u.decide.selector.first = 6;
+		job.u.decide.approve_above = (uint64_t)asked;
+		job.u.decide.approvers = 2;
+		assert_int_equal(run_job(f, &job), STORE_OK);
+		assert_int_equal(job.u.decide.asked, asked);
+		check_counts(f);
+		if (asked) {
+			step_job(&job, STORE_APPROVE, "uid:1001(lee)");
+			assert_int_equal(run_job(f, &job), STORE_OK);
+		}
+		for (k = 0; k < 3; k++) {
+			deliver(f, TEST_NOW + CLOCK_HOUR, STORE_SENT, "250 ok");
+			tick(f, TEST_NOW + CLOCK_HOUR);
+		}
+		assert_plan(f, STORE_PLAN_DONE, 2, 6);
+		get_batch(f, 1, &b);
+		assert_int_equal(b.sent, 6);
+		assert_int_equal(b.held, 4);
+		check_counts(f);
+	}
+}
+
+/* How much of a release by a rate is due when it goes on: as if it had just begun. */
+static void
+a_resumed_rate_starts_now(void **state)
+{
+	struct fixture *f = *state;
+	struct store_job job;
+	int64_t now;
+
+	f->feed_ahead = FEED;
+	fixture_reopen(f);
+	add_held(f, &test_stream, 20);
+	decide_job(&job, STORE_RELEASE, 1);
+	job.u.decide.rate_count = 1;
+	job.u.decide.rate_window = CLOCK_HOUR;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	step_job(&job, STORE_PAUSE, "uid:1000(kim)");
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	step_job(&job, STORE_RESUME, "uid:1000(kim)");
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	now = job.u.plan.due_now;
+	assert_int_equal(claim(f, "staging", now), 1);
+	assert_int_equal(claim(f, "staging", now + CLOCK_HOUR), 1);
+	assert_int_equal(claim(f, "staging", now + 4 * CLOCK_HOUR), 3);
+}
+
+/* What came while a release was fed stays held, and people hear of it. */
+static void
+what_came_meanwhile_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct batch_numbers b;
+	int k;
+
+	f->feed_ahead = FEED;
+	fixture_reopen(f);
+	add_held(f, &test_stream, 20);
+	assert_int_equal(decide(f, STORE_RELEASE, 1), STORE_OK);
+	add_held(f, &test_stream, 3);
+	take_alerts(f, "batch.grown");
+	for (k = 0; k < 8; k++) {
+		deliver(f, TEST_NOW + CLOCK_HOUR, STORE_SENT, "250 ok");
+		tick(f, TEST_NOW + CLOCK_HOUR);
+	}
+	get_batch(f, 1, &b);
+	assert_int_equal(b.state, STORE_BATCH_HELD);
+	assert_int_equal(b.sent, 20);
+	assert_int_equal(b.held, 3);
+	assert_int_equal(take_alerts(f, "batch.grown"), 1);
+	tick(f, TEST_NOW + 3 * CLOCK_HOUR);
+	assert_int_equal(take_alerts(f, "batch.waiting"), 1);
+	check_counts(f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    BOTH(a_part_of_what_was_restored),
+	    BOTH(a_resumed_rate_starts_now),
+	    BOTH(what_came_meanwhile_is_told),
 	    BOTH(a_model_agrees),
 	};
 
