@@ -170,6 +170,9 @@ start_body(struct smtp_client *c)
 	c->dotted = c->seven == NULL && c->next_chunk >= c->delivery->chunk_count;
 	if (c->dotted)
 		body_finish(&c->out, write_wire, c);
+	/* seven.c keeps a header section until it knows what follows: nothing was written. */
+	if (conn_pending(c->conn) == 0)
+		smtp_transaction_drained(c);
 }
 
 static void
