@@ -1,8 +1,8 @@
 /*
- * What has to be done now and then, on the main loop: retention (once a minute, in steps, so that
- * mail passes between them), batches whose stream has cooled, a part of the counters to be saved
- * and what time brings to releases (once a second), and a look at how long the certificates last
- * (once a day). Freed after the store has closed.
+ * What has to be done now and then, on the main loop: retention (once a minute, and soon after a
+ * purge of a whole batch, in steps, so that mail passes between them), batches whose stream has
+ * cooled, a part of the counters to be saved and what time brings to releases (once a second), and
+ * a look at how long the certificates last (once a day). Freed after the store has closed.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct chores {
 	struct ticks *ticks;
 	struct loop_post purged;
 	struct store_job purge;
-	bool purging;
+	bool purging, purge_failed;            /* failed: the last, and again in a minute */
 	int64_t next_purge, next_certificates; /* monotonic */
 	struct direct *broken;                 /* tells that a sync of the store failed */
 };
@@ -95,6 +95,7 @@ chores_purged(struct loop_post *post)
 	bool more = c->purge.result == STORE_OK && c->purge.u.purge.purged >= PURGE_STEP;
 
 	c->purging = false;
+	c->purge_failed = c->purge.result != STORE_OK;
 	if (c->purge.result != STORE_OK)
 		log_warn("- store.purge-failed error=%s", log_safe(c->purge.error));
 	else if (c->purge.u.purge.purged > 0)
@@ -127,7 +128,7 @@ chores_tick(void *context)
 	saves_tick(c->saves);
 	ticks_tick(c->ticks);
 	chores_tell_lost(c);
-	if (now >= c->next_purge) {
+	if (now >= c->next_purge || (ticks_found_gone(c->ticks) && !c->purge_failed)) {
 		c->next_purge = now + CLOCK_MINUTE;
 		chores_purge(c);
 	}

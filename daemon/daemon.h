@@ -82,6 +82,8 @@ void saves_free(struct saves *s);
 /* ticks.c: rings, reminders, the end of requests: STORE_TICK, unless one is under way. */
 struct ticks *ticks_new(struct daemon *d);
 void ticks_tick(struct ticks *t);
+/* Whether the last one found rows that only have to be deleted; says so once. */
+bool ticks_found_gone(struct ticks *t);
 void ticks_free(struct ticks *t);
 
 /* chores.c: what has to be done now and then: retention, batches that have cooled. */

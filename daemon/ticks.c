@@ -22,7 +22,7 @@ struct ticks {
 	int64_t began_at; /* clock_mono(), of the job */
 	struct store_job job;
 	int64_t *remind_after; /* of the job; the configuration may change meanwhile */
-	bool busy;
+	bool busy, gone;       /* gone: as the last one found */
 };
 
 static void
@@ -54,6 +54,7 @@ ticks_done(struct loop_post *post)
 	struct store_job *job = &t->job;
 
 	t->busy = false;
+	t->gone = job->result == STORE_OK && job->u.tick.gone;
 	if (job->result != STORE_OK)
 		log_warn("- store.tick-failed error=%s", log_safe(job->error));
 	for (size_t i = 0; i < job->u.tick.forget_count; i++)
@@ -99,6 +100,15 @@ ticks_tick(struct ticks *t)
 					       .due_now = clock_steady(),
 					       .remind_after = t->remind_after}};
 	writer_submit(t->daemon->store, &t->job);
+}
+
+bool
+ticks_found_gone(struct ticks *t)
+{
+	const bool gone = t->gone;
+
+	t->gone = false;
+	return gone;
 }
 
 struct ticks *

@@ -127,6 +127,7 @@ job_reset(struct store_job *job)
 		break;
 	case STORE_TICK:
 		job->u.tick.released = job->u.tick.told = job->u.tick.more = false;
+		job->u.tick.gone = false;
 		free(job->u.tick.forget);
 		job->u.tick.forget = NULL;
 		job->u.tick.forget_count = 0;

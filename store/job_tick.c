@@ -1,8 +1,8 @@
 /*
- * STORE_TICK: what time brings. Rings that begin, requests that lapse, rulings that end, reminders.
- * Once a second, on the writer's thread inside a transaction. It costs what is active: plans,
- * rulings, and batches that nobody has looked at, each by an index of its own; it reads no delivery
- * and writes nothing while nothing is due.
+ * STORE_TICK: what time brings. Rings that begin, requests that lapse, rulings that end, reminders;
+ * and whether a purge has left rows to delete. Once a second, on the writer's thread inside a
+ * transaction. It costs what is active: plans, rulings, and batches that nobody has looked at, each
+ * by an index of its own; it reads no delivery and writes nothing while nothing is due.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -284,9 +284,22 @@ tick_reminders(struct work *w, struct store_job *job)
 	return STORE_OK;
 }
 
+/* ---- what is gone ---- */
+
+static bool
+see_gone(void *context, const struct batch_row *b)
+{
+	(void)b;
+	*(bool *)context = true;
+	return false;
+}
+
 enum store_result
 job_tick(struct work *w, struct store_job *job)
 {
+	const struct batch_query gone = {.gone = true};
+
+	TRY(w->b->batch_list(w->db, &gone, see_gone, &job->u.tick.gone));
 	TRY(tick_plans(w, job));
 	TRY(tick_rulings(w, job));
 	return tick_reminders(w, job);

@@ -27,6 +27,7 @@ struct sqlite_db {
 	char *path, *directory;
 	int lock;        /* of PATH.lock; -1 in readers */
 	int wal_pages;   /* after the last commit */
+	bool uncut;      /* pages were freed at the end, and the file is as long as it was */
 	int truncate_at; /* from so many on it is cut back; more while a reader keeps it */
 	struct sqlite_press *press; /* packed messages, sqlite_press.c; NULL until there is one */
 	struct sql_cached cache[SQL_CACHE_SLOTS]; /* by a hash of the key, see find_statement() */

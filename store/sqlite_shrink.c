@@ -34,12 +34,17 @@ free_pages(struct db *base, int64_t *unused)
 	return STORE_OK;
 }
 
-/* Passive: it waits for nobody. */
+/* Passive: it waits for nobody. What a reader still looks at stays in the log, and the file as long
+ * as it is, until a later try. */
 static void
 cut_file(struct sqlite_db *db)
 {
-	if (sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
-	    SQLITE_OK)
+	int log = 0, copied = 0;
+	const int code =
+	    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &copied);
+
+	db->uncut = code != SQLITE_OK || copied < log;
+	if (code == SQLITE_OK)
 		db->wal_pages = 0;
 }
 
@@ -52,9 +57,13 @@ sqlite_shrink(struct db *base)
 
 	if (sql_number(base, "PRAGMA auto_vacuum", NO_ARGS, &kind) != STORE_OK ||
 	    kind != INCREMENTAL ||
-	    sql_number(base, "PRAGMA freelist_count", NO_ARGS, &unused) != STORE_OK ||
-	    unused <= SHRINK_KEEP_PAGES)
+	    sql_number(base, "PRAGMA freelist_count", NO_ARGS, &unused) != STORE_OK)
 		return;
+	if (unused <= SHRINK_KEEP_PAGES) {
+		if (db->uncut)
+			cut_file(db);
+		return;
+	}
 	if (backend_sqlite.begin(base, true) != STORE_OK)
 		return; /* another program writes: later */
 	r = free_pages(base, &unused);

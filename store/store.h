@@ -452,6 +452,7 @@ struct store_job {
 			bool released, told; /* something is due; an alert was written */
 			bool more; /* a big release goes on: the next tick is wanted soon, see
 				      daemon/ticks.c */
+			bool gone; /* a decision left rows to STORE_PURGE */
 			uint64_t *forget; /* streams that are counted afresh now; free() */
 			size_t forget_count;
 		} tick;

@@ -438,18 +438,24 @@ a_damaged_one_is_not_used(void **state)
 
 /* ---- the file ---- */
 
+static off_t
+file_bytes(const struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(f->path, &st), 0);
+	return st.st_size;
+}
+
+/* What no compression shrinks, a file of about 11 MB. */
 static void
-a_purge_gives_space_back(void **state)
+add_noise(struct fixture *f)
 {
 	enum { MESSAGES = 160, BODY = 64 << 10 };
-	struct fixture *f = *state;
 	char *body = mem_zalloc(BODY);
 	uint32_t seed = 6;
-	struct stat st;
-	off_t most;
 	size_t i, k;
 
-	assert_int_equal(ask(f, "PRAGMA auto_vacuum"), 2);
 	for (i = 0; i < MESSAGES; i++) {
 		struct message *m = make_letter(1, (unsigned)i, VERDICT_HOLD);
 
@@ -459,21 +465,60 @@ a_purge_gives_space_back(void **state)
 		m->body_bytes += BODY;
 		add_message(f, m);
 	}
+	free(body);
 	fixture_reopen(f); /* all of the log is in the file */
-	assert_int_equal(stat(f->path, &st), 0);
-	most = st.st_size;
-	assert_true(most > MESSAGES * (off_t)BODY);
-	discard_all(f);
-	/* Nobody asks for it: the writer does it when there is nothing else to do. */
-	for (i = 0; i < 600 && st.st_size > 2 * SHRINK_KEEP_PAGES * SQLITE_PAGE_BYTES; i++) {
+	assert_true(file_bytes(f) > MESSAGES * (off_t)BODY);
+}
+
+/* Nobody asks for it: the writer does it when there is nothing else to do. */
+static void
+wait_smaller(const struct fixture *f)
+{
+	const off_t wanted = 2 * SHRINK_KEEP_PAGES * SQLITE_PAGE_BYTES;
+	int i;
+
+	for (i = 0; i < 600 && file_bytes(f) > wanted; i++)
 		usleep(100000);
-		assert_int_equal(stat(f->path, &st), 0);
-	}
-	assert_true(st.st_size <= 2 * SHRINK_KEEP_PAGES * SQLITE_PAGE_BYTES);
+	assert_true(file_bytes(f) <= wanted);
 	assert_int_equal(ask(f, "SELECT count(*) FROM pragma_integrity_check"
 				" WHERE integrity_check = 'ok'"),
 			 1);
-	free(body);
+}
+
+static void
+a_purge_gives_space_back(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ask(f, "PRAGMA auto_vacuum"), 2);
+	add_noise(f);
+	discard_all(f);
+	wait_smaller(f);
+}
+
+/* The log cannot be copied while somebody reads what was there before; afterwards it is. */
+static void
+a_reader_only_delays_it(void **state)
+{
+	struct fixture *f = *state;
+	const int64_t kept = SHRINK_KEEP_PAGES;
+	sqlite3 *reader;
+	off_t most;
+	int i;
+
+	add_noise(f);
+	most = file_bytes(f);
+	assert_int_equal(sqlite3_open(f->path, &reader), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM message", NULL, NULL, NULL),
+	    SQLITE_OK);
+	discard_all(f);
+	for (i = 0; i < 600 && ask(f, "PRAGMA freelist_count") > kept; i++)
+		usleep(100000);
+	assert_true(ask(f, "PRAGMA freelist_count") <= kept);
+	assert_true(file_bytes(f) >= most);
+	sqlite3_close(reader);
+	wait_smaller(f);
 }
 
 #define ON_DISK(test)                                                                              \
@@ -497,6 +542,7 @@ main(void)
 	    ON_DISK(damage_is_told),
 	    ON_DISK(a_damaged_one_is_not_used),
 	    ON_DISK(a_purge_gives_space_back),
+	    ON_DISK(a_reader_only_delays_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
