@@ -359,6 +359,25 @@ add_upto(struct buf *out, const char *data, size_t len, size_t max, bool *cut)
 	buf_add(out, data, len < room ? len : room);
 }
 
+static bool
+see_delivery(void *context, const struct delivery_row *d)
+{
+	(void)d;
+	*(bool *)context = true;
+	return false;
+}
+
+/* What a decision on its batch has purged is gone for everybody, also before it is deleted. */
+static enum store_result
+find_message(struct store_view *v, uint64_t id)
+{
+	const struct delivery_query q = {.message = id, .unordered = true, .limit = 1};
+	bool found = false;
+	enum store_result r = v->b->delivery_list(v->db, &q, see_delivery, &found);
+
+	return r == STORE_OK && !found ? STORE_MISSING : r;
+}
+
 enum store_result
 store_view_raw(struct store_view *v, uint64_t id, size_t max, struct buf *out, bool *cut)
 {
@@ -373,7 +392,9 @@ store_view_raw(struct store_view *v, uint64_t id, size_t max, struct buf *out, b
 	}
 	*cut = false;
 	max = out->len + max < max ? SIZE_MAX : out->len + max;
-	r = v->b->message_load(v->db, id, m, &n);
+	r = find_message(v, id);
+	if (r == STORE_OK)
+		r = v->b->message_load(v->db, id, m, &n);
 	if (r == STORE_OK) {
 		add_upto(out, buf_text(&m->header), m->header.len, max, cut);
 		add_upto(out, "\r\n", 2, max, cut);

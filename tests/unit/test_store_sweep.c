@@ -27,7 +27,8 @@ struct model {
 	size_t count;
 	uint32_t seed;
 	int64_t now;
-	size_t fed, refused, purged;
+	size_t fed, refused, purged, drained;
+	bool pressed;
 };
 
 /* xorshift32: the same everywhere. */
@@ -284,6 +285,10 @@ release(struct model *m)
 		job.u.decide.approve_above = 1;
 		job.u.decide.approvers = 2;
 	}
+	if (pick(m, 3) == 0)
+		job.u.decide.selector.first = 1 + pick(m, 20);
+	else if (pick(m, 4) == 0)
+		job.u.decide.selector.percent = 30;
 	(void)run_job(m->f, &job);
 	follow(m);
 }
@@ -313,6 +318,59 @@ tick_model(struct model *m)
 	follow(m);
 }
 
+/* The panic button, or its end. */
+static void
+panic_or_not(struct model *m)
+{
+	m->pressed = !m->pressed;
+	assert_int_equal(press(m->f, m->pressed, 1, "staging", m->now), STORE_OK);
+	follow(m);
+}
+
+/* All that is queued leaves until the release is through: that is what it was decided on, to the
+ * last one. */
+static void
+drain(struct model *m)
+{
+	struct store_job job = {.op = STORE_PLAN};
+	struct plan_seen s = {0};
+	uint64_t total, held;
+	size_t i, k;
+
+	if (m->pressed)
+		panic_or_not(m);
+	job.u.plan.step = STORE_RESUME;
+	job.u.plan.batch = 1;
+	job.u.plan.who = job.u.plan.reason = "kim";
+	job.u.plan.now = m->now;
+	(void)run_job(m->f, &job);
+	follow(m);
+	if (store_view_plan(m->f->v, 1, see_plan, &s) != STORE_OK ||
+	    s.p.state != STORE_PLAN_RUNNING)
+		return;
+	total = s.p.total;
+	held = count_state(m, STORE_HELD) - (s.p.total - s.p.released);
+	for (k = 0; k < 1000 && s.p.state == STORE_PLAN_RUNNING; k++) {
+		m->now += CLOCK_MINUTE;
+		claim(m->f, "staging", m->now);
+		for (i = 0; i < m->count; i++) {
+			struct modelled *r = &m->rows[i];
+
+			if (r->gone || r->state != STORE_QUEUED)
+				continue;
+			r->state = STORE_SENT;
+			assert_int_equal(report(m->f, r->id, r->number, STORE_SENT, 0), STORE_OK);
+		}
+		tick_model(m);
+		assert_int_equal(store_view_plan(m->f->v, 1, see_plan, &s), STORE_OK);
+	}
+	assert_int_equal(s.p.state, STORE_PLAN_DONE);
+	assert_int_equal(s.p.total, total);
+	assert_int_equal(s.p.released, total);
+	assert_int_equal(count_state(m, STORE_HELD), held);
+	m->drained++;
+}
+
 /* Some of what is queued is claimed and answered. */
 static void
 answer(struct model *m)
@@ -325,6 +383,13 @@ answer(struct model *m)
 
 		if (r->gone || r->state != STORE_QUEUED || pick(m, 3) == 0)
 			continue;
+		if (pick(m, 5) == 0) { /* held again, where it is paused or under a panic */
+			assert_int_equal(
+			    report(m->f, r->id, r->number, STORE_QUEUED, m->now + CLOCK_SECOND),
+			    STORE_OK);
+			follow(m);
+			continue;
+		}
 		r->state = pick(m, 5) == 0 ? STORE_FAILED : STORE_SENT;
 		assert_int_equal(report(m->f, r->id, r->number, r->state, 0), STORE_OK);
 	}
@@ -388,9 +453,10 @@ step_model(struct model *m)
 	static const struct {
 		uint32_t share;
 		void (*run)(struct model *m);
-	} steps[] = {{8, arrive}, {6, decide_whole}, {4, release}, {4, go_on},  {8, tick_model},
-		     {5, answer}, {3, decide_ids},   {3, purge},   {1, restart}};
-	uint32_t at = pick(m, 42);
+	} steps[] = {{8, arrive},     {6, decide_whole}, {4, release},    {4, go_on},
+		     {8, tick_model}, {5, answer},       {3, decide_ids}, {2, panic_or_not},
+		     {1, drain},      {3, purge},        {1, restart}};
+	uint32_t at = pick(m, 45);
 	size_t i;
 
 	m->now += (int64_t)pick(m, 20) * CLOCK_SECOND;
@@ -546,10 +612,46 @@ what_came_meanwhile_is_told(void **state)
 	check_counts(f);
 }
 
+static bool
+tick_finds_gone(struct fixture *f)
+{
+	struct store_job job = {.op = STORE_TICK, .u.tick = {.now = TEST_NOW + CLOCK_HOUR}};
+
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	return job.u.tick.gone;
+}
+
+/* What is purged is gone for who asks; who deletes its rows is told that there are some. */
+static void
+what_is_gone_is_hidden(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t id = add_held(f, &test_stream, 5);
+	struct store_job purge = {.op = STORE_PURGE, .u.purge = {.limit = 3}};
+	struct buf raw = {0};
+	bool cut;
+
+	assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
+	assert_false(tick_finds_gone(f));
+	assert_int_equal(store_view_raw(f->v, id, SIZE_MAX, &raw, &cut), STORE_OK);
+	buf_clear(&raw);
+	assert_int_equal(decide(f, STORE_PURGE_NOW, 1), STORE_OK);
+	assert_int_equal(store_view_raw(f->v, id, SIZE_MAX, &raw, &cut), STORE_MISSING);
+	assert_int_equal(raw.len, 0);
+	assert_true(tick_finds_gone(f));
+	assert_int_equal(run_job(f, &purge), STORE_OK);
+	assert_int_equal(purge.u.purge.purged, 3);
+	assert_true(tick_finds_gone(f));
+	assert_int_equal(run_job(f, &purge), STORE_OK);
+	assert_false(tick_finds_gone(f));
+	buf_free(&raw);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    BOTH(what_is_gone_is_hidden),
 	    BOTH(a_part_of_what_was_restored),
 	    BOTH(a_resumed_rate_starts_now),
 	    BOTH(what_came_meanwhile_is_told),
