@@ -43,6 +43,7 @@ cut_file(struct sqlite_db *db)
 	const int code =
 	    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &copied);
 
+	(void)sql_result(db, code); /* a failed sync is believed here too */
 	db->uncut = code != SQLITE_OK || copied < log;
 	if (code == SQLITE_OK)
 		db->wal_pages = 0;

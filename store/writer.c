@@ -445,6 +445,15 @@ maintain(struct store *s)
 	note_lost(s);
 }
 
+/* `n` jobs wait. */
+static void
+shrink(struct store *s, size_t n)
+{
+	if (!s->work.db->lost && s->recent + n <= IDLE_JOBS)
+		s->b->shrink(s->work.db);
+	note_lost(s);
+}
+
 static void *
 writer_run(void *arg)
 {
@@ -460,8 +469,7 @@ writer_run(void *arg)
 			probe(s);
 			maintain(s);
 			write_traffic(s, false);
-			if (s->recent + n <= IDLE_JOBS)
-				s->b->shrink(s->work.db);
+			shrink(s, n);
 			s->recent = 0;
 		}
 		s->recent += n;
