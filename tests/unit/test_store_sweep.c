@@ -491,6 +491,7 @@ run_model(struct fixture *f, uint32_t seed)
 	assert_true(m->refused > 0);
 	assert_true(m->purged > 0);
 	assert_true(m->fed > 0);
+	assert_true(m->drained > 0);
 	free(m);
 }
 
