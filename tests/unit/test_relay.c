@@ -355,7 +355,7 @@ struct gate {
 	struct relay *relay;
 	pthread_t client;
 	struct loop_timer *look;
-	const struct script *script;
+	const char *content; /* what the client says after DATA */
 	char states[8], reply[600];
 	uint16_t port;
 	int looks;
@@ -375,15 +375,10 @@ note_listener(void *context, const char *name, const char *address)
 static void *
 client_run(void *context)
 {
-	static const char *const lines[] = {"EHLO c.example",
-					    "MAIL FROM:<>",
-					    "RCPT TO:<1@x.test>",
-					    "RCPT TO:<2@x.test>",
-					    "RCPT TO:<3@x.test>",
-					    "DATA",
-					    "Subject: x\r\n\r\nhello\r\n.",
-					    "QUIT"};
 	struct gate *g = context;
+	const char *const lines[] = {
+	    "EHLO c.example",     "MAIL FROM:<>", "RCPT TO:<1@x.test>", "RCPT TO:<2@x.test>",
+	    "RCPT TO:<3@x.test>", "DATA",         g->content,           "QUIT"};
 	struct sockaddr_in a = {.sin_family = AF_INET,
 				.sin_port = htons(g->port),
 				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -441,11 +436,11 @@ look(void *context)
 }
 
 static void
-run_script(const struct script *script)
+run_script(const struct script *script, const char *content)
 {
 	struct store_options options = {.path = "memory:", .size_limit = UINT64_MAX};
 	struct buf error = {0};
-	struct gate g = {.script = script};
+	struct gate g = {.content = content};
 	struct keyring *keys;
 	struct sink sink;
 	int socket;
@@ -496,8 +491,18 @@ test_scripts(void **state)
 	(void)state;
 	for (i = 0; i < COUNT(scripts); i++) {
 		print_message("  %s\n", scripts[i].name);
-		run_script(&scripts[i]);
+		run_script(&scripts[i], "Subject: x\r\n\r\nhello\r\n.");
 	}
+}
+
+/* What becomes 7-bit keeps its header until the body shows: at first nothing is written. */
+static void
+test_body_that_starts_with_nothing(void **state)
+{
+	static const struct script well = {.keys = "", .senders_wanted = "sss"};
+
+	(void)state;
+	run_script(&well, "MIME-Version: 1.0\r\nSubject: x\r\n\r\nh\u00e9llo\r\n.");
 }
 
 int
@@ -507,6 +512,7 @@ main(void)
 	    cmocka_unit_test(test_share),
 	    cmocka_unit_test(test_retry_delays),
 	    cmocka_unit_test(test_scripts),
+	    cmocka_unit_test(test_body_that_starts_with_nothing),
 	};
 
 	mime_init();
