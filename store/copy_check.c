@@ -180,6 +180,12 @@ count(struct db *db, const char *text, uint64_t *out)
 #define SWEPT_ROWS                                                                                 \
 	"SELECT count(*) FROM batch b CROSS JOIN delivery d INDEXED BY delivery_batch"             \
 	" ON d.batch = b.id WHERE d.state IN (2, 6) AND "
+/* Messages of which nothing but such rows is there. */
+#define GONE_MESSAGES                                                                              \
+	"SELECT count(DISTINCT d.message) FROM batch b CROSS JOIN delivery d"                      \
+	" INDEXED BY delivery_batch ON d.batch = b.id WHERE d.state IN (2, 6) AND d.era < b.gone"  \
+	" AND NOT EXISTS (SELECT 1 FROM delivery o LEFT JOIN batch c ON c.id = o.batch"            \
+	" WHERE o.message = d.message AND (o.state NOT IN (2, 6) OR o.era >= c.gone))"
 #define SWEPT_STATE "d.era >= b.gone AND iif(d.era < b.swept, b.swept_state, d.state) = "
 
 static enum store_result
@@ -196,6 +202,9 @@ count_states(struct db *db, struct backup_report *out)
 	TRY(count(db, SWEPT_ROWS SWEPT_STATE "6", &out->discarded));
 	TRY(count(db, SWEPT_ROWS "d.era < b.gone", &gone));
 	out->deliveries -= gone;
+	if (gone > 0)
+		TRY(count(db, GONE_MESSAGES, &gone));
+	out->messages -= gone;
 	return STORE_OK;
 }
 

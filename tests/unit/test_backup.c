@@ -91,12 +91,14 @@ a_copy_counts_as_its_batches_say(void **state)
 	assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
 	add_held(f, &test_stream, 3);
 	made = make_good_copy(f);
+	assert_int_equal(made.messages, 2);
 	assert_int_equal(made.deliveries, 13);
 	assert_int_equal(made.held, 3);
 	assert_int_equal(made.discarded, 10);
 	unlink(copy_path(f));
 	assert_int_equal(decide(f, STORE_PURGE_NOW, 1), STORE_OK);
 	made = make_good_copy(f);
+	assert_int_equal(made.messages, 1);
 	assert_int_equal(made.deliveries, 3);
 	assert_int_equal(made.held, 3);
 	assert_int_equal(made.discarded, 0);
