@@ -367,6 +367,48 @@ test_loop_ends_first(void **state)
 	assert_int_equal(released, 1);
 }
 
+/* ---- new keys ---- */
+
+enum { KEY_UPDATES = 20 };
+
+static void
+update_keys(struct peer *p)
+{
+	int i;
+
+	if (!rig_peer_shake(p))
+		return;
+	for (i = 0; i < KEY_UPDATES; i++)
+		if (SSL_key_update(p->ssl, SSL_KEY_UPDATE_REQUESTED) != 1 ||
+		    SSL_write(p->ssl, "k", 1) != 1)
+			return;
+	p->result = rig_peer_read_all(p);
+}
+
+static size_t
+answer_after_keys(struct end *e, const char *data, size_t len)
+{
+	if (e->got.len + len == KEY_UPDATES)
+		return rig_answer_and_finish(e, data, len);
+	buf_add(&e->got, data, len);
+	return len;
+}
+
+/* RFC 8446 4.6.3: each wants one of ours in answer, ahead of what is said next. */
+static void
+test_new_keys(void **state)
+{
+	(void)state;
+	rig_start_tls();
+	server.input = answer_after_keys;
+	rig_peer_start(update_keys);
+	rig_run_until(rig_peer_done);
+	assert_int_equal(server.got.len, KEY_UPDATES);
+	assert_int_equal(peer.got.len, RIG_LARGE);
+	assert_int_equal(peer.result, SSL_ERROR_ZERO_RETURN);
+	rig_stop();
+}
+
 /* ---- time limits ---- */
 
 static void
@@ -440,6 +482,7 @@ main(void)
 	    cmocka_unit_test(test_goodbye),
 	    cmocka_unit_test(test_finish_has_a_limit),
 	    cmocka_unit_test(test_loop_ends_first),
+	    cmocka_unit_test(test_new_keys),
 	    cmocka_unit_test(test_silence),
 	    cmocka_unit_test(test_no_silence_while_paused),
 	    cmocka_unit_test(test_nothing_can_be_sent),
