@@ -148,7 +148,7 @@ make_dictionary(struct db *db, struct family *it, const struct buf *data)
 	int64_t id = 0;
 
 	if (maker == NULL) {
-		buf_free(&it->first);
+		buf_clear(&it->first); /* its room stays, and stays counted */
 		return STORE_OK;
 	}
 	press_store(s->press, data->data, len, &frame);
