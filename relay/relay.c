@@ -4,6 +4,7 @@
  */
 #include "relay/relay.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -31,8 +32,6 @@ enum { LOOPS_MAX = 8 };
 struct relay_order {
 	struct loop_post post;
 	struct relay_loop *rl;
-	struct policy *policy;
-	struct keyring *keys;
 };
 
 static void
@@ -93,6 +92,7 @@ relay_new(struct loop *main, struct policy *policy, struct keyring *keys, const 
 	r->counters = counters;
 	r->policy = policy_ref(policy);
 	r->keys = keyring_ref(keys);
+	pthread_mutex_init(&r->policy_lock, NULL);
 	r->health = health_table_new(r);
 	r->retry = retry_new(r);
 	r->bounce = bounce_new(r);
@@ -118,34 +118,51 @@ relay_start(struct relay *r)
 	bounce_poke(r->bounce);
 }
 
+void
+relay_see_policy(struct relay_loop *rl)
+{
+	struct relay *r = rl->relay;
+
+	if (atomic_load_explicit(&r->policy_version, memory_order_acquire) == rl->policy_version)
+		return;
+	policy_unref(rl->policy);
+	keyring_unref(rl->keys);
+	pthread_mutex_lock(&r->policy_lock);
+	rl->policy = policy_ref(r->policy);
+	rl->keys = keyring_ref(r->keys);
+	rl->policy_version = atomic_load(&r->policy_version);
+	pthread_mutex_unlock(&r->policy_lock);
+}
+
+/* A loop at rest lets the old ones go too. */
 static void
-relay_policy_arrived(struct loop_post *post)
+relay_policy_changed(struct loop_post *post)
 {
 	struct relay_order *o = (struct relay_order *)post;
 
-	policy_unref(o->rl->policy);
-	o->rl->policy = o->policy;
-	keyring_unref(o->rl->keys);
-	o->rl->keys = o->keys;
+	relay_see_policy(o->rl);
 	free(o);
 }
 
 void
 relay_set_policy(struct relay *r, struct policy *policy, struct keyring *keys)
 {
+	struct policy *old_policy = r->policy;
+	struct keyring *old_keys = r->keys;
 	size_t i;
 
-	policy_unref(r->policy);
+	pthread_mutex_lock(&r->policy_lock);
 	r->policy = policy_ref(policy);
-	keyring_unref(r->keys);
 	r->keys = keyring_ref(keys);
+	atomic_fetch_add(&r->policy_version, 1);
+	pthread_mutex_unlock(&r->policy_lock);
+	policy_unref(old_policy);
+	keyring_unref(old_keys);
 	for (i = 0; i < r->loop_count; i++) {
 		struct relay_order *o = mem_zalloc(sizeof(*o));
 
-		o->post.run = relay_policy_arrived;
+		o->post.run = relay_policy_changed;
 		o->rl = &r->loops[i];
-		o->policy = policy_ref(policy);
-		o->keys = keyring_ref(keys);
 		loop_post(r->loops[i].loop, &o->post);
 	}
 	health_recheck(r->health);
@@ -337,6 +354,7 @@ relay_free(struct relay *r)
 	guesses_free(r->guesses);
 	policy_unref(r->policy);
 	keyring_unref(r->keys);
+	pthread_mutex_destroy(&r->policy_lock);
 	free(r->listeners);
 	free(r->loops);
 	free(r->loop_list);

@@ -8,6 +8,7 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +31,7 @@ struct relay *relay_new(struct loop *main, struct policy *policy, struct keyring
 			const int *sockets, struct store *store, struct counters *counters);
 /* Starts the threads and accepts connections. */
 void relay_start(struct relay *r);
-/* A reload: sessions see it at their next message. Main thread. */
+/* A reload: what a session begins after this returns is by the new policy. Main thread. */
 void relay_set_policy(struct relay *r, struct policy *policy, struct keyring *keys);
 /* Queued mail may be waiting: look. Main thread. */
 void relay_poke(struct relay *r);
@@ -81,6 +82,7 @@ struct relay_loop {
 	size_t index;
 	struct policy *policy; /* in force; sessions hold their own reference per message */
 	struct keyring *keys;  /* that go with it */
+	uint64_t policy_version;
 	struct login_cache *logins;
 	struct loop_post recall; /* on its way here while recall_posted */
 	_Atomic bool recall_posted;
@@ -102,8 +104,10 @@ struct relay {
 	struct loop *main;
 	struct store *store;
 	struct counters *counters;
-	struct policy *policy; /* main's reference */
-	struct keyring *keys;  /* main's reference */
+	struct policy *policy; /* in force. Main sets it, under the lock; loops read it under it */
+	struct keyring *keys;  /* that go with it */
+	_Atomic uint64_t policy_version; /* how often it was set */
+	pthread_mutex_t policy_lock;
 	struct login_desk *desk;
 	struct peers *peers;
 	struct pauses *pauses;
@@ -127,6 +131,8 @@ struct relay {
 	void *stop_context;
 };
 
+/* The loop's policy and keys become those in force; the old ones may be gone then. */
+void relay_see_policy(struct relay_loop *rl);
 /* Something ended on a loop: if it stops and nothing is under way any more, main is told. */
 void relay_check_quiet(struct relay_loop *rl);
 /* From any loop: main shall look at the queue. */

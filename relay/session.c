@@ -158,6 +158,7 @@ session_take_policy(struct session *s)
 {
 	bool under_way = s->message != NULL || s->intake != NULL;
 
+	relay_see_policy(s->rl);
 	if (!under_way && (s->policy != s->rl->policy || s->keys != s->rl->keys)) {
 		session_check_user(s, keyring_users(s->rl->keys));
 		policy_unref(s->policy);
@@ -585,6 +586,7 @@ session_start(void *context, size_t loop_index, int fd, const char *client)
 	const char *obstacle;
 	struct session *s;
 
+	relay_see_policy(rl);
 	limits = find_limits(policy_config(rl->policy), listener->name);
 	if (limits == NULL || rl->stopping) {
 		refuse(fd, client, true, "Shutting down; try again in a minute");

@@ -29,6 +29,7 @@
 #include "relay/relay.h"
 #include "store/views.h"
 #include "relay/retry.h"
+#include "relay/session.h"
 #include "relay/upstream.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -436,30 +437,51 @@ look(void *context)
 }
 
 static void
-run_script(const struct script *script, const char *content)
+gate_open(struct gate *g, uint16_t upstream_port, const char *upstream_keys)
 {
 	struct store_options options = {.path = "memory:", .size_limit = UINT64_MAX};
 	struct buf error = {0};
-	struct gate g = {.content = content};
 	struct keyring *keys;
-	struct sink sink;
 	int socket;
 
-	sink_open(&sink, script);
-	g.main = loop_new("main");
-	g.policy = make_policy(sink.port, script->keys);
-	g.counters = counters_new();
-	options.counters = recall_counters(g.counters);
-	g.store = store_open(&options, &error);
-	assert_non_null(g.store);
-	g.view = store_view_open(g.store, &error);
+	g->main = loop_new("main");
+	g->policy = make_policy(upstream_port, upstream_keys);
+	g->counters = counters_new();
+	options.counters = recall_counters(g->counters);
+	g->store = store_open(&options, &error);
+	assert_non_null(g->store);
+	g->view = store_view_open(g->store, &error);
 	socket = listener_open("apps", "127.0.0.1", 0, &error);
 	if (socket < 0)
 		fail_msg("%s", buf_text(&error));
-	keys = keyring_new(policy_config(g.policy), &error);
+	keys = keyring_new(policy_config(g->policy), &error);
 	assert_non_null(keys);
-	g.relay = relay_new(g.main, g.policy, keys, &socket, g.store, g.counters);
+	g->relay = relay_new(g->main, g->policy, keys, &socket, g->store, g->counters);
 	keyring_unref(keys);
+	buf_free(&error);
+}
+
+static void
+gate_close(struct gate *g)
+{
+	store_view_close(g->view);
+	store_close(g->store);
+	loop_drain(g->main);
+	relay_free(g->relay);
+	loop_timer_free(g->look);
+	counters_free(g->counters);
+	policy_unref(g->policy);
+	loop_free(g->main);
+}
+
+static void
+run_script(const struct script *script, const char *content)
+{
+	struct gate g = {.content = content};
+	struct sink sink;
+
+	sink_open(&sink, script);
+	gate_open(&g, sink.port, script->keys);
 	relay_listeners(g.relay, note_listener, &g);
 	relay_start(g.relay);
 	pthread_create(&g.client, NULL, client_run, &g);
@@ -467,16 +489,8 @@ run_script(const struct script *script, const char *content)
 	loop_timer_set(g.look, 10000);
 	loop_run(g.main);
 	pthread_join(g.client, NULL);
-	store_view_close(g.view);
-	store_close(g.store);
-	loop_drain(g.main);
-	relay_free(g.relay);
-	loop_timer_free(g.look);
-	counters_free(g.counters);
-	policy_unref(g.policy);
-	loop_free(g.main);
+	gate_close(&g);
 	sink_close(&sink);
-	buf_free(&error);
 	assert_string_equal(g.refused, "");
 	assert_string_equal(g.states, script->senders_wanted);
 	if (script->reply != NULL && strstr(g.reply, script->reply) == NULL)
@@ -505,6 +519,33 @@ test_body_that_starts_with_nothing(void **state)
 	run_script(&well, "MIME-Version: 1.0\r\nSubject: x\r\n\r\nh\u00e9llo\r\n.");
 }
 
+/* A reload is in force when relay_set_policy() returns, also on a loop that runs nothing meanwhile.
+ */
+static void
+test_policy_in_force_at_once(void **state)
+{
+	struct gate g = {0};
+	struct policy *second = make_policy(25, ""), *third = make_policy(26, "");
+	struct session *s;
+	int pair[2];
+
+	(void)state;
+	gate_open(&g, 24, "");
+	relay_set_policy(g.relay, second, g.relay->keys);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	session_start(&g.relay->listeners[0], 0, pair[0], "127.0.0.1");
+	s = LIST_FIRST(&g.relay->loops[0].sessions);
+	assert_non_null(s);
+	assert_ptr_equal(s->policy, second);
+	relay_set_policy(g.relay, third, g.relay->keys);
+	assert_true(session_take_policy(s));
+	assert_ptr_equal(s->policy, third);
+	policy_unref(second);
+	policy_unref(third);
+	gate_close(&g);
+	close(pair[1]);
+}
+
 int
 main(void)
 {
@@ -513,6 +554,7 @@ main(void)
 	    cmocka_unit_test(test_retry_delays),
 	    cmocka_unit_test(test_scripts),
 	    cmocka_unit_test(test_body_that_starts_with_nothing),
+	    cmocka_unit_test(test_policy_in_force_at_once),
 	};
 
 	mime_init();
