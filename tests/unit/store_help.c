@@ -4,6 +4,7 @@
 #include "tests/unit/store_help.h"
 
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -555,4 +556,51 @@ check_counts(struct fixture *f)
 	free(all);
 	assert_int_equal(store_view_counts(f->v, check_environment, &counts), STORE_OK);
 	assert_int_equal(counts.total, count_deliveries(f, 0, -1));
+}
+
+void
+wait_for_room(struct fixture *f)
+{
+	int i;
+
+	for (i = 0; i < 500 && !store_has_room(f->s, NULL); i++)
+		usleep(10000);
+	assert_true(store_has_room(f->s, NULL));
+}
+
+struct verdict_stream
+stream_of(uint64_t hash, int64_t tripped_at, uint32_t counted_before)
+{
+	struct verdict_stream s = test_stream;
+
+	s.hash = hash;
+	s.tripped_at = tripped_at;
+	s.counted = counted_before;
+	s.trips_now = true;
+	return s;
+}
+
+void
+trip(struct fixture *f, const struct verdict_stream *stream, const char *rule)
+{
+	struct message *m = make_message("staging", "hello", 1, VERDICT_HOLD, rule, stream);
+
+	m->accepted_at = stream->tripped_at;
+	add_message(f, m);
+}
+
+int64_t
+ask(const char *path, const char *sql)
+{
+	sqlite3_stmt *s;
+	int64_t answer;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	answer = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	return answer;
 }

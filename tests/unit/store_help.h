@@ -62,6 +62,9 @@ enum store_result run_job(struct fixture *f, struct store_job *job);
 /* Submits all at once, then waits for all. */
 void run_jobs(struct fixture *f, struct store_job *jobs, size_t n);
 
+/* Until the store takes new mail again; fails the test after five seconds. */
+void wait_for_room(struct fixture *f);
+
 /* All recipients r1@example.net, r2@... with that verdict; stream may be NULL. */
 struct message *make_message(const char *environment, const char *subject, unsigned recipients,
 			     enum verdict_action action, const char *rule,
@@ -77,6 +80,13 @@ uint64_t add_counted(struct fixture *f, const struct verdict_key *keys, size_t c
 /* STORE_ADD's parts in one: PASS, not taken. */
 uint64_t add_passing(struct fixture *f, const char *environment, unsigned recipients);
 uint64_t add_held(struct fixture *f, const struct verdict_stream *stream, unsigned recipients);
+
+/* test_stream, but of that hash, just tripping. */
+struct verdict_stream stream_of(uint64_t hash, int64_t tripped_at, uint32_t counted_before);
+/* One held recipient comes to the store: its batch opens, or has one more. */
+void trip(struct fixture *f, const struct verdict_stream *stream, const char *rule);
+/* The first number that a question to the store's file gives, asked beside the gate. */
+int64_t ask(const char *path, const char *sql);
 
 /* One batch's numbers. */
 struct batch_numbers {

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "store/family.h"
 #include "store/sqlite_shrink.h"
-#include "tests/unit/store_help.h"
+#include "tests/unit/store_faults.h"
 
 /* ---- mail ---- */
 
@@ -89,30 +89,14 @@ add_letters(struct fixture *f, uint32_t template, unsigned first, unsigned count
 
 /* ---- looking into the file ---- */
 
-static int64_t
-ask(const struct fixture *f, const char *sql)
-{
-	sqlite3_stmt *s;
-	int64_t answer;
-	sqlite3 *db;
-
-	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-	answer = sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	sqlite3_close(db);
-	return answer;
-}
-
 /* The rows say themselves how many messages need them. */
 static void
 check_uses(const struct fixture *f)
 {
-	assert_int_equal(ask(f, "SELECT coalesce(sum(uses), 0) FROM dictionary"),
-			 ask(f, "SELECT count(*) FROM message WHERE complete = 2"
-				" AND substr(hex(body), 5, 2) <> '00'"));
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary WHERE uses < 0"), 0);
+	assert_int_equal(ask(f->path, "SELECT coalesce(sum(uses), 0) FROM dictionary"),
+			 ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"
+				      " AND substr(hex(body), 5, 2) <> '00'"));
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary WHERE uses < 0"), 0);
 }
 
 static void
@@ -130,7 +114,7 @@ discard_all(struct fixture *f)
 	do
 		assert_int_equal(run_job(f, &purge), STORE_OK);
 	while (purge.u.purge.purged > 0);
-	assert_int_equal(ask(f, "SELECT count(*) FROM message"), 0);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM message"), 0);
 }
 
 /* ---- both twins ---- */
@@ -151,9 +135,9 @@ what_is_held_comes_back(void **state)
 	check_counts(f);
 	if (f->b == &backend_memory)
 		return;
-	assert_int_equal(ask(f, "SELECT count(*) FROM message WHERE complete = 2"), 4);
-	assert_int_equal(ask(f, "SELECT count(*) FROM message WHERE complete = 2"
-				" AND header IS NULL"),
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"), 4);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"
+				      " AND header IS NULL"),
 			 4);
 	check_uses(f);
 }
@@ -210,7 +194,8 @@ who_waits_for_nobody(void **state)
 	m->recipients[1].verdict = (struct verdict){.action = VERDICT_PASS};
 	add_message(f, m);
 	if (f->b == &backend_sqlite)
-		assert_int_equal(ask(f, "SELECT count(*) FROM message WHERE complete = 2"), 0);
+		assert_int_equal(ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"),
+				 0);
 	check_counts(f);
 }
 
@@ -223,14 +208,15 @@ a_blast_takes_little(void **state)
 	struct fixture *f = *state;
 	uint64_t *ids = add_letters(f, 1, 0, LETTERS);
 
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary"), 1);
-	assert_int_equal(ask(f, "SELECT uses FROM dictionary"), LETTERS - 1);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 1);
+	assert_int_equal(ask(f->path, "SELECT uses FROM dictionary"), LETTERS - 1);
 	/* All but the first: little more than what differs. */
-	assert_in_range(ask(f, "SELECT max(length(body)) FROM message"
-			       " WHERE id > (SELECT min(id) FROM message)"),
+	assert_in_range(ask(f->path, "SELECT max(length(body)) FROM message"
+				     " WHERE id > (SELECT min(id) FROM message)"),
 			20, 200);
-	assert_int_equal(ask(f, "SELECT count(*) FROM message WHERE bytes <> body_bytes + 15"), 0);
-	assert_true(ask(f, "SELECT min(bytes) FROM message") > 3000);
+	assert_int_equal(
+	    ask(f->path, "SELECT count(*) FROM message WHERE bytes <> body_bytes + 15"), 0);
+	assert_true(ask(f->path, "SELECT min(bytes) FROM message") > 3000);
 	check_letter(f, ids[0], 1, 0);
 	check_letter(f, ids[LETTERS - 1], 1, LETTERS - 1);
 	free(ids);
@@ -249,8 +235,8 @@ other_mail_has_another_dictionary(void **state)
 		m->source = i % 3 == 1 ? "10.2.0.8" : "10.2.0.7";
 		add_message(f, m);
 	}
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary WHERE uses = 1"), 3);
-	assert_int_equal(ask(f, "SELECT count(DISTINCT family) FROM dictionary"), 3);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary WHERE uses = 1"), 3);
+	assert_int_equal(ask(f->path, "SELECT count(DISTINCT family) FROM dictionary"), 3);
 	check_uses(f);
 }
 
@@ -264,25 +250,25 @@ a_worn_one_is_replaced(void **state)
 	struct store_job purge = {.op = STORE_PURGE};
 	int64_t old;
 
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary"), 2);
-	assert_true(ask(f, "SELECT uses FROM dictionary ORDER BY id") >= BEFORE);
-	assert_true(ask(f, "SELECT uses FROM dictionary ORDER BY id DESC") > 20);
-	assert_in_range(ask(f, "SELECT length(body) FROM message ORDER BY id DESC"), 20, 200);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 2);
+	assert_true(ask(f->path, "SELECT uses FROM dictionary ORDER BY id") >= BEFORE);
+	assert_true(ask(f->path, "SELECT uses FROM dictionary ORDER BY id DESC") > 20);
+	assert_in_range(ask(f->path, "SELECT length(body) FROM message ORDER BY id DESC"), 20, 200);
 	check_uses(f);
 	check_letter(f, before[BEFORE - 1], 1, BEFORE - 1);
 	check_letter(f, after[0], 2, 0);
 	check_letter(f, after[AFTER - 1], 2, AFTER - 1);
-	old = ask(f, "SELECT min(id) FROM dictionary");
+	old = ask(f->path, "SELECT min(id) FROM dictionary");
 	discard_all(f);
 	/* The newest may stay for the next mail, until a day after the last. */
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary WHERE uses > 0"), 0);
-	assert_true(ask(f, "SELECT coalesce(min(id), 99) FROM dictionary") > old);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary WHERE uses > 0"), 0);
+	assert_true(ask(f->path, "SELECT coalesce(min(id), 99) FROM dictionary") > old);
 	purge.u.purge.limit = 100;
 	fixture_reopen(f); /* it remembers no mail since */
 	assert_int_equal(run_job(f, &purge), STORE_OK);
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary"), 0);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 0);
 	free(add_letters(f, 1, 0, 3));
-	assert_true(ask(f, "SELECT id FROM dictionary") > old + 1); /* no id twice */
+	assert_true(ask(f->path, "SELECT id FROM dictionary") > old + 1); /* no id twice */
 	free(before);
 	free(after);
 }
@@ -296,36 +282,11 @@ a_restart_finds_it(void **state)
 	fixture_reopen(f);
 	check_letter(f, ids[3], 1, 3);
 	more = add_letters(f, 1, 4, 4);
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary"), 1);
-	assert_int_equal(ask(f, "SELECT uses FROM dictionary"), 7);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 1);
+	assert_int_equal(ask(f->path, "SELECT uses FROM dictionary"), 7);
 	check_letter(f, more[3], 1, 7);
 	free(ids);
 	free(more);
-}
-
-static struct backend faulty;
-static int commits_to_fail;
-
-static enum store_result
-faulty_commit(struct db *db)
-{
-	if (commits_to_fail == 0)
-		return backend_sqlite.commit(db);
-	commits_to_fail--;
-	return STORE_BROKEN;
-}
-
-static int
-setup_faulty(void **state)
-{
-	struct fixture *f = mem_zalloc(sizeof(*f));
-
-	commits_to_fail = 0;
-	faulty = backend_sqlite;
-	faulty.commit = faulty_commit;
-	fixture_open(f, &faulty);
-	*state = f;
-	return 0;
 }
 
 static void
@@ -336,11 +297,11 @@ a_rolled_back_one_is_forgotten(void **state)
 	uint64_t *ids = add_letters(f, 1, 0, 1), other[2];
 
 	/* The second would have made the dictionary. */
-	commits_to_fail = 1;
+	faults.commits_to_fail = 1;
 	job.u.add.message = make_letter(1, 1, VERDICT_HOLD);
 	assert_int_equal(run_job(f, &job), STORE_BROKEN);
 	message_free(job.u.add.message);
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary"), 0);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 0);
 	/* Another family gets the id that was not used. */
 	for (unsigned i = 0; i < 2; i++) {
 		struct message *m = make_letter(9, i, VERDICT_HOLD);
@@ -350,13 +311,13 @@ a_rolled_back_one_is_forgotten(void **state)
 	}
 	free(ids);
 	ids = add_letters(f, 1, 2, 3);
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary"), 2);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 2);
 	check_uses(f);
 	check_letter(f, other[1], 9, 1);
 	check_letter(f, ids[0], 1, 2);
 	check_letter(f, ids[2], 1, 4);
 	/* What was counted in a transaction that failed is not counted. */
-	commits_to_fail = 1;
+	faults.commits_to_fail = 1;
 	job.u.add.message = make_letter(1, 5, VERDICT_HOLD);
 	assert_int_equal(run_job(f, &job), STORE_BROKEN);
 	message_free(job.u.add.message);
@@ -429,7 +390,7 @@ a_damaged_one_is_not_used(void **state)
 	fixture_reopen(f);
 	free(ids);
 	ids = add_letters(f, 1, 3, 3);
-	assert_int_equal(ask(f, "SELECT count(*) FROM dictionary"), 2);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 2);
 	check_letter(f, ids[0], 1, 3);
 	check_letter(f, ids[2], 1, 5);
 	check_uses(f);
@@ -480,8 +441,8 @@ wait_smaller(const struct fixture *f)
 	for (i = 0; i < 600 && file_bytes(f) > wanted; i++)
 		usleep(100000);
 	assert_true(file_bytes(f) <= wanted);
-	assert_int_equal(ask(f, "SELECT count(*) FROM pragma_integrity_check"
-				" WHERE integrity_check = 'ok'"),
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
+				      " WHERE integrity_check = 'ok'"),
 			 1);
 }
 
@@ -490,7 +451,7 @@ a_purge_gives_space_back(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(ask(f, "PRAGMA auto_vacuum"), 2);
+	assert_int_equal(ask(f->path, "PRAGMA auto_vacuum"), 2);
 	add_noise(f);
 	discard_all(f);
 	wait_smaller(f);
@@ -513,9 +474,9 @@ a_reader_only_delays_it(void **state)
 	    sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM message", NULL, NULL, NULL),
 	    SQLITE_OK);
 	discard_all(f);
-	for (i = 0; i < 600 && ask(f, "PRAGMA freelist_count") > kept; i++)
+	for (i = 0; i < 600 && ask(f->path, "PRAGMA freelist_count") > kept; i++)
 		usleep(100000);
-	assert_true(ask(f, "PRAGMA freelist_count") <= kept);
+	assert_true(ask(f->path, "PRAGMA freelist_count") <= kept);
 	assert_true(file_bytes(f) >= most);
 	sqlite3_close(reader);
 	wait_smaller(f);

@@ -59,28 +59,6 @@ look(struct fixture *f, uint64_t id)
 	return s;
 }
 
-static struct verdict_stream
-stream_of(uint64_t hash, int64_t tripped_at, uint32_t counted_before)
-{
-	struct verdict_stream s = test_stream;
-
-	s.hash = hash;
-	s.tripped_at = tripped_at;
-	s.counted = counted_before;
-	s.trips_now = true;
-	return s;
-}
-
-/* One held recipient makes it trip. */
-static void
-trip(struct fixture *f, const struct verdict_stream *stream, const char *rule)
-{
-	struct message *m = make_message("staging", "hello", 1, VERDICT_HOLD, rule, stream);
-
-	m->accepted_at = stream->tripped_at;
-	add_message(f, m);
-}
-
 static void
 trip_quietly(struct fixture *f, const struct verdict_stream *stream)
 {

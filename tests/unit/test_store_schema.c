@@ -50,22 +50,6 @@ run_sql(const char *path, const char *sql)
 	sqlite3_close(db);
 }
 
-static int64_t
-ask(const char *path, const char *sql)
-{
-	sqlite3_stmt *s;
-	int64_t answer;
-	sqlite3 *db;
-
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-	answer = sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	sqlite3_close(db);
-	return answer;
-}
-
 static void
 remove_store(const struct fixture *f)
 {

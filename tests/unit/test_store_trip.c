@@ -123,28 +123,6 @@ a_trip_is_one_step(void **state)
 
 /* ---- two trips at once ---- */
 
-static struct verdict_stream
-stream_of(size_t key, int64_t tripped_at, uint32_t counted_before)
-{
-	struct verdict_stream s = test_stream;
-
-	s.hash = both_keys[key].hash;
-	s.tripped_at = tripped_at;
-	s.counted = counted_before;
-	s.trips_now = true;
-	return s;
-}
-
-/* One held recipient comes to the store: its batch opens, or has one more. */
-static void
-trip(struct fixture *f, const struct verdict_stream *stream, const char *rule)
-{
-	struct message *m = make_message("staging", "hello", 1, VERDICT_HOLD, rule, stream);
-
-	m->accepted_at = stream->tripped_at;
-	add_message(f, m);
-}
-
 /* Of both streams, and in a loop's hands. */
 static uint64_t
 add_taken(struct fixture *f, int64_t accepted_at)
@@ -176,8 +154,8 @@ give_back(struct fixture *f, uint64_t id, const struct verdict_stream *stream)
 static void
 a_recall_before_the_batch_of_a_trip(void **state)
 {
-	struct verdict_stream a = stream_of(0, TEST_NOW, 3);
-	struct verdict_stream b = stream_of(1, TEST_NOW + 5, 7);
+	struct verdict_stream a = stream_of(both_keys[0].hash, TEST_NOW, 3);
+	struct verdict_stream b = stream_of(both_keys[1].hash, TEST_NOW + 5, 7);
 	struct fixture *f = *state;
 	struct batch_numbers numbers;
 
@@ -198,8 +176,8 @@ a_recall_before_the_batch_of_a_trip(void **state)
 static void
 a_recall_before_the_trip_and_after_its_batch(void **state)
 {
-	struct verdict_stream a = stream_of(0, TEST_NOW, 3);
-	struct verdict_stream b = stream_of(1, TEST_NOW + 5, 7), b2;
+	struct verdict_stream a = stream_of(both_keys[0].hash, TEST_NOW, 3);
+	struct verdict_stream b = stream_of(both_keys[1].hash, TEST_NOW + 5, 7), b2;
 	struct fixture *f = *state;
 	struct batch_numbers numbers;
 	uint64_t taken = add_taken(f, TEST_NOW - 2);
@@ -217,7 +195,7 @@ a_recall_before_the_trip_and_after_its_batch(void **state)
 	trip(f, &b, "burst volume");
 	get_batch(f, 2, &numbers);
 	assert_int_equal(numbers.leaked, 6);
-	b2 = stream_of(1, TEST_NOW + CLOCK_MINUTE, 5);
+	b2 = stream_of(both_keys[1].hash, TEST_NOW + CLOCK_MINUTE, 5);
 	note_trip(f, &b2);
 	trip(f, &b2, "burst volume");
 	get_batch(f, 3, &numbers);
@@ -237,8 +215,9 @@ a_recall_before_the_batch_of_an_audience(void **state)
 	size_t i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct verdict_stream a = stream_of(0, TEST_NOW, 3);
-		struct verdict_stream b = stream_of(1, TEST_NOW + 5, rows[i].counted);
+		struct verdict_stream a = stream_of(both_keys[0].hash, TEST_NOW, 3);
+		struct verdict_stream b =
+		    stream_of(both_keys[1].hash, TEST_NOW + 5, rows[i].counted);
 		struct batch_numbers numbers;
 
 		a.tripped_at += (int64_t)i * CLOCK_HOUR;
