@@ -132,6 +132,7 @@ find_eras(struct runs *r, const struct holder *of, enum store_state stored)
 {
 	static const char text[] = "SELECT min(era) FROM delivery INDEXED BY delivery_batch"
 				   " WHERE batch = ?1 AND state = ?2 AND era > ?3";
+	enum store_result result;
 	int64_t era = -1;
 	sqlite3_stmt *s;
 	bool more = true;
@@ -139,13 +140,13 @@ find_eras(struct runs *r, const struct holder *of, enum store_state stored)
 	for (;;) {
 		TRY(sql_start(r->db, SQL_KEY(text), text,
 			      ARGS(INT(of->batch), INT(stored), INT(era)), &s));
-		TRY(sql_step(r->db, s, &more));
-		more = more && sqlite3_column_type(s, 0) != SQLITE_NULL;
+		result = sql_step(r->db, s, &more);
+		more = result == STORE_OK && more && sqlite3_column_type(s, 0) != SQLITE_NULL;
 		if (more)
 			era = sqlite3_column_int64(s, 0);
 		sql_end(r->db, s);
 		if (!more)
-			return STORE_OK;
+			return result;
 		if (is_wanted(r, of, stored, era))
 			add_run(r, of, stored, era);
 	}
