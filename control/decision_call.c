@@ -14,6 +14,7 @@
 #include "control/obstacle.h"
 #include "control/request.h"
 #include "control/rings_call.h"
+#include "control/stale.h"
 #include "filters/pattern.h"
 
 enum { IDS_MAX = 10000, PATTERN_MAX = 1000 };
@@ -152,11 +153,11 @@ known_fields(enum store_decision what)
 {
 	static const char *const release[] = {"ids",     "reason",  "dry_run", "first", "percent",
 					      "to",      "subject", "rate",    "rings", "wait",
-					      "stop_on", "stream",  NULL};
+					      "stop_on", "stream",  "seen",    NULL};
 	static const char *const discard[] = {"ids", "reason",  "dry_run", "first", "percent",
-					      "to",  "subject", "stream",  NULL};
-	static const char *const others[] = {"ids",     "reason", "dry_run", "first",
-					     "percent", "to",     "subject", NULL};
+					      "to",  "subject", "stream",  "seen",  NULL};
+	static const char *const others[] = {"ids", "reason",  "dry_run", "first", "percent",
+					     "to",  "subject", "seen",    NULL};
 
 	switch (what) {
 	case STORE_RELEASE:
@@ -179,5 +180,6 @@ decision_read(struct request *r, struct decision *d)
 	       read_amount(r, d) && read_pattern(r, "to", pattern_for_address, &d->to) &&
 	       read_pattern(r, "subject", pattern_for_text, &d->subject) &&
 	       request_field_rate(r, "rate", &d->rate_count, &d->rate_window) && rings_read(r, d) &&
+	       stale_read(r, d->batch_count == 1 && d->id_count == 0, &d->page) &&
 	       (d->what != STORE_RELEASE || obstacle_check(r, d));
 }

@@ -6,6 +6,7 @@
 #define CONTROL_DECISION_CALL_H
 
 #include "control/control.h"
+#include "store/page.h"
 
 struct pattern;
 struct policy;
@@ -35,6 +36,7 @@ struct decision {
 	int64_t rate_window;
 	struct store_rings rings;
 	int64_t stream_for; /* microseconds; 0 = no ruling */
+	struct store_page page;
 	bool dry_run;
 	struct policy *policy; /* in force when it came; its own reference */
 

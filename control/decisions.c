@@ -23,6 +23,7 @@
 #include "control/decision_call.h"
 #include "control/json.h"
 #include "control/request.h"
+#include "control/stale.h"
 #include "filters/pattern.h"
 
 static void
@@ -139,6 +140,7 @@ decision_submit(struct decision *d)
 	job->u.decide.who = d->request->who;
 	job->u.decide.reason = d->reason;
 	job->u.decide.dry_run = d->dry_run;
+	job->u.decide.page = &d->page;
 	job->u.decide.stream_for = d->stream_for;
 	job->u.decide.now = clock_wall();
 	job->u.decide.due_now = clock_steady();
@@ -236,6 +238,11 @@ decision_stepped(struct loop_post *post)
 
 	if (d->request->deps == NULL) { /* control is gone, nobody waits */
 		request_fail(d->request, 503, "mailfused stops");
+		decision_free(d);
+		return;
+	}
+	if (d->job.result == STORE_REFUSED && d->page.changed != 0) {
+		stale_fail(d->request, &d->page);
 		decision_free(d);
 		return;
 	}

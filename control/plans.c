@@ -19,6 +19,7 @@
 #include "control/obstacle.h"
 #include "control/plan_json.h"
 #include "control/request.h"
+#include "control/stale.h"
 
 /* One call, until its answer. */
 struct plan_call {
@@ -26,6 +27,7 @@ struct plan_call {
 	struct loop_post post;
 	struct loop *loop;
 	struct request *request; /* keeps `reason` and `who` alive too */
+	struct store_page page;
 };
 
 static const char *
@@ -91,6 +93,8 @@ plan_stored(struct loop_post *post)
 
 	if (c->request->deps == NULL) { /* control is gone, nobody waits */
 		request_fail(c->request, 503, "mailfused stops");
+	} else if (c->job.result == STORE_REFUSED && c->page.changed != 0) {
+		stale_fail(c->request, &c->page);
 	} else if (c->job.result != STORE_OK) {
 		snprintf(what, sizeof(what), "batch %s", json_batch_id(c->job.u.plan.batch, id));
 		request_fail_store(c->request, c->job.result, what, c->job.error);
@@ -141,11 +145,12 @@ read_number(struct request *r, int64_t *out)
 }
 
 static bool
-read_call(struct request *r, enum store_plan_step step, struct store_job *job)
+read_call(struct request *r, enum store_plan_step step, struct store_job *job,
+	  struct store_page *page)
 {
-	static const char *const approve[] = {"ids", "reason", "plan", "dry_run", NULL};
-	static const char *const pause[] = {"ids", "reason", "dry_run", NULL};
-	static const char *const resume[] = {"ids", "reason", "rate", "dry_run", NULL};
+	static const char *const approve[] = {"ids", "reason", "plan", "dry_run", "seen", NULL};
+	static const char *const pause[] = {"ids", "reason", "dry_run", "seen", NULL};
+	static const char *const resume[] = {"ids", "reason", "rate", "dry_run", "seen", NULL};
 	static const char *const *const known[] = {
 	    [STORE_APPROVE] = approve, [STORE_PAUSE] = pause, [STORE_RESUME] = resume};
 	const char **reason = &job->u.plan.reason;
@@ -156,6 +161,7 @@ read_call(struct request *r, enum store_plan_step step, struct store_job *job)
 	       read_number(r, &job->u.plan.plan) &&
 	       request_field_rate(r, "rate", &job->u.plan.rate_count, &job->u.plan.rate_window) &&
 	       request_field_bool(r, "dry_run", &job->u.plan.dry_run) &&
+	       stale_read(r, true, page) &&
 	       (step == STORE_PAUSE || obstacle_check_batch(r, job->u.plan.batch));
 }
 
@@ -164,7 +170,7 @@ plan_start(struct request *r, enum store_plan_step step)
 {
 	struct plan_call *c = mem_zalloc(sizeof(*c));
 
-	if (!read_call(r, step, &c->job)) {
+	if (!read_call(r, step, &c->job, &c->page)) {
 		free(c);
 		return;
 	}
@@ -176,6 +182,7 @@ plan_start(struct request *r, enum store_plan_step step)
 	c->job.context = c;
 	c->job.bytes = sizeof(*c);
 	c->job.u.plan.step = step;
+	c->job.u.plan.page = &c->page;
 	c->job.u.plan.who = r->who;
 	c->job.u.plan.now = clock_wall();
 	c->job.u.plan.due_now = clock_steady();

@@ -121,22 +121,45 @@ request_reply_bytes(struct request *r, const char *type, struct buf *bytes)
 	request_send(r, 200, type, buf_take(bytes), len);
 }
 
-void
-request_fail(struct request *r, int status, const char *format, ...)
+static json_t *__attribute__((format(printf, 2, 0)))
+problem_new(int status, const char *format, va_list args)
 {
 	json_t *problem = json_make_object();
 	char *text;
-	va_list args;
 
-	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)
 		fatal("out of memory");
-	va_end(args);
 	json_put_text(problem, "type", "about:blank");
 	json_put_text(problem, "title", status_title(status));
 	json_put_count(problem, "status", (uint64_t)status);
 	json_put_text(problem, "detail", text);
 	free(text);
+	return problem;
+}
+
+void
+request_fail(struct request *r, int status, const char *format, ...)
+{
+	json_t *problem;
+	va_list args;
+
+	va_start(args, format);
+	problem = problem_new(status, format, args);
+	va_end(args);
+	request_send_json(r, status, "application/problem+json", problem);
+}
+
+void
+request_fail_with(struct request *r, int status, const char *key, json_t *more, const char *format,
+		  ...)
+{
+	json_t *problem;
+	va_list args;
+
+	va_start(args, format);
+	problem = problem_new(status, format, args);
+	va_end(args);
+	json_put(problem, key, more);
 	request_send_json(r, status, "application/problem+json", problem);
 }
 

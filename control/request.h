@@ -42,6 +42,9 @@ void request_reply_bytes(struct request *r, const char *type, struct buf *bytes)
 /* An RFC 9457 problem. The text says in plain English what was wrong and what to do. */
 void request_fail(struct request *r, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with one member more; takes the reference. */
+void request_fail_with(struct request *r, int status, const char *key, json_t *more,
+		       const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* 401, with the WWW-Authenticate of RFC 6750 3; `error` is its error code, NULL where no token was
  * given. */
 void request_fail_401(struct request *r, const char *error, const char *detail);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/units.h"
+#include "store/page.h"
 #include "store/selection.h"
 
 /* Messages that a decision on a whole batch counts one by one. */
@@ -506,6 +507,19 @@ is_about_ruling(const struct store_job *job, const struct work_batch *wb)
 	       (decision == STORE_RELEASE || decision == STORE_DISCARD);
 }
 
+/* A release of all must be of what was seen; the others may go on beside what comes. */
+static enum store_result
+check_page(struct work *w, struct store_job *job, struct work_batch *wb)
+{
+	unsigned leave = PAGE_LEAVE_PROGRESS;
+
+	if (job->u.decide.decision == STORE_RELEASE && selection_is_whole(&job->u.decide.selector))
+		leave = 0;
+	if (job->u.decide.decision == STORE_PURGE_NOW)
+		leave |= PAGE_KEEP_DISCARDED;
+	return page_check(w, job, wb, job->u.decide.page, leave);
+}
+
 /* *whole: how many it is about, where it is one decision for all of them; else 0, and `s`. */
 static enum store_result
 choose(struct work *w, struct store_job *job, struct work_batch **wb, struct plan_rows *s,
@@ -524,6 +538,7 @@ choose(struct work *w, struct store_job *job, struct work_batch **wb, struct pla
 		    job, r, "there is no batch B%" PRId64 "; see `mailfuse batches --all`", batch);
 	TRY(r);
 	job->u.decide.stream_hash = (*wb)->row.b.stream_hash;
+	TRY(check_page(w, job, *wb));
 	*whole = selection_from(job) == STORE_HELD ? (*wb)->row.b.held
 						   : (*wb)->row.b.discarded - (*wb)->row.b.purged;
 	if (*whole > 0) {

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "store/jobs.h"
+#include "store/page.h"
 #include "store/plan_ring.h"
 
 static struct plan_act
@@ -360,6 +361,9 @@ job_plan(struct work *w, struct store_job *job)
 	TRY(r);
 	TRY(plan_of(w, wb, &plan));
 	job->u.plan.stream_hash = wb->row.b.stream_hash;
+	TRY(page_check(w, job, wb, job->u.plan.page,
+		       job->u.plan.step == STORE_PAUSE ? PAGE_LEAVE_PROGRESS | PAGE_LEAVE_NUMBERS
+						       : PAGE_LEAVE_PROGRESS));
 	switch (job->u.plan.step) {
 	case STORE_APPROVE:
 		TRY(approve(w, job, wb));

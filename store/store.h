@@ -88,6 +88,7 @@
 #include "store/backup.h"
 
 struct store;
+struct store_page;
 
 /*
  * The burst counters, as the store knows them: it tells them at once what does not leave after all,
@@ -398,6 +399,9 @@ struct store_job {
 			struct store_selector selector;
 			const char *who, *reason;
 			bool dry_run;
+			/* What whoever decides has seen of the batch, see page.h; the caller's, out
+			 * too. NULL = nothing was said. */
+			struct store_page *page;
 			uint32_t rate_count; /* 0 = at once */
 			int64_t rate_window;
 			int64_t now;
@@ -435,6 +439,7 @@ struct store_job {
 			/* The count that somebody was asked about, and the plan's number: another
 			 * one meanwhile is refused. 0 = any. */
 			int64_t plan;
+			struct store_page *page; /* as in `decide` */
 			bool dry_run;
 			/* out */
 			enum store_plan_state state;
