@@ -36,6 +36,7 @@
 #include "control/import.h"
 #include "control/json.h"
 #include "control/messages.h"
+#include "control/openapi.h"
 #include "control/plans.h"
 #include "control/queue.h"
 #include "control/request.h"
@@ -110,8 +111,22 @@ static const struct route routes[] = {
     {EVHTTP_REQ_GET, "/v1/queue", ROLE_VIEWER, 0, queue_get},
     {EVHTTP_REQ_GET, "/v1/log", ROLE_VIEWER, 0, audit_log_list},
     {EVHTTP_REQ_GET, "/v1/traffic", ROLE_VIEWER, 0, traffic_list},
+    {EVHTTP_REQ_GET, "/v1/openapi.json", ROLE_VIEWER, 0, openapi_get},
 };
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
+
+bool
+api_route(size_t i, struct api_route *out)
+{
+	if (i >= ROUTE_COUNT)
+		return false;
+	*out = (struct api_route){.method = routes[i].method == EVHTTP_REQ_GET      ? "get"
+					    : routes[i].method == EVHTTP_REQ_DELETE ? "delete"
+										    : "post",
+				  .path = routes[i].path,
+				  .role = routes[i].role};
+	return true;
+}
 
 /* ---- the call */
 

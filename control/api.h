@@ -5,8 +5,11 @@
 #ifndef CONTROL_API_H
 #define CONTROL_API_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/token.h"
 #include "control/control.h"
 
 struct button;
@@ -22,5 +25,15 @@ void api_serve_http(struct api *h, int fd, const char *host);
 void api_drain(struct api *h, int64_t patience);
 /* Requests that wait for the store are freed by their answer, which goes nowhere. */
 void api_free(struct api *h);
+
+/* One row of the table of routes, as docs/openapi.json has to describe it. */
+struct api_route {
+	const char *method; /* get, post, delete */
+	const char *path;   /* `*` is one segment */
+	enum role role;     /* what it takes */
+};
+
+/* False behind the last. */
+bool api_route(size_t i, struct api_route *out);
 
 #endif
