@@ -22,6 +22,12 @@ metric_add(enum metric which, int64_t n)
 	atomic_fetch_add_explicit(&metrics[which].value, n, memory_order_relaxed);
 }
 
+void
+metric_set(enum metric which, int64_t value)
+{
+	atomic_store_explicit(&metrics[which].value, value, memory_order_relaxed);
+}
+
 int64_t
 metric_get(enum metric which)
 {

@@ -30,6 +30,12 @@
 	ROW(ALERTS_SENT, "alerts_sent", "alerts that a channel took")                              \
 	ROW(ALERTS_FAILED, "alerts_failed", "tries of alerts that failed")                         \
 	ROW(RELOADS, "reloads", "configurations taken into use")                                   \
+	ROW(RELOADS_REFUSED, "reloads_refused", "configurations that were refused")                \
+	ROW(CONFIG_REFUSED_NOW, "config_refused_now", "1 if the last reload was refused")          \
+	ROW(STORE_BYTES_NOW, "store_bytes_now", "bytes of the store that are in use")              \
+	ROW(COUNTERS_SAVED_AT, "counters_saved_at",                                                \
+	    "since when the burst counters of every shard are saved, seconds since 1970; 0 = "     \
+	    "not yet")                                                                             \
 	ROW(LAST_DRILL_PASSED_AT, "last_drill_passed_at",                                          \
 	    "when the last drill passed, seconds since 1970; 0 = none did")
 
@@ -41,6 +47,8 @@ enum metric {
 };
 
 void metric_add(enum metric which, int64_t n);
+/* Of a gauge that has one writer. */
+void metric_set(enum metric which, int64_t value);
 int64_t metric_get(enum metric which);
 const char *metric_name(enum metric which);
 

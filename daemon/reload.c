@@ -44,6 +44,8 @@ reload_refuse(struct daemon *d, struct buf *errors)
 	char *line = errors->data, *next;
 
 	warnings_set_refused(d, buf_text(errors));
+	metric_add(METRIC_RELOADS_REFUSED, 1);
+	metric_set(METRIC_CONFIG_REFUSED_NOW, 1);
 	buf_printf(&text, "configuration refused, the old one stays in force: ");
 	buf_add_text(&text, buf_text(errors));
 	for (; line != NULL && *line != '\0'; line = next) {
@@ -95,6 +97,7 @@ daemon_reload(struct daemon *d)
 	relay_set_policy(d->relay, next, keys);
 	alert_set_config(d->alert, (struct config *)config);
 	metric_add(METRIC_RELOADS, 1);
+	metric_set(METRIC_CONFIG_REFUSED_NOW, 0);
 	log_info("- config.reloaded path=%s", log_safe(config->path));
 	warnings_log_names(config);
 	reload_tell(d, "config.reloaded", "a new configuration is in force");

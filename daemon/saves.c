@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "daemon/daemon.h"
 
 struct saves {
@@ -22,6 +23,8 @@ struct saves {
 	struct store_counter *counters;
 	size_t count, cap;
 	unsigned shard; /* the next one, or the one under way */
+	/* When each was saved last, or had nothing to save; wall clock, 0 = not yet. */
+	int64_t saved_at[COUNTERS_SHARDS];
 	bool busy;
 	char boot[CLOCK_BOOT_BYTES];
 };
@@ -36,6 +39,22 @@ saves_clear(struct saves *s)
 	s->count = 0;
 }
 
+/* On to the next. How old what is saved may be is told of the oldest shard. */
+static void
+saves_next(struct saves *s, bool saved)
+{
+	int64_t oldest = INT64_MAX;
+	size_t i;
+
+	if (saved)
+		s->saved_at[s->shard] = clock_wall();
+	s->shard = (s->shard + 1) % COUNTERS_SHARDS;
+	for (i = 0; i < COUNTERS_SHARDS; i++)
+		if (s->saved_at[i] < oldest)
+			oldest = s->saved_at[i];
+	metric_set(METRIC_COUNTERS_SAVED_AT, oldest / CLOCK_SECOND);
+}
+
 static void
 saves_done(struct loop_post *post)
 {
@@ -47,7 +66,7 @@ saves_done(struct loop_post *post)
 	}
 	saves_clear(s);
 	s->busy = false;
-	s->shard = (s->shard + 1) % COUNTERS_SHARDS;
+	saves_next(s, s->job.result == STORE_OK);
 }
 
 static void
@@ -88,7 +107,7 @@ saves_tick(struct saves *s)
 	/* The first shard's is written even if nothing has changed: a start reads off it until when
 	 * we ran, see recover.c. */
 	if (s->count == 0 && s->shard != 0) {
-		s->shard = (s->shard + 1) % COUNTERS_SHARDS;
+		saves_next(s, true);
 		return;
 	}
 	s->busy = true;

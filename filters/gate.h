@@ -64,6 +64,16 @@ void gate_recipient(const struct policy *p, struct message *m, struct recipient 
  */
 bool gate_may_reach(const struct policy *p, const char *environment, const char *address);
 
+/*
+ * Metrics. Where mail of that environment is counted whatever becomes of it; good for ever. A
+ * message is counted once it is stored, under the policy that judged it; a recipient that was
+ * rejected at once. Any thread.
+ */
+struct tally;
+struct tally *gate_tally(const struct policy *p, const char *environment);
+void gate_count(const struct policy *p, const struct message *m);
+void gate_count_rejected(const struct policy *p, const char *environment);
+
 /* The panic button: one hold somebody pressed. */
 enum gate_scope { GATE_SCOPE_EVERYTHING, GATE_SCOPE_ENVIRONMENT, GATE_SCOPE_SOURCE };
 struct gate_hold {

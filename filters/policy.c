@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "filters/count.h"
 #include "filters/gate.h"
 #include "filters/recipients.h"
 #include "filters/stream.h"
@@ -166,6 +167,7 @@ compile_environment(struct policy_environment *e, struct buf *errors)
 	compile_audience(e);
 	compile_bursts(e);
 	check_names(e, errors);
+	count_prepare(e);
 	if (e->config->others != CONFIG_OTHERS_REWRITE)
 		return;
 	why = rewrite_refuse(e->config);

@@ -14,6 +14,8 @@
 #include "filters/identify.h"
 #include "filters/pattern.h"
 
+struct tally;
+
 enum policy_rule_kind { POLICY_CONTENT, POLICY_AUDIENCE, POLICY_BURST };
 
 /* One rule of an environment that counts. */
@@ -32,6 +34,7 @@ struct policy_rule {
 	uint64_t declared_hash;
 	const char *match; /* CONTENT: the pattern as it was written */
 	struct content *content;
+	struct tally *tally;
 };
 
 struct policy_environment {
@@ -42,6 +45,8 @@ struct policy_environment {
 	struct policy_rule *rules; /* in the order in which they judge: content, audience, burst */
 	size_t rule_count;
 	bool wants_body; /* a content rule looks into it */
+	/* Of what no rule has to do with, of the recipients filter, and of `capture`. */
+	struct tally *tally, *tally_recipients, *tally_capture;
 };
 
 struct policy {

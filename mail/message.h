@@ -44,6 +44,7 @@ struct message {
 	struct arena arena;
 	uint64_t id;             /* 0 until intake gives one */
 	int64_t accepted_at;     /* wall clock, microseconds */
+	int64_t begun_at;        /* clock_mono() at MAIL; 0 = no client sent it */
 	int64_t counted_at;      /* clock_steady(), when it was judged; 0 = accepted_at */
 	const char *environment; /* "staging"; set by the gate */
 	const char *source;      /* who sends: its address, and a login once there is AUTH */

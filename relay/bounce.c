@@ -74,6 +74,7 @@ bounce_report_stored(struct loop_post *post)
 		if (report->message != NULL)
 			recall_not_stored(b->relay, report->message);
 	} else if (report->message != NULL) {
+		gate_count(b->relay->policy, report->message);
 		recall_stored(b->relay, report->message);
 		log_info("%s bounce.made report=%s recipient=%s", id_format(report->about, about),
 			 id_format(report->message->id, id),

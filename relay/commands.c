@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -164,6 +165,7 @@ make_message(struct session *s, const struct command *c)
 	m->protocol = protocol_name(s, c->smtputf8);
 	if (tls != NULL)
 		m->tls = arena_printf(&m->arena, "%s with cipher %s", tls->version, tls->cipher);
+	m->begun_at = clock_mono();
 	m->smtputf8 = c->smtputf8;
 	m->ret = c->ret;
 	if (c->envid != NULL)
@@ -219,6 +221,7 @@ run_rcpt(struct session *s, const struct command *c)
 			      r->verdict.reason != NULL ? r->verdict.reason
 							: "Recipient not allowed");
 		metric_add(METRIC_RECIPIENTS_REJECTED, 1);
+		gate_count_rejected(s->policy, m->environment);
 		m->recipient_count--;
 		return;
 	}

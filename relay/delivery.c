@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/histogram.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/tally.h"
 #include "relay/health.h"
 #include "relay/pauses.h"
 #include "relay/recall.h"
@@ -39,12 +41,13 @@ delivery_set_state(struct delivery *d, enum delivery_state next)
 }
 
 static struct delivery *
-delivery_new(struct relay_loop *rl, uint64_t id, const char *upstream)
+delivery_new(struct relay_loop *rl, uint64_t id, const char *environment, const char *upstream)
 {
 	struct delivery *d = mem_zalloc(sizeof(*d));
 
 	d->rl = rl;
 	d->policy = policy_ref(rl->policy);
+	d->tally = gate_tally(d->policy, environment);
 	d->upstream = mem_strdup(upstream);
 	d->remote_mta = "";
 	id_format(id, d->id);
@@ -152,6 +155,27 @@ recipient_recall(struct delivery *d, struct delivery_recipient *r, const struct 
 		 log_safe(r->address), d->upstream);
 }
 
+/* A try has ended: in whole (failed, too), or to be tried again. */
+static void
+delivery_count(const struct delivery *d, const struct delivery_recipient *r)
+{
+	switch (r->result.state) {
+	case STORE_SENT:
+		metric_add(METRIC_RECIPIENTS_SENT, 1);
+		tally_add(d->tally, TALLY_DELIVERED, 1);
+		if (d->accepted_at != 0)
+			histogram_observe(HISTOGRAM_DELIVERY, clock_mono() - d->accepted_at);
+		break;
+	case STORE_FAILED:
+		metric_add(METRIC_RECIPIENTS_FAILED, 1);
+		tally_add(d->tally, TALLY_FAILED, 1);
+		break;
+	default:
+		metric_add(METRIC_RECIPIENTS_DEFERRED, 1);
+		tally_add(d->tally, TALLY_DEFERRED, 1);
+	}
+}
+
 /* No word of an upstream on this one. */
 static void
 delivery_put_back(struct delivery *d, struct delivery_recipient *r, bool tried, const char *why)
@@ -165,7 +189,7 @@ delivery_put_back(struct delivery *d, struct delivery_recipient *r, bool tried, 
 	r->result.due_at = clock_steady();
 	if (tried) {
 		retry_schedule(d, r);
-		metric_add(METRIC_RECIPIENTS_DEFERRED, 1);
+		delivery_count(d, r);
 	}
 	log_info("%s.%u delivery.%s recipient=%s upstream=%s tries=%u reason=%s", d->id, r->number,
 		 tried ? store_state_name(r->result.state) : "put-back", log_safe(r->address),
@@ -249,14 +273,16 @@ delivery_again(struct delivery *d)
 }
 
 void
-delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct message *m)
+delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct message *m,
+			int64_t now)
 {
 	const struct config_environment *e =
 	    config_find_environment(policy_config(policy), m->environment);
-	struct delivery *d = delivery_new(rl, m->id, e->upstream);
+	struct delivery *d = delivery_new(rl, m->id, m->environment, e->upstream);
 	size_t i;
 
 	d->message = m;
+	d->accepted_at = now;
 	d->recipients = arena_zalloc(&d->arena, m->recipient_count * sizeof(*d->recipients));
 	for (i = 0; i < m->recipient_count; i++) {
 		struct delivery_recipient *r = &d->recipients[d->count];
@@ -310,7 +336,7 @@ void
 delivery_start_claimed(struct relay_loop *rl, struct store_due *due, const char *upstream,
 		       struct health *health, uint64_t turn)
 {
-	struct delivery *d = delivery_new(rl, due->id, upstream);
+	struct delivery *d = delivery_new(rl, due->id, due->environment, upstream);
 	size_t i;
 
 	d->due = due;
@@ -364,10 +390,7 @@ delivery_answer(struct delivery *d, size_t recipient, int code, const char *repl
 	r->result.relayed = d->relayed && r->result.state == STORE_SENT;
 	if (r->result.state == STORE_QUEUED)
 		retry_schedule(d, r);
-	metric_add(r->result.state == STORE_SENT     ? METRIC_RECIPIENTS_SENT
-		   : r->result.state == STORE_FAILED ? METRIC_RECIPIENTS_FAILED
-						     : METRIC_RECIPIENTS_DEFERRED,
-		   1);
+	delivery_count(d, r);
 	log_info("%s.%u delivery.%s recipient=%s upstream=%s tries=%u reply=%s", d->id, r->number,
 		 store_state_name(r->result.state), log_safe(r->address), d->upstream, r->tries + 1,
 		 log_safe(r->result.reply));

@@ -52,6 +52,8 @@ struct delivery {
 	struct store_due *due; /* NULL for an accepted message */
 	uint64_t turn;         /* of its claim, see pauses.h */
 	struct health *health; /* counts what is claimed and under way */
+	struct tally *tally;   /* of its environment */
+	int64_t accepted_at;   /* clock_mono() at our 250; 0 = it did not pass at once */
 	char id[ID_TEXT_BYTES];
 	struct arena arena;     /* recipients, replies */
 	const char *remote_mta; /* the upstream's host, once one has taken it up; "" before */
@@ -64,8 +66,10 @@ struct delivery {
 	unsigned record_tries;
 };
 
-/* An accepted message whose passing recipients this loop has taken. Owns the message. */
-void delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct message *m);
+/* An accepted message whose passing recipients this loop has taken. Owns the message. `now`:
+ * clock_mono() at our 250. */
+void delivery_start_accepted(struct relay_loop *rl, struct policy *policy, struct message *m,
+			     int64_t now);
 /* What retry.c claimed, one message: loads it first. Called on the loop. Owns `due`. */
 void delivery_start_claimed(struct relay_loop *rl, struct store_due *due, const char *upstream,
 			    struct health *health, uint64_t turn);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/histogram.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -463,11 +464,14 @@ static void
 intake_stored(struct intake *in)
 {
 	struct session *s = in->session;
+	int64_t now = clock_mono();
 	bool taken = in->job.u.add.taken;
 	bool look = !taken || in->job.u.add.released || intake_has_waiting(in->message);
 
 	intake_log(in);
+	gate_count(in->policy, in->message);
 	if (s != NULL) {
+		histogram_observe(HISTOGRAM_ACCEPT, now - in->message->begun_at);
 		session_reply(s, 250, "2.0.0", "Ok: queued as %s", in->id);
 		in->session = NULL;
 		session_message_done(s);
@@ -476,7 +480,7 @@ intake_stored(struct intake *in)
 	if (look)
 		relay_request_poke(in->rl->relay);
 	if (taken)
-		delivery_start_accepted(in->rl, in->policy, in->message);
+		delivery_start_accepted(in->rl, in->policy, in->message, now);
 	in->message = taken ? NULL : in->message;
 	intake_free(in);
 }

@@ -7,6 +7,7 @@
  */
 #include "relay/retry.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
+#include "base/tally.h"
 #include "base/units.h"
 #include "relay/bounce.h"
 #include "relay/health.h"
@@ -305,6 +308,17 @@ expire_interval(const struct config *config)
 }
 
 static void
+expire_tell(const struct expire *e)
+{
+	const int64_t n = (int64_t)e->job.u.expire.expired;
+
+	log_warn("- queue.expired environment=%s deliveries=%" PRId64 " reason=%s", e->environment,
+		 n, log_safe(e->reason));
+	metric_add(METRIC_RECIPIENTS_FAILED, n);
+	tally_add(tally_get(e->environment, ""), TALLY_FAILED, n);
+}
+
+static void
 expire_answered(struct loop_post *post)
 {
 	struct expire *e = (struct expire *)((char *)post - offsetof(struct expire, post));
@@ -313,8 +327,7 @@ expire_answered(struct loop_post *post)
 		log_warn("- queue.expire-failed environment=%s error=%s", e->environment,
 			 log_safe(e->job.error));
 	else if (e->job.u.expire.expired > 0)
-		log_warn("- queue.expired environment=%s deliveries=%llu reason=%s", e->environment,
-			 (unsigned long long)e->job.u.expire.expired, log_safe(e->reason));
+		expire_tell(e);
 	if (e->job.result == STORE_OK && e->job.u.expire.paused != 0)
 		relay_pause_batch(e->retry->relay, e->job.u.expire.paused);
 	if (e->job.u.expire.expired > 0)

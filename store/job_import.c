@@ -498,6 +498,7 @@ job_import(struct work *w, struct store_job *job)
 			return job_refuse(job, STORE_REFUSED, "no batch to import into");
 		TRY(work_environment(w, in.m->environment, true, &environment));
 		in.environment = *environment;
+		w->uncounted = true;
 		return import_rest(&in, missing);
 	}
 	for (i = 0; i < in.m->recipient_count; i++)

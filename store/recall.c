@@ -136,6 +136,8 @@ unleak(struct work *w, uint64_t stream, int64_t at)
 	TRY(w->b->batch_list(w->db, &q, keep_trip, &t));
 	for (i = 0; i < t.count; i++) {
 		TRY(work_batch(w, t.rows[i].batch, &wb));
+		if (wb->row.b.leaked > 0)
+			work_count_leak(w, &wb->row.b, -1);
 		wb->row.b.leaked -= wb->row.b.leaked > 0;
 		wb->dirty = true;
 	}

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/tally.h"
 #include "store/plan.h"
 #include "store/recall.h"
 #include "store/sweep.h"
@@ -30,6 +32,7 @@ void
 work_drop_job(struct work *w)
 {
 	SLIST_INIT(&w->batches);
+	w->uncounted = false;
 	arena_free(&w->arena);
 	w->new_message = 0;
 }
@@ -49,6 +52,7 @@ work_forget(struct work *w)
 	w->highest_id = w->highest_id_written;
 	chain_forget(w);
 	w->held = w->dropped = 0;
+	w->count_count = 0;
 	work_holds_changed(w);
 }
 
@@ -56,6 +60,9 @@ void
 work_free(struct work *w)
 {
 	work_forget(w);
+	free(w->counts);
+	w->counts = NULL;
+	w->count_cap = 0;
 }
 
 enum store_result
@@ -80,6 +87,60 @@ work_flush(struct work *w)
 	return STORE_OK;
 }
 
+/* Neighbours are mostly of one rule. */
+static struct work_count *
+count_of(struct work *w, const char *environment, const char *rule)
+{
+	struct work_count *c = w->count_count > 0 ? &w->counts[w->count_count - 1] : NULL;
+
+	if (c != NULL && tally_is(c->tally, environment, rule))
+		return c;
+	if (w->count_count == w->count_cap) {
+		w->count_cap = w->count_cap > 0 ? w->count_cap * 2 : 16;
+		w->counts = mem_resize_array(w->counts, w->count_cap, sizeof(*w->counts));
+	}
+	c = &w->counts[w->count_count++];
+	*c = (struct work_count){.tally = tally_get(environment, rule)};
+	return c;
+}
+
+void
+work_count_leak(struct work *w, const struct store_batch *b, int64_t n)
+{
+	if (n > 0 && w->first_opened == 0)
+		w->first_opened = b->id;
+	/* What leaked before the last start was told then. */
+	if (n > 0 || (n < 0 && w->first_opened != 0 && b->id >= w->first_opened))
+		count_of(w, b->environment, b->rule)->leaked += n;
+}
+
+/* It comes into a batch; what a ruling lets through, and an import, holds nothing back now. */
+static enum store_result
+count_held(struct work *w, const struct delivery_row *d)
+{
+	struct work_batch *wb;
+
+	if (w->uncounted || (SWEEP_STATES >> d->state & 1) == 0)
+		return STORE_OK;
+	TRY(work_batch(w, d->batch, &wb));
+	count_of(w, d->environment_name, wb->row.b.rule)->held++;
+	return STORE_OK;
+}
+
+static void
+tell_counts(struct work *w)
+{
+	int64_t now = w->count_count > 0 ? clock_mono() : 0;
+	size_t i;
+
+	for (i = 0; i < w->count_count; i++) {
+		tally_add(w->counts[i].tally, TALLY_HELD, w->counts[i].held);
+		if (w->counts[i].leaked != 0)
+			tally_leak(w->counts[i].tally, w->counts[i].leaked, now);
+	}
+	w->count_count = 0;
+}
+
 void
 work_committed(struct work *w)
 {
@@ -89,6 +150,7 @@ work_committed(struct work *w)
 	metric_add(METRIC_RECIPIENTS_HELD, w->held);
 	metric_add(METRIC_RECIPIENTS_DROPPED, w->dropped);
 	w->held = w->dropped = 0;
+	tell_counts(w);
 }
 
 static struct work_environment *
@@ -178,8 +240,10 @@ work_add(struct work *w, const struct delivery_row *added)
 		d = &in_era;
 	}
 	/* While the row is not there yet, see work_move(). */
-	if (d->batch != 0)
+	if (d->batch != 0) {
 		TRY(work_batch_enter(w, d));
+		TRY(count_held(w, d));
+	}
 	TRY(w->b->delivery_add(w->db, d));
 	TRY(recall_index(w, NULL, d));
 	count(w, d, d->state, 1);
@@ -216,6 +280,7 @@ work_move(struct work *w, const struct delivery_row *d, const struct delivery_ro
 		/* Entered while the row is not there yet: it looks whether other deliveries of the
 		 * message stand in the batch. */
 		TRY(work_batch_enter(w, next));
+		TRY(count_held(w, next));
 		TRY(w->b->delivery_set(w->db, next));
 	} else {
 		TRY(w->b->delivery_set(w->db, next));

@@ -45,6 +45,12 @@ struct work_told {
 	int64_t counted_at;
 };
 
+/* What a rule has held, or let leak, in this transaction. */
+struct work_count {
+	struct tally *tally;
+	int64_t held, leaked;
+};
+
 struct work {
 	const struct backend *b;
 	struct db *db;
@@ -58,6 +64,10 @@ struct work {
 	uint64_t highest_id, highest_id_written;
 	uint64_t new_message;  /* of the job in progress: its batch cannot have counted it yet */
 	int64_t held, dropped; /* for the metrics, at commit */
+	struct work_count *counts; /* for the tallies, at commit */
+	size_t count_count, count_cap;
+	int64_t first_opened; /* the first batch of this process; 0 = none yet */
+	bool uncounted;       /* by the job in progress: it brings in what was held before */
 	struct store_counters counters;
 	/* What they were told in this transaction: to be taken back if it is rolled back. */
 	struct work_told *told;
@@ -76,6 +86,8 @@ enum store_result work_end_job(struct work *w, int64_t now);
 void work_drop_job(struct work *w);
 /* Before the commit: the counts and the highest id. */
 enum store_result work_flush(struct work *w);
+/* Told at the commit, see base/tally.h. */
+void work_count_leak(struct work *w, const struct store_batch *b, int64_t n);
 /* After the commit: metrics, and what the counters were told stands. */
 void work_committed(struct work *w);
 

@@ -318,6 +318,7 @@ open_batch(struct work *w, const struct verdict_stream *stream, const char *envi
 	    .seen_by = "",
 	};
 	TRY(w->b->batch_add(w->db, &wb->row));
+	work_count_leak(w, &wb->row.b, (int64_t)wb->row.b.leaked);
 	wb->opened = wb->dirty = true;
 	wb->why = "";
 	SLIST_INSERT_HEAD(&w->batches, wb, next);
@@ -589,6 +590,8 @@ work_hold_find(struct work *w, const char *environment, const char *source,
 	size_t i;
 
 	*out = NULL;
+	if (store_is_alert_mail(environment))
+		return STORE_OK;
 	TRY(work_hold_any(w, &any));
 	for (i = 0; i < w->hold_count && *out == NULL; i++) {
 		const struct store_hold *h = &w->holds[i];

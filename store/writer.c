@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/histogram.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "store/jobs.h"
@@ -182,7 +183,10 @@ is_over_limit(struct store *s)
 {
 	uint64_t limit = atomic_load(&s->size_limit), used = 0;
 
-	return limit > 0 && s->b->used_bytes(s->work.db, &used) == STORE_OK && used >= limit;
+	if (s->b->used_bytes(s->work.db, &used) != STORE_OK)
+		return false;
+	metric_set(METRIC_STORE_BYTES_NOW, (int64_t)used);
+	return limit > 0 && used >= limit;
 }
 
 static void
@@ -266,8 +270,9 @@ is_failure(enum store_result r)
 static bool
 is_new_mail(const struct store_job *job)
 {
-	return job->op == STORE_ADD || job->op == STORE_BEGIN || job->op == STORE_CHUNK ||
-	       job->op == STORE_IMPORT;
+	if (job->op == STORE_ADD)
+		return !store_is_alert_mail(job->u.add.message->environment);
+	return job->op == STORE_BEGIN || job->op == STORE_CHUNK || job->op == STORE_IMPORT;
 }
 
 static enum store_result
@@ -314,6 +319,7 @@ static enum store_result
 try_group(struct store *s, struct store_job **jobs, size_t n)
 {
 	struct work *w = &s->work;
+	const int64_t start = clock_mono();
 	enum store_result r = w->b->begin(w->db, true);
 	size_t i;
 
@@ -336,6 +342,8 @@ try_group(struct store *s, struct store_job **jobs, size_t n)
 		work_committed(w);
 		metric_add(METRIC_COMMITS, 1);
 		metric_add(METRIC_COMMITTED_JOBS, (int64_t)n);
+		histogram_observe(HISTOGRAM_COMMIT_JOBS, (int64_t)n);
+		histogram_observe(HISTOGRAM_COMMIT, clock_mono() - start);
 		return STORE_OK;
 	}
 	for (i = 0; i < n; i++)
@@ -383,7 +391,8 @@ run_group(struct store *s, struct store_job **jobs, size_t n)
 		fail_all(s, jobs, n, STORE_BROKEN);
 	} else if (r == STORE_OK) {
 		for (i = 0; i < n; i++)
-			if (jobs[i]->op == STORE_ADD && jobs[i]->result == STORE_OK)
+			if (is_new_mail(jobs[i]) && jobs[i]->op == STORE_ADD &&
+			    jobs[i]->result == STORE_OK)
 				traffic_count(&s->traffic, jobs[i]->u.add.message);
 		if (wrote(jobs, n))
 			note_success(s);
