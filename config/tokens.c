@@ -116,12 +116,6 @@ tokens_free(struct tokens *t)
 	free(t);
 }
 
-size_t
-tokens_count(const struct tokens *t)
-{
-	return t->count;
-}
-
 bool
 tokens_find(const struct tokens *t, const char *token, const char **name, unsigned *roles)
 {

@@ -21,7 +21,6 @@ struct tokens;
  */
 struct tokens *tokens_load(const char *path, struct buf *errors);
 void tokens_free(struct tokens *t);
-size_t tokens_count(const struct tokens *t);
 /*
  * True if there is such a token; its name is good as long as the tokens. Takes as long for a wrong
  * one: all are compared, in constant time.

@@ -46,7 +46,6 @@ check_tokens(const struct tokens *t, const char *data, size_t size)
 			newline = end;
 		lines += *at != '#' && memchr(at, ':', (size_t)(newline - at)) != NULL;
 	}
-	FUZZ_CHECK(tokens_count(t) == lines);
 	tokens_list(t, ROLE_ALL, check_name, &listed);
 	FUZZ_CHECK(listed == lines);
 	/* Nothing in the file opens anything: it has hashes only. */
