@@ -232,6 +232,14 @@ conn_start_tls(struct conn *c, struct tls *t, const char *host, int64_t limit)
 	loop_after(c->loop, &c->turn);
 }
 
+void
+conn_ask_drained(struct conn *c)
+{
+	c->ask_drained = true;
+	if (c->callbacks == 0 && (!c->writes || conn_pending(c) == 0))
+		loop_after(c->loop, &c->turn);
+}
+
 size_t
 conn_pending(const struct conn *c)
 {

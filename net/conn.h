@@ -36,7 +36,7 @@ struct conn_owner {
 	 * With 0 it waits: for more bytes, or, after conn_pause(), for conn_resume().
 	 */
 	size_t (*input)(void *owner, const char *data, size_t len);
-	/* All that was written has gone to the kernel. May be NULL. */
+	/* All that was written has gone to the kernel, or conn_ask_drained(). May be NULL. */
 	void (*drained)(void *owner);
 	/* `why` is a static text or good until the return: "Connection refused". */
 	void (*closed)(void *owner, enum conn_end end, const char *why);
@@ -87,6 +87,11 @@ struct conn_security {
 	const char *peer_name;
 };
 const struct conn_security *conn_security(const struct conn *c);
+/*
+ * drained() follows when all that was written has gone, also where nothing was: once, from the
+ * loop and never within this call. For whoever does not know whether it wrote anything.
+ */
+void conn_ask_drained(struct conn *c);
 /* Bytes that wait to be sent. */
 size_t conn_pending(const struct conn *c);
 /* Sends what is written, then ends; no callback comes any more. Bounded by `limit` microseconds. */

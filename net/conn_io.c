@@ -76,7 +76,7 @@ conn_leave(struct conn *c)
 		return;
 	if (c->freed)
 		conn_destroy(c);
-	else if (conn_pending(c) > 0)
+	else if (conn_pending(c) > 0 || c->ask_drained)
 		conn_flush(c);
 }
 
@@ -362,6 +362,7 @@ static void
 conn_drained(struct conn *c)
 {
 	conn_watch_output(c, false);
+	c->ask_drained = false;
 	if (c->state == CONN_CLEARING)
 		conn_cleared(c);
 	else if (c->state == CONN_FINISHING)
@@ -382,7 +383,7 @@ conn_flush(struct conn *c)
 	c->flushing = true;
 	c->callbacks++;
 	while (sent == SENT_ALL && !c->freed &&
-	       (c->state == CONN_CLEARING ||
+	       (c->state == CONN_CLEARING || (c->state == CONN_OPEN && c->ask_drained) ||
 		((c->state == CONN_OPEN || c->state == CONN_FINISHING) && conn_pending(c) > 0))) {
 		sent = conn_send(c);
 		error = errno;

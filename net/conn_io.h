@@ -38,6 +38,7 @@ struct conn {
 	bool paused, deaf; /* by the owner; because the input has ended */
 	bool look;         /* `in` is to be offered again */
 	bool flushing;
+	bool ask_drained;  /* conn_ask_drained(): the owner waits for it */
 	bool freed;        /* conn_free() came while a callback ran */
 	int callbacks;     /* depth */
 	struct dial *dial; /* CONNECTING */

@@ -171,8 +171,7 @@ start_body(struct smtp_client *c)
 	if (c->dotted)
 		body_finish(&c->out, write_wire, c);
 	/* seven.c keeps a header section until it knows what follows: nothing was written. */
-	if (conn_pending(c->conn) == 0)
-		smtp_transaction_drained(c);
+	conn_ask_drained(c->conn);
 }
 
 static void
@@ -186,8 +185,7 @@ chunk_loaded(struct loop_post *post)
 		c->load = NULL;
 	if (c != NULL && chunk != NULL) {
 		write_chunk(c, chunk);
-		if (conn_pending(c->conn) == 0)
-			smtp_transaction_drained(c);
+		conn_ask_drained(c->conn);
 	} else if (c != NULL) {
 		/* Half a message must not leave: the connection ends without the final dot. */
 		smtp_client_end(c, "4.3.0 the message could not be read from the store");

@@ -555,6 +555,73 @@ test_drained_means_all(void **state)
 	check_written_last(false);
 }
 
+struct asked {
+	struct conn *conn;
+	int drained, within;
+	bool asking;
+};
+
+/* Asks once more from within, where nothing was written either. */
+static void
+asked_drained(void *context)
+{
+	struct asked *a = context;
+
+	a->within += a->asking;
+	if (a->drained++ == 0) {
+		a->asking = true;
+		conn_ask_drained(a->conn);
+		a->asking = false;
+		return;
+	}
+	loop_stop(loop);
+}
+
+static size_t
+asked_input(void *context, const char *data, size_t len)
+{
+	struct asked *a = context;
+
+	(void)data;
+	a->asking = true;
+	conn_ask_drained(a->conn);
+	a->asking = false;
+	return len;
+}
+
+static const struct conn_owner asked_owner = {.input = asked_input, .drained = asked_drained};
+
+static void
+test_drained_without_a_byte(void **state)
+{
+	size_t i;
+
+	(void)state;
+	/* From outside of any callback without and with a byte; from input() without. */
+	for (i = 0; i < 3; i++) {
+		struct asked a = {0};
+		int pair[2];
+
+		loop = loop_new("test");
+		assert_int_equal(
+		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+		a.conn = conn_accepted(loop, pair[0], &asked_owner, &a);
+		if (i == 1)
+			conn_write(a.conn, "x", 1);
+		if (i < 2)
+			conn_ask_drained(a.conn);
+		else
+			assert_int_equal(send(pair[1], "1", 1, 0), 1);
+		assert_int_equal(a.drained, 0);
+		run_for(20 * CLOCK_SECOND);
+		assert_int_equal(a.drained, 2);
+		assert_int_equal(a.within, 0);
+		conn_free(a.conn);
+		close(pair[1]);
+		loop_free(loop);
+	}
+}
+
 int
 main(void)
 {
@@ -570,6 +637,7 @@ main(void)
 	    cmocka_unit_test(test_no_such_address),
 	    cmocka_unit_test(test_finish_sends_all),
 	    cmocka_unit_test(test_drained_means_all),
+	    cmocka_unit_test(test_drained_without_a_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
