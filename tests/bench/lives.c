@@ -12,14 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/mem.h"
 #include "store/store.h"
 #include "store/writer.h"
+#include "tests/bench/jobs.h"
 
 struct life {
 	struct store_job add, results;
@@ -32,25 +31,8 @@ struct bench {
 	size_t group, body_bytes;
 	char *body;
 	struct life *lives; /* two groups: one comes in, the one before goes */
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	size_t left; /* jobs of the group that are not done */
+	struct jobs jobs;   /* of the group */
 };
-
-static void
-note_done(struct store_job *job)
-{
-	struct bench *b = job->context;
-
-	if (job->result != STORE_OK) {
-		fprintf(stderr, "job %d: %s\n", (int)job->op, job->error);
-		exit(1);
-	}
-	pthread_mutex_lock(&b->lock);
-	if (--b->left == 0)
-		pthread_cond_signal(&b->wake);
-	pthread_mutex_unlock(&b->lock);
-}
 
 static struct message *
 make_message(const struct bench *b)
@@ -89,7 +71,7 @@ prepare(struct bench *b, struct life *l)
 	l->message = make_message(b);
 	l->message->recipients[0].verdict.keys = keys;
 	l->message->recipients[0].verdict.key_count = 1;
-	l->add = (struct store_job){.op = STORE_ADD, .done = note_done, .context = b};
+	l->add = (struct store_job){.op = STORE_ADD, .done = jobs_done, .context = &b->jobs};
 	l->add.bytes = l->message->body_bytes;
 	l->add.u.add.message = l->message;
 	l->add.u.add.taken = true;
@@ -100,7 +82,8 @@ prepare(struct bench *b, struct life *l)
 						   .tried = true,
 						   .reply = "250 2.0.0 Ok",
 						   .remote_mta = "127.0.0.1"};
-	l->results = (struct store_job){.op = STORE_RESULTS, .done = note_done, .context = b};
+	l->results =
+	    (struct store_job){.op = STORE_RESULTS, .done = jobs_done, .context = &b->jobs};
 	l->results.u.results.results = &l->result;
 	l->results.u.results.count = 1;
 }
@@ -112,7 +95,7 @@ run_group(struct bench *b, struct life *come, struct life *go)
 	struct queue *q = &b->store->writer_queue;
 	size_t i;
 
-	b->left = (come != NULL ? b->group : 0) + (go != NULL ? b->group : 0);
+	jobs_expect(&b->jobs, (come != NULL ? b->group : 0) + (go != NULL ? b->group : 0));
 	pthread_mutex_lock(&q->lock);
 	for (i = 0; i < b->group && come != NULL; i++)
 		STAILQ_INSERT_TAIL(&q->jobs, &come[i].add, next);
@@ -122,10 +105,7 @@ run_group(struct bench *b, struct life *come, struct life *go)
 	q->patient += go != NULL ? b->group : 0;
 	pthread_mutex_unlock(&q->lock);
 	pthread_cond_signal(&q->wake);
-	pthread_mutex_lock(&b->lock);
-	while (b->left > 0)
-		pthread_cond_wait(&b->wake, &b->lock);
-	pthread_mutex_unlock(&b->lock);
+	jobs_wait(&b->jobs);
 }
 
 static void
@@ -149,19 +129,10 @@ run(struct bench *b, size_t messages)
 		message_free(go[i].message);
 }
 
-static int64_t
-cpu_time(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * CLOCK_SECOND + t.tv_nsec / 1000;
-}
-
 int
 main(int argc, char **argv)
 {
-	struct bench b = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+	struct bench b = {.jobs = JOBS_INIT};
 	struct store_options options = {.path = argc == 5 ? argv[1] : NULL};
 	struct buf error = {0};
 	int64_t start, cpu;
@@ -184,11 +155,11 @@ main(int argc, char **argv)
 	memset(b.body, 'x', b.body_bytes);
 	b.lives = mem_zalloc(2 * b.group * sizeof(*b.lives));
 	start = clock_mono();
-	cpu = cpu_time();
+	cpu = jobs_cpu_time();
 	run(&b, messages);
 	printf("lives/s %" PRId64 "\ncpu us/message %.1f\n",
 	       (int64_t)messages * CLOCK_SECOND / (clock_mono() - start + 1),
-	       (double)(cpu_time() - cpu) / (double)messages);
+	       (double)(jobs_cpu_time() - cpu) / 1e3 / (double)messages);
 	store_close(b.store);
 	free(b.lives);
 	free(b.body);

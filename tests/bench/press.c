@@ -7,7 +7,6 @@
  *
  *     tests/bench/press [COUNT [SIZE]]
  */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "base/id.h"
 #include "store/press.h"
 #include "store/store.h"
+#include "tests/bench/jobs.h"
 #include "tests/bench/letters.h"
 
 struct sums {
@@ -123,23 +123,6 @@ run(const char *name, const struct letters_options *options, uint64_t count, boo
 
 enum { GROUP = 64 };
 
-struct waiting {
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	size_t left;
-};
-
-static void
-job_done(struct store_job *job)
-{
-	struct waiting *w = job->context;
-
-	pthread_mutex_lock(&w->lock);
-	if (--w->left == 0)
-		pthread_cond_signal(&w->wake);
-	pthread_mutex_unlock(&w->lock);
-}
-
 static void
 complete(struct message *m, uint64_t number, enum verdict_action action)
 {
@@ -167,21 +150,12 @@ complete(struct message *m, uint64_t number, enum verdict_action action)
 				      .stream = action == VERDICT_HOLD ? &stream : NULL};
 }
 
-static int64_t
-process_time(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* What the writer takes for them, without making them. */
 static int64_t
 add_group(struct store *store, struct letters *l, uint64_t first, enum verdict_action action,
 	  uint64_t *bytes)
 {
-	struct waiting w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, GROUP};
+	struct jobs group = JOBS_INIT;
 	static struct store_job jobs[GROUP];
 	int64_t start;
 	size_t i;
@@ -192,21 +166,16 @@ add_group(struct store *store, struct letters *l, uint64_t first, enum verdict_a
 		complete(m, first + i, action);
 		*bytes += m->header.len + m->body_bytes;
 		jobs[i] = (struct store_job){
-		    .op = STORE_ADD, .done = job_done, .context = &w, .u.add.message = m};
+		    .op = STORE_ADD, .done = jobs_done, .context = &group, .u.add.message = m};
 	}
-	start = process_time();
+	jobs_expect(&group, GROUP);
+	start = jobs_cpu_time();
 	for (i = 0; i < GROUP; i++)
 		writer_submit(store, &jobs[i]);
-	pthread_mutex_lock(&w.lock);
-	while (w.left > 0)
-		pthread_cond_wait(&w.wake, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	start = process_time() - start;
-	for (i = 0; i < GROUP; i++) {
-		if (jobs[i].result != STORE_OK)
-			abort();
+	jobs_wait(&group);
+	start = jobs_cpu_time() - start;
+	for (i = 0; i < GROUP; i++)
 		message_free(jobs[i].u.add.message);
-	}
 	return start;
 }
 
@@ -235,9 +204,9 @@ run_store(const char *name, const struct letters_options *options, uint64_t coun
 	}
 	for (i = 0; i < count; i += GROUP)
 		time += add_group(store, l, i, action, &bytes);
-	time -= process_time();
+	time -= jobs_cpu_time();
 	store_close(store);
-	time += process_time();
+	time += jobs_cpu_time();
 	if (stat(path.data, &st) != 0)
 		abort();
 	printf("%-22s %8.0f %8.0f %8.1f\n", name, (double)bytes / (double)i,

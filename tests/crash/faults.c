@@ -5,20 +5,19 @@
  * MAILFUSE_TEST_FAULTS_DIR only.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "preload.h"
 
 struct faults {
 	int64_t no_space;     /* pwrite: ENOSPC */
@@ -36,28 +35,11 @@ struct faults {
 };
 
 static struct faults *faults;
-static char directory[PATH_MAX];
-static size_t directory_len;
-
-#define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
 
 __attribute__((constructor)) static void
 find_faults(void)
 {
-	const char *path = getenv("MAILFUSE_TEST_FAULTS"),
-		   *dir = getenv("MAILFUSE_TEST_FAULTS_DIR");
-	int fd = path && dir ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	void *at;
-
-	if (fd < 0)
-		return;
-	at = mmap(NULL, sizeof(*faults), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (at == MAP_FAILED || strlen(dir) >= sizeof(directory))
-		return;
-	directory_len = strlen(dir);
-	memcpy(directory, dir, directory_len + 1);
-	faults = at;
+	faults = preload_map("MAILFUSE_TEST_FAULTS", sizeof(*faults));
 }
 
 static bool
@@ -79,11 +61,12 @@ is_ours(int fd)
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, path, sizeof(path) - 1);
-	return n > (ssize_t)directory_len && strncmp(path, directory, directory_len) == 0;
+	return n > (ssize_t)preload_directory_len &&
+	       strncmp(path, preload_directory, preload_directory_len) == 0;
 }
 
-static int
-sync_file(int fd, const char *name)
+int
+preload_sync(int fd, const char *name)
 {
 	if (faults != NULL && is_ours(fd)) {
 		struct timespec wait = {faults->slow_sync_ms / 1000,
@@ -97,23 +80,11 @@ sync_file(int fd, const char *name)
 			return -1;
 		}
 	}
-	return NEXT(int (*)(int), name)(fd);
+	return preload_next_sync(fd, name);
 }
 
-int
-fdatasync(int fd)
-{
-	return sync_file(fd, "fdatasync");
-}
-
-int
-fsync(int fd)
-{
-	return sync_file(fd, "fsync");
-}
-
-static ssize_t
-write_at(int fd, const void *data, size_t size, off_t at)
+ssize_t
+preload_write(int fd, const void *data, size_t size, off_t at)
 {
 	if (faults != NULL && (faults->no_space != 0 || faults->bad_write != 0) && is_ours(fd)) {
 		bool full = hits(&faults->no_space);
@@ -124,18 +95,6 @@ write_at(int fd, const void *data, size_t size, off_t at)
 		}
 	}
 	return syscall(SYS_pwrite64, fd, data, size, at);
-}
-
-ssize_t
-pwrite64(int fd, const void *data, size_t size, off64_t at)
-{
-	return write_at(fd, data, size, at);
-}
-
-ssize_t
-pwrite(int fd, const void *data, size_t size, off_t at)
-{
-	return write_at(fd, data, size, at);
 }
 
 static ssize_t

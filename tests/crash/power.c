@@ -10,7 +10,6 @@
  * that changes such a file, so that the cut is one moment for all threads.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,10 +21,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "preload.h"
 
 enum { SECTOR = 512, BUCKETS = 4096, FILES_MAX = 64, OPS_MAX = 256 };
 enum { MODE_OFF, MODE_KILL, MODE_POWER };
@@ -66,32 +66,16 @@ struct op {
 };
 
 static struct control *control;
-static char directory[PATH_MAX];
-static size_t directory_len;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file *files[FILES_MAX];
 static struct op ops[OPS_MAX];
 static size_t op_count;
 static uint64_t turn, kept_count;
 
-#define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
-
 __attribute__((constructor)) static void
 find_control(void)
 {
-	const char *path = getenv("MAILFUSE_TEST_POWER"), *dir = getenv("MAILFUSE_TEST_POWER_DIR");
-	int fd = path && dir ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	void *at;
-
-	if (fd < 0)
-		return;
-	at = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (at == MAP_FAILED || strlen(dir) >= sizeof(directory) - NAME_MAX)
-		return;
-	directory_len = strlen(dir);
-	memcpy(directory, dir, directory_len + 1);
-	control = at;
+	control = preload_map("MAILFUSE_TEST_POWER", sizeof(*control));
 }
 
 /* splitmix64, after Sebastiano Vigna. */
@@ -117,8 +101,9 @@ is_ours(const char *path)
 {
 	size_t n = strlen(path);
 
-	return control != NULL && strncmp(path, directory, directory_len) == 0 &&
-	       path[directory_len] == '/' && strchr(path + directory_len + 1, '/') == NULL &&
+	return control != NULL && strncmp(path, preload_directory, preload_directory_len) == 0 &&
+	       path[preload_directory_len] == '/' &&
+	       strchr(path + preload_directory_len + 1, '/') == NULL &&
 	       !(n > 4 && strcmp(path + n - 4, "-shm") == 0) &&
 	       !(n > 5 && strcmp(path + n - 5, ".lock") == 0);
 }
@@ -305,14 +290,14 @@ step(void)
 
 /* ---- the calls */
 
-static int
-sync_file(int fd, const char *name)
+int
+preload_sync(int fd, const char *name)
 {
 	struct stat st, top;
 	struct file *f;
 
 	if (control == NULL || fstat(fd, &st) != 0)
-		return NEXT(int (*)(int), name)(fd);
+		return preload_next_sync(fd, name);
 	pthread_mutex_lock(&lock);
 	f = file_find(&st);
 	if (f != NULL && step())
@@ -321,7 +306,7 @@ sync_file(int fd, const char *name)
 		file_forget(f);
 		f->synced_size = st.st_size;
 	}
-	if (S_ISDIR(st.st_mode) && stat(directory, &top) == 0 && top.st_ino == st.st_ino) {
+	if (S_ISDIR(st.st_mode) && stat(preload_directory, &top) == 0 && top.st_ino == st.st_ino) {
 		while (op_count > 0)
 			if (ops[--op_count].kind == OP_UNLINK)
 				syscall(SYS_unlinkat, AT_FDCWD, ops[op_count].kept, 0);
@@ -330,20 +315,8 @@ sync_file(int fd, const char *name)
 	return 0;
 }
 
-int
-fdatasync(int fd)
-{
-	return sync_file(fd, "fdatasync");
-}
-
-int
-fsync(int fd)
-{
-	return sync_file(fd, "fsync");
-}
-
-static ssize_t
-write_at(int fd, const void *data, size_t size, off_t at)
+ssize_t
+preload_write(int fd, const void *data, size_t size, off_t at)
 {
 	struct stat st;
 	struct file *f;
@@ -362,18 +335,6 @@ write_at(int fd, const void *data, size_t size, off_t at)
 		cut();
 	pthread_mutex_unlock(&lock);
 	return n;
-}
-
-ssize_t
-pwrite64(int fd, const void *data, size_t size, off64_t at)
-{
-	return write_at(fd, data, size, at);
-}
-
-ssize_t
-pwrite(int fd, const void *data, size_t size, off_t at)
-{
-	return write_at(fd, data, size, at);
 }
 
 static int
@@ -489,7 +450,8 @@ unlink_file(const char *path)
 	pthread_mutex_lock(&lock);
 	if (step())
 		cut();
-	snprintf(kept, sizeof(kept), "%s.was%llu", directory, (unsigned long long)kept_count++);
+	snprintf(kept, sizeof(kept), "%s.was%llu", preload_directory,
+		 (unsigned long long)kept_count++);
 	f = stat(path, &st) == 0 ? file_find(&st) : NULL;
 	if (f != NULL && linkat(AT_FDCWD, path, AT_FDCWD, kept, 0) == 0)
 		op_add(OP_UNLINK, path, kept);

@@ -14,10 +14,11 @@ OFF, KILL, POWER = range(3)
 
 
 def build(name, directory):
-    """Compiles tests/crash/NAME.c; returns the library's path."""
+    """Compiles tests/crash/NAME.c with what both share; returns the library's path."""
     library = Path(directory) / f"{name}.so"
     subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Wextra", "-Werror", "-shared",
-                    "-fPIC", "-o", str(library), str(HERE / f"{name}.c"), "-ldl", "-pthread"],
+                    "-fPIC", "-o", str(library), str(HERE / f"{name}.c"),
+                    str(HERE / "preload.c"), "-ldl", "-pthread"],
                    check=True)
     return library
 
