@@ -590,7 +590,7 @@ trip(struct fixture *f, const struct verdict_stream *stream, const char *rule)
 }
 
 int64_t
-ask(const char *path, const char *sql)
+ask_file(const char *path, const char *sql)
 {
 	sqlite3_stmt *s;
 	int64_t answer;

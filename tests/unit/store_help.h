@@ -86,7 +86,7 @@ struct verdict_stream stream_of(uint64_t hash, int64_t tripped_at, uint32_t coun
 /* One held recipient comes to the store: its batch opens, or has one more. */
 void trip(struct fixture *f, const struct verdict_stream *stream, const char *rule);
 /* The first number that a question to the store's file gives, asked beside the gate. */
-int64_t ask(const char *path, const char *sql);
+int64_t ask_file(const char *path, const char *sql);
 
 /* One batch's numbers. */
 struct batch_numbers {

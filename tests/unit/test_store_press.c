@@ -93,10 +93,10 @@ add_letters(struct fixture *f, uint32_t template, unsigned first, unsigned count
 static void
 check_uses(const struct fixture *f)
 {
-	assert_int_equal(ask(f->path, "SELECT coalesce(sum(uses), 0) FROM dictionary"),
-			 ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"
-				      " AND substr(hex(body), 5, 2) <> '00'"));
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary WHERE uses < 0"), 0);
+	assert_int_equal(ask_file(f->path, "SELECT coalesce(sum(uses), 0) FROM dictionary"),
+			 ask_file(f->path, "SELECT count(*) FROM message WHERE complete = 2"
+					   " AND substr(hex(body), 5, 2) <> '00'"));
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary WHERE uses < 0"), 0);
 }
 
 static void
@@ -114,7 +114,7 @@ discard_all(struct fixture *f)
 	do
 		assert_int_equal(run_job(f, &purge), STORE_OK);
 	while (purge.u.purge.purged > 0);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM message"), 0);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM message"), 0);
 }
 
 /* ---- both twins ---- */
@@ -135,9 +135,9 @@ what_is_held_comes_back(void **state)
 	check_counts(f);
 	if (f->b == &backend_memory)
 		return;
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"), 4);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"
-				      " AND header IS NULL"),
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM message WHERE complete = 2"), 4);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM message WHERE complete = 2"
+					   " AND header IS NULL"),
 			 4);
 	check_uses(f);
 }
@@ -194,8 +194,8 @@ who_waits_for_nobody(void **state)
 	m->recipients[1].verdict = (struct verdict){.action = VERDICT_PASS};
 	add_message(f, m);
 	if (f->b == &backend_sqlite)
-		assert_int_equal(ask(f->path, "SELECT count(*) FROM message WHERE complete = 2"),
-				 0);
+		assert_int_equal(
+		    ask_file(f->path, "SELECT count(*) FROM message WHERE complete = 2"), 0);
 	check_counts(f);
 }
 
@@ -208,15 +208,15 @@ a_blast_takes_little(void **state)
 	struct fixture *f = *state;
 	uint64_t *ids = add_letters(f, 1, 0, LETTERS);
 
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 1);
-	assert_int_equal(ask(f->path, "SELECT uses FROM dictionary"), LETTERS - 1);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary"), 1);
+	assert_int_equal(ask_file(f->path, "SELECT uses FROM dictionary"), LETTERS - 1);
 	/* All but the first: little more than what differs. */
-	assert_in_range(ask(f->path, "SELECT max(length(body)) FROM message"
-				     " WHERE id > (SELECT min(id) FROM message)"),
+	assert_in_range(ask_file(f->path, "SELECT max(length(body)) FROM message"
+					  " WHERE id > (SELECT min(id) FROM message)"),
 			20, 200);
 	assert_int_equal(
-	    ask(f->path, "SELECT count(*) FROM message WHERE bytes <> body_bytes + 15"), 0);
-	assert_true(ask(f->path, "SELECT min(bytes) FROM message") > 3000);
+	    ask_file(f->path, "SELECT count(*) FROM message WHERE bytes <> body_bytes + 15"), 0);
+	assert_true(ask_file(f->path, "SELECT min(bytes) FROM message") > 3000);
 	check_letter(f, ids[0], 1, 0);
 	check_letter(f, ids[LETTERS - 1], 1, LETTERS - 1);
 	free(ids);
@@ -235,8 +235,8 @@ other_mail_has_another_dictionary(void **state)
 		m->source = i % 3 == 1 ? "10.2.0.8" : "10.2.0.7";
 		add_message(f, m);
 	}
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary WHERE uses = 1"), 3);
-	assert_int_equal(ask(f->path, "SELECT count(DISTINCT family) FROM dictionary"), 3);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary WHERE uses = 1"), 3);
+	assert_int_equal(ask_file(f->path, "SELECT count(DISTINCT family) FROM dictionary"), 3);
 	check_uses(f);
 }
 
@@ -250,25 +250,26 @@ a_worn_one_is_replaced(void **state)
 	struct store_job purge = {.op = STORE_PURGE};
 	int64_t old;
 
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 2);
-	assert_true(ask(f->path, "SELECT uses FROM dictionary ORDER BY id") >= BEFORE);
-	assert_true(ask(f->path, "SELECT uses FROM dictionary ORDER BY id DESC") > 20);
-	assert_in_range(ask(f->path, "SELECT length(body) FROM message ORDER BY id DESC"), 20, 200);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary"), 2);
+	assert_true(ask_file(f->path, "SELECT uses FROM dictionary ORDER BY id") >= BEFORE);
+	assert_true(ask_file(f->path, "SELECT uses FROM dictionary ORDER BY id DESC") > 20);
+	assert_in_range(ask_file(f->path, "SELECT length(body) FROM message ORDER BY id DESC"), 20,
+			200);
 	check_uses(f);
 	check_letter(f, before[BEFORE - 1], 1, BEFORE - 1);
 	check_letter(f, after[0], 2, 0);
 	check_letter(f, after[AFTER - 1], 2, AFTER - 1);
-	old = ask(f->path, "SELECT min(id) FROM dictionary");
+	old = ask_file(f->path, "SELECT min(id) FROM dictionary");
 	discard_all(f);
 	/* The newest may stay for the next mail, until a day after the last. */
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary WHERE uses > 0"), 0);
-	assert_true(ask(f->path, "SELECT coalesce(min(id), 99) FROM dictionary") > old);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary WHERE uses > 0"), 0);
+	assert_true(ask_file(f->path, "SELECT coalesce(min(id), 99) FROM dictionary") > old);
 	purge.u.purge.limit = 100;
 	fixture_reopen(f); /* it remembers no mail since */
 	assert_int_equal(run_job(f, &purge), STORE_OK);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 0);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary"), 0);
 	free(add_letters(f, 1, 0, 3));
-	assert_true(ask(f->path, "SELECT id FROM dictionary") > old + 1); /* no id twice */
+	assert_true(ask_file(f->path, "SELECT id FROM dictionary") > old + 1); /* no id twice */
 	free(before);
 	free(after);
 }
@@ -282,8 +283,8 @@ a_restart_finds_it(void **state)
 	fixture_reopen(f);
 	check_letter(f, ids[3], 1, 3);
 	more = add_letters(f, 1, 4, 4);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 1);
-	assert_int_equal(ask(f->path, "SELECT uses FROM dictionary"), 7);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary"), 1);
+	assert_int_equal(ask_file(f->path, "SELECT uses FROM dictionary"), 7);
 	check_letter(f, more[3], 1, 7);
 	free(ids);
 	free(more);
@@ -301,7 +302,7 @@ a_rolled_back_one_is_forgotten(void **state)
 	job.u.add.message = make_letter(1, 1, VERDICT_HOLD);
 	assert_int_equal(run_job(f, &job), STORE_BROKEN);
 	message_free(job.u.add.message);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 0);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary"), 0);
 	/* Another family gets the id that was not used. */
 	for (unsigned i = 0; i < 2; i++) {
 		struct message *m = make_letter(9, i, VERDICT_HOLD);
@@ -311,7 +312,7 @@ a_rolled_back_one_is_forgotten(void **state)
 	}
 	free(ids);
 	ids = add_letters(f, 1, 2, 3);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 2);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary"), 2);
 	check_uses(f);
 	check_letter(f, other[1], 9, 1);
 	check_letter(f, ids[0], 1, 2);
@@ -390,7 +391,7 @@ a_damaged_one_is_not_used(void **state)
 	fixture_reopen(f);
 	free(ids);
 	ids = add_letters(f, 1, 3, 3);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM dictionary"), 2);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM dictionary"), 2);
 	check_letter(f, ids[0], 1, 3);
 	check_letter(f, ids[2], 1, 5);
 	check_uses(f);
@@ -441,8 +442,8 @@ wait_smaller(const struct fixture *f)
 	for (i = 0; i < 600 && file_bytes(f) > wanted; i++)
 		usleep(100000);
 	assert_true(file_bytes(f) <= wanted);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
-				      " WHERE integrity_check = 'ok'"),
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM pragma_integrity_check"
+					   " WHERE integrity_check = 'ok'"),
 			 1);
 }
 
@@ -451,7 +452,7 @@ a_purge_gives_space_back(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(ask(f->path, "PRAGMA auto_vacuum"), 2);
+	assert_int_equal(ask_file(f->path, "PRAGMA auto_vacuum"), 2);
 	add_noise(f);
 	discard_all(f);
 	wait_smaller(f);
@@ -474,9 +475,9 @@ a_reader_only_delays_it(void **state)
 	    sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM message", NULL, NULL, NULL),
 	    SQLITE_OK);
 	discard_all(f);
-	for (i = 0; i < 600 && ask(f->path, "PRAGMA freelist_count") > kept; i++)
+	for (i = 0; i < 600 && ask_file(f->path, "PRAGMA freelist_count") > kept; i++)
 		usleep(100000);
-	assert_true(ask(f->path, "PRAGMA freelist_count") <= kept);
+	assert_true(ask_file(f->path, "PRAGMA freelist_count") <= kept);
 	assert_true(file_bytes(f) >= most);
 	sqlite3_close(reader);
 	wait_smaller(f);

@@ -164,11 +164,11 @@ schema_1_is_brought_over(void **state)
 	assert_int_equal(take_alerts(f, "delivery.failed"), 1);
 	fixture_reopen(f);
 	check_counts(f);
-	assert_int_equal(ask(f->path, "PRAGMA user_version"), 5);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
-				      " WHERE integrity_check = 'ok'"),
+	assert_int_equal(ask_file(f->path, "PRAGMA user_version"), 5);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM pragma_integrity_check"
+					   " WHERE integrity_check = 'ok'"),
 			 1);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
 }
 
 /* What waited in a mailfuse of schema 2 is called back by a trip now as it was then. */
@@ -191,7 +191,7 @@ schema_2_is_brought_over(void **state)
 			 "DELETE FROM tally; INSERT INTO tally VALUES(1, 1, 3), (1, 5, 1)");
 	fixture_reopen(f);
 	check_counts(f);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM member"), 3);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM member"), 3);
 	stream.tripped_at = TEST_NOW + CLOCK_SECOND;
 	add_held(f, &stream, 1);
 	get_batch(f, 1, &b);
@@ -199,7 +199,7 @@ schema_2_is_brought_over(void **state)
 	assert_int_equal(b.leaked, test_stream.counted - 2);
 	assert_int_equal(claim(f, "staging", TEST_NOW + CLOCK_HOUR), 1);
 	check_counts(f);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM member"), 0);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM member"), 0);
 }
 
 static bool
@@ -233,8 +233,8 @@ schema_3_is_brought_over(void **state)
 		"UPDATE delivery SET batch = 1 WHERE state = 0;"
 		"INSERT INTO audit VALUES(7, 1, 'gate', 'x', 'B1', '', '', x'00ff')");
 	fixture_reopen(f);
-	assert_int_equal(ask(f->path, "PRAGMA user_version"), 5);
-	assert_true(ask(f->path, "SELECT id FROM audit_head") >= 7);
+	assert_int_equal(ask_file(f->path, "PRAGMA user_version"), 5);
+	assert_true(ask_file(f->path, "SELECT id FROM audit_head") >= 7);
 	get_batch(f, 1, &b);
 	assert_int_equal(b.state, STORE_BATCH_RELEASING);
 	assert_int_equal(store_view_plan(f->v, 1, see_no_plan, NULL), STORE_MISSING);
@@ -252,8 +252,8 @@ schema_3_is_brought_over(void **state)
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_int_equal(claim(f, "staging", clock_wall() + CLOCK_HOUR), 2);
 	check_counts(f);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check"
-				      " WHERE integrity_check = 'ok'"),
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM pragma_integrity_check"
+					   " WHERE integrity_check = 'ok'"),
 			 1);
 }
 
@@ -270,9 +270,9 @@ a_step_that_fails_changes_nothing(void **state)
 	assert_null(store_open(&options, &error));
 	assert_non_null(strstr(buf_text(&error), "to schema 2"));
 	buf_free(&error);
-	assert_int_equal(ask(f->path, "PRAGMA user_version"), 1);
-	assert_int_equal(ask(f->path, "SELECT count(*) FROM sqlite_master WHERE name = 'envelope'"),
-			 0);
+	assert_int_equal(ask_file(f->path, "PRAGMA user_version"), 1);
+	assert_int_equal(
+	    ask_file(f->path, "SELECT count(*) FROM sqlite_master WHERE name = 'envelope'"), 0);
 	run_sql(f->path, "DROP INDEX delivery_notice");
 	fixture_reopen(f);
 	check_counts(f);
