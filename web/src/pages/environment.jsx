@@ -1,0 +1,6 @@
+/* Environment. */
+import { Heading } from "../ui/heading.jsx";
+
+export function Environment() {
+	return <Heading text="Environment" />;
+}

@@ -1,0 +1,59 @@
+/* Logs in with a token of the tokens file; the cookie that comes of it is not readable for scripts. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { session_begin } from "../api.js";
+import { Field } from "../ui/dialog.jsx";
+
+export function Login() {
+	const [token, set_token] = useState("");
+	const [error, set_error] = useState("");
+	const [busy, set_busy] = useState(false);
+	const input = useRef(null);
+	useEffect(() => {
+		document.title = "Log in - mailfuse";
+		input.current.focus();
+	}, []);
+	const submit = async (event) => {
+		event.preventDefault();
+		if (busy) return;
+		if (token.trim() === "") {
+			set_error("Give the token; mailfuse token makes one.");
+			return;
+		}
+		set_busy(true);
+		try {
+			await session_begin(token.trim());
+		} catch (problem) {
+			set_error(problem.status === 401 ? "No such token: it was mistyped, replaced or deleted." : problem.message);
+			set_busy(false);
+			input.current?.select();
+		}
+	};
+	return (
+		<main class="login">
+			<form onSubmit={submit} noValidate>
+				<h1>mailfuse</h1>
+				<p>Outgoing mail, before it is too late.</p>
+				<Field label="Token" error={error} hint="Who runs the gate makes it with: mailfuse token NAME --role operator">
+					{(p) => (
+						<input
+							{...p}
+							ref={input}
+							type="password"
+							autocomplete="current-password"
+							spellcheck={false}
+							autocapitalize="off"
+							value={token}
+							onInput={(e) => {
+								set_token(e.currentTarget.value);
+								set_error("");
+							}}
+						/>
+					)}
+				</Field>
+				<button type="submit" class="primary" disabled={busy}>
+					{busy ? "Logging in…" : "Log in"}
+				</button>
+			</form>
+		</main>
+	);
+}
