@@ -36,6 +36,7 @@
 #include "control/import.h"
 #include "control/json.h"
 #include "control/messages.h"
+#include "control/metrics.h"
 #include "control/openapi.h"
 #include "control/plans.h"
 #include "control/queue.h"
@@ -111,6 +112,7 @@ static const struct route routes[] = {
     {EVHTTP_REQ_GET, "/v1/queue", ROLE_VIEWER, 0, queue_get},
     {EVHTTP_REQ_GET, "/v1/log", ROLE_VIEWER, 0, audit_log_list},
     {EVHTTP_REQ_GET, "/v1/traffic", ROLE_VIEWER, 0, traffic_list},
+    {EVHTTP_REQ_GET, "/metrics", ROLE_VIEWER, 0, metrics_get},
     {EVHTTP_REQ_GET, "/v1/openapi.json", ROLE_VIEWER, 0, openapi_get},
 };
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
