@@ -23,8 +23,12 @@ enum { TIMEOUT = 30, TIMEOUT_MAX = 3600 };
 
 struct client {
 	CURL *curl;
-	char *path;  /* of the socket; or the URL, for messages too */
-	char *token; /* for the URL; NULL: it is the socket */
+	CURLM *multi; /* of watched calls */
+	char *path;   /* of the socket; or the URL, for messages too */
+	char *token;  /* for the URL; NULL: it is the socket */
+	char *ca;     /* NULL: what this machine trusts */
+	const struct client_watch *watch;
+	char why[CURL_ERROR_SIZE]; /* what libcurl says of the last failure */
 	long timeout;
 };
 
@@ -64,12 +68,13 @@ client_new(const char *path)
 }
 
 struct client *
-client_new_remote(char *url, char *token)
+client_new_remote(char *url, char *token, char *ca)
 {
 	struct client *c = mem_zalloc(sizeof(*c));
 
 	c->path = url;
 	c->token = token;
+	c->ca = ca;
 	c->timeout = timeout_read();
 	return c;
 }
@@ -80,9 +85,17 @@ client_free(struct client *c)
 	if (c == NULL)
 		return;
 	curl_easy_cleanup(c->curl);
+	curl_multi_cleanup(c->multi);
 	remote_free_token(c->token);
+	free(c->ca);
 	free(c->path);
 	free(c);
+}
+
+void
+client_set_watch(struct client *c, const struct client_watch *watch)
+{
+	c->watch = watch;
 }
 
 void
@@ -135,6 +148,29 @@ add_doubt(const struct call *call, struct buf *error)
 				    "status and mailfuse log before you repeat it.");
 }
 
+/* No request was sent: nothing is in doubt, and the token was not shown. */
+static void
+report_tls(const struct call *call, CURLcode code, struct buf *error)
+{
+	const struct client *c = call->client;
+	const char *path = screen_text(c->path);
+
+	if (code == CURLE_SSL_CACERT_BADFILE)
+		buf_printf(error, "--ca %s: there are no certificates in it that can be read.",
+			   screen_text(c->ca));
+	else if (code == CURLE_PEER_FAILED_VERIFICATION)
+		buf_printf(error,
+			   "%s shows a certificate that is not trusted: %s. Where it is signed by "
+			   "your own authority, name that one's certificate: --ca FILE or "
+			   "MAILFUSE_CA.",
+			   path,
+			   screen_text(c->why[0] != '\0' ? c->why : curl_easy_strerror(code)));
+	else
+		buf_printf(error, "TLS with %s failed: %s. Has its section http a certificate?",
+			   path,
+			   screen_text(c->why[0] != '\0' ? c->why : curl_easy_strerror(code)));
+}
+
 static int
 report_curl(const struct call *call, CURLcode code, struct buf *error)
 {
@@ -160,6 +196,14 @@ report_curl(const struct call *call, CURLcode code, struct buf *error)
 		break;
 	case CURLE_PARTIAL_FILE:
 		buf_printf(error, "The answer of mailfused on %s broke off in the middle.", path);
+		break;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CONNECT_ERROR:
+		report_tls(call, code, error);
+		return CLIENT_NOT_REACHED;
+	case CURLE_ABORTED_BY_CALLBACK:
+		buf_printf(error, "The answer on %s was not waited for.", path);
 		break;
 	case CURLE_WRITE_ERROR:
 		if (call->too_long) {
@@ -210,6 +254,9 @@ call_prepare(struct call *call, struct curl_slist *headers, const char *url)
 	if (c->token != NULL) {
 		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
 		curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, c->token);
+		curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+		if (c->ca != NULL)
+			curl_easy_setopt(curl, CURLOPT_CAINFO, c->ca);
 	} else {
 		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->path);
 	}
@@ -217,6 +264,8 @@ call_prepare(struct call *call, struct curl_slist *headers, const char *url)
 	/* http_proxy is for the world, not for a socket. */
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	c->why[0] = '\0';
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, c->why);
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "mailfuse/" PACKAGE_VERSION);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, call_take);
@@ -239,6 +288,46 @@ call_prepare(struct call *call, struct curl_slist *headers, const char *url)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call->body);
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(call->body));
 	}
+}
+
+/* Waits for whatever comes first: the network, what is watched, a second. */
+static bool
+wait_watched(struct client *c, CURLM *multi)
+{
+	struct pollfd fds[CLIENT_WATCH_FDS];
+	struct curl_waitfd extra[CLIENT_WATCH_FDS];
+	size_t count = c->watch->fds(c->watch->context, fds), i;
+	int ready;
+
+	for (i = 0; i < count; i++) {
+		extra[i] = (struct curl_waitfd){.fd = fds[i].fd};
+		extra[i].events = (short)((fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
+					  (fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0));
+	}
+	return curl_multi_poll(multi, extra, (unsigned)count, 1000, &ready) == CURLM_OK &&
+	       c->watch->look(c->watch->context);
+}
+
+/* The connection is kept in `multi`, so that lives as long as the client. */
+static CURLcode
+perform_watched(struct client *c)
+{
+	CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+	CURLMsg *message;
+	int running = 1, left;
+
+	if (c->multi == NULL && (c->multi = curl_multi_init()) == NULL)
+		return CURLE_OUT_OF_MEMORY;
+	if (curl_multi_add_handle(c->multi, c->curl) != CURLM_OK)
+		return CURLE_FAILED_INIT;
+	while (curl_multi_perform(c->multi, &running) == CURLM_OK && running > 0)
+		if (!wait_watched(c, c->multi))
+			break;
+	while ((message = curl_multi_info_read(c->multi, &left)) != NULL)
+		if (message->msg == CURLMSG_DONE)
+			code = message->data.result;
+	curl_multi_remove_handle(c->multi, c->curl);
+	return code;
 }
 
 static int
@@ -264,7 +353,7 @@ client_call(struct call *call, struct buf *error)
 	/* Without this, curl asks first whether a long body may be sent. */
 	headers = curl_slist_append(headers, "Expect:");
 	call_prepare(call, headers, url);
-	code = curl_easy_perform(c->curl);
+	code = c->watch == NULL ? curl_easy_perform(c->curl) : perform_watched(c);
 	if (code != CURLE_OK) {
 		result = report_curl(call, code, error);
 		goto out;

@@ -6,6 +6,7 @@
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -25,11 +26,29 @@ struct client;
 
 /* Nothing is sent yet. The path is copied. */
 struct client *client_new(const char *path);
-/* The same over its HTTP port; both are taken over (cli/remote.h). */
-struct client *client_new_remote(char *url, char *token);
+/*
+ * The same over its HTTP port (cli/remote.h); all are taken over. `ca` is the file of who may have
+ * signed its certificate, NULL: who this machine trusts.
+ */
+struct client *client_new_remote(char *url, char *token, char *ca);
 void client_free(struct client *c);
 /* Waits at least so long for an answer: for calls that take as long as the disk does. */
 void client_wait(struct client *c, long seconds);
+
+/*
+ * Who has something else to look at while an answer is waited for, such as keys.
+ */
+enum { CLIENT_WATCH_FDS = 4 };
+
+struct client_watch {
+	size_t (*fds)(void *context, struct pollfd fds[CLIENT_WATCH_FDS]);
+	/* After each of them that is ready, and once a second; false gives the call up. */
+	bool (*look)(void *context);
+	void *context;
+};
+
+/* For all calls from now on; NULL ends it. A call that was given up is CLIENT_NOT_REACHED. */
+void client_set_watch(struct client *c, const struct client_watch *watch);
 
 /* A new reference in *answer where the result is CLIENT_DONE; else the error. */
 int client_get(struct client *c, const char *path, json_t **answer, struct buf *error);

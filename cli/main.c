@@ -10,6 +10,7 @@
 
 #include <curl/curl.h>
 
+#include "cli/alert.h"
 #include "cli/audit.h"
 #include "cli/audit_log.h"
 #include "cli/backup.h"
@@ -33,6 +34,7 @@
 #include "cli/status.h"
 #include "cli/story.h"
 #include "cli/token.h"
+#include "cli/top.h"
 
 #define DEFAULT_CONTROL "/run/mailfuse/control.sock"
 
@@ -41,6 +43,7 @@ static const struct option global_options[] = {
     {"control", 0, OPTION_TEXT, 0, "PATH", "the daemon's socket, " DEFAULT_CONTROL},
     {"url", 0, OPTION_TEXT, 0, "URL", "instead: its HTTP port, such as http://127.0.0.1:8025"},
     {"token-file", 0, OPTION_TEXT, 0, "PATH", "where the token for it stands, else MAILFUSE_TOKEN"},
+    {"ca", 0, OPTION_TEXT, 0, "FILE", "who signs its certificate (PEM), else MAILFUSE_CA"},
     {"json", 0, OPTION_FLAG, 0, NULL, "JSON: one object, or one object a line for lists"},
     {"yes", 'y', OPTION_FLAG, 0, NULL, "ask nothing before a change"},
     {"help", 'h', OPTION_FLAG, 0, NULL, "what a verb does and takes"},
@@ -190,6 +193,11 @@ static const struct option audit_options[] = {
     {0},
 };
 
+static const struct option alert_options[] = {
+    {"all", 0, OPTION_FLAG, 0, NULL, "test every channel, one after the other"},
+    {0},
+};
+
 static const struct option drill_options[] = {
     {"environment", 0, OPTION_TEXT, 0, "E", "the environment whose rules are drilled"},
     {"listener", 0, OPTION_TEXT, 0, "L", "the listener it goes through (else the first)"},
@@ -217,6 +225,12 @@ static const struct option restore_from_options[] = {
 };
 
 static const struct option import_options[] = {OPTION_REASON, {0}};
+
+static const struct option top_options[] = {
+    {"interval", 0, OPTION_DURATION, 0, "TIME", "ask so often (else each 1s)"},
+    {"once", 0, OPTION_FLAG, 0, NULL, "print what there is now, as plain lines, and end"},
+    {0},
+};
 
 static const struct option passwd_options[] = {
     {"users", 0, OPTION_TEXT, 0, "FILE", "the users file, else " SYSCONFDIR "/mailfuse/users"},
@@ -320,6 +334,11 @@ static const struct verb verbs[] = {
      "All of it goes to addresses that do not exist, and only to this command itself; the alerts\n"
      "are real. Without --environment each environment of production is drilled, one after the\n"
      "other. Exit code 1 if one step failed."},
+    {"alert", "list | test NAME | test --all", "the alert channels: do people get told?",
+     alert_options, 1, 2, alert_run,
+     "list shows each channel and how it fares. test sends an alert through it that says it is a\n"
+     "test, and waits for what becomes of it: mail until the upstream has taken it. Exit code 1\n"
+     "if one was not delivered."},
     {"audit",
      "verify [--head ID:HASH] [--file EXPORT [--after N]]\n"
      "       audit export [--after N]",
@@ -342,7 +361,9 @@ static const struct verb verbs[] = {
      "DIR is made, or is empty. What is in it is other people's mail."},
     {"import", "DIR [--reason \"TEXT\"]", "bring an exported batch back", import_options, 1, 1,
      import_run, "Every file is checked against the manifest first. Nothing is sent by it."},
-    {"top", "", "watch it live", NULL, 0, SIZE_MAX, NULL, NULL},
+    {"top", "[--interval TIME] [--once]", "watch it live", top_options, 0, 0, top_run,
+     "Traffic of each environment, batches that fill, releases that run, upstreams; ? lists the\n"
+     "keys, q quits. Where stdout is no terminal: once, as plain lines."},
     {0},
 };
 
@@ -405,14 +426,15 @@ static struct client *
 open_remote(const struct command *c, const char *url)
 {
 	struct buf error = {0};
-	char *base = remote_read_url(url, &error), *token = NULL;
+	char *base = remote_read_url(url, &error), *token = NULL, *ca = NULL;
 
-	if (base != NULL)
+	if (base != NULL && remote_read_ca(options_text(c->options, "ca"), &ca, &error))
 		token = remote_read_token(options_text(c->options, "token-file"), &error);
 	if (token != NULL)
-		return client_new_remote(base, token);
+		return client_new_remote(base, token, ca);
 	command_usage(c, "%s", buf_text(&error));
 	free(base);
+	free(ca);
 	buf_free(&error);
 	return NULL;
 }
@@ -429,8 +451,9 @@ open_client(const struct command *c)
 	}
 	if (url != NULL)
 		return open_remote(c, url);
-	if (options_has(c->options, "token-file")) {
-		command_usage(c, "--token-file goes with --url URL.");
+	if (options_has(c->options, "token-file") || options_has(c->options, "ca")) {
+		command_usage(c, "--%s goes with --url URL.",
+			      options_has(c->options, "ca") ? "ca" : "token-file");
 		return NULL;
 	}
 	if (path == NULL)

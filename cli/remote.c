@@ -162,3 +162,24 @@ remote_free_token(char *token)
 		explicit_bzero(token, strlen(token));
 	free(token);
 }
+
+/* ---- who signs certificates */
+
+bool
+remote_read_ca(const char *file, char **ca, struct buf *error)
+{
+	const char *from = file != NULL ? "--ca" : "MAILFUSE_CA";
+
+	*ca = NULL;
+	if (file == NULL)
+		file = getenv("MAILFUSE_CA");
+	if (file == NULL || *file == '\0')
+		return true;
+	if (access(file, R_OK) != 0) {
+		buf_printf(error, "%s %s: cannot read it: %s.", from, screen_text(file),
+			   strerror(errno));
+		return false;
+	}
+	*ca = mem_strdup(file);
+	return true;
+}

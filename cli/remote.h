@@ -4,6 +4,8 @@
 #ifndef CLI_REMOTE_H
 #define CLI_REMOTE_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 
 /*
@@ -17,5 +19,10 @@ char *remote_read_url(const char *text, struct buf *error);
  */
 char *remote_read_token(const char *file, struct buf *error);
 void remote_free_token(char *token);
+/*
+ * The file that `file` names, or with NULL the variable MAILFUSE_CA, for free(); it can be read.
+ * *ca is NULL where neither is set. False and one sentence in `error`.
+ */
+bool remote_read_ca(const char *file, char **ca, struct buf *error);
 
 #endif
