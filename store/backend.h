@@ -69,6 +69,7 @@ struct delivery_query {
 	int64_t due_before;    /* 0 = any; else due_at <= this */
 	bool order_due;        /* by due_at, else by id and number */
 	bool unordered;        /* any order */
+	bool newest;           /* the other way round: from the newest id, `after` the oldest */
 	bool counted;          /* only those */
 	uint64_t message;      /* 0 = any, as all below */
 	uint32_t number;
@@ -80,7 +81,7 @@ struct delivery_query {
 	int64_t changed_before, queued_before;
 	int64_t era_from, era_before; /* row.era from the one on, below the other */
 	bool gone;                    /* of `batch` or `message`: what is gone, and nothing else */
-	struct store_delivery_id after;
+	struct store_delivery_id after; /* in the order of the list */
 	uint32_t limit;
 };
 
@@ -116,11 +117,13 @@ struct batch_query {
 	int64_t id; /* 0 = any, as all below */
 	uint64_t stream;
 	int64_t tripped_at;
-	bool collecting; /* only those */
-	bool ruled;      /* only those with a ruling */
-	bool unseen;     /* only those held or paused that nobody has looked at */
-	bool gone;       /* only those of which something is gone and not deleted yet */
-	unsigned states; /* of 1 << enum store_batch_state; 0 = all */
+	bool collecting;   /* only those */
+	bool ruled;        /* only those with a ruling */
+	bool unseen;       /* only those held or paused that nobody has looked at */
+	bool gone;         /* only those of which something is gone and not deleted yet */
+	bool holding;      /* only those that hold something */
+	int64_t id_before; /* older ones */
+	unsigned states;   /* of 1 << enum store_batch_state; 0 = all */
 };
 
 struct event_row {
@@ -277,6 +280,12 @@ struct backend {
 					bool (*row)(void *context, const struct batch_row *b),
 					void *context);
 
+	/* Of the newest so many batches: each environment and rule, how many it has opened and
+	 * the newest of them. */
+	enum store_result (*batch_rules)(struct db *db, uint32_t newest,
+					 bool (*row)(void *context, const struct store_trips *t),
+					 void *context);
+
 	/* Replaces the batch's plan, if it has one; id 0 gets a new one, which it sets. */
 	enum store_result (*plan_set)(struct db *db, struct plan_row *p);
 	/* Of that batch, or (0) all in one of those states (of 1 << enum store_plan_state), by
@@ -306,11 +315,11 @@ struct backend {
 					 bool (*row)(void *context, const struct outbox_row *o),
 					 void *context);
 	/* Each event, newest first, with its rows of the outbox; o->row is 0 where it has none.
-	 * `fanned`: the channels were asked. Batch and limit: 0 = all. */
-	enum store_result (*fate_list)(struct db *db, int64_t batch, uint32_t limit,
-				       bool (*row)(void *context, const struct outbox_row *o,
-						   bool fanned),
-				       void *context);
+	 * `fanned`: the channels were asked. Batch and limit: 0 = all. `after`: what comes behind
+	 * that row of that event; NULL = from the start, and always of a batch. */
+	enum store_result (*fate_list)(
+	    struct db *db, int64_t batch, const struct store_alert_place *after, uint32_t limit,
+	    bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context);
 	/* Events before that time that nothing pending hangs on, and their rows that were delivered
 	 * or given up; notices, but for NOTICE_FAILED with a count. */
 	enum store_result (*event_purge)(struct db *db, int64_t before, uint32_t limit);
@@ -333,10 +342,10 @@ struct backend {
 	/* The head beside the rows; id 0 and zeroes if there is none. */
 	enum store_result (*audit_head)(struct db *db, int64_t *id,
 					unsigned char hash[AUDIT_CHAIN_BYTES]);
-	/* Oldest first, behind `after`, at most `limit`; with last > 0 only the newest `last`; only
-	 * of `object` unless that is NULL. */
-	enum store_result (*audit_list)(struct db *db, int64_t after, uint32_t last, uint32_t limit,
-					const char *object,
+	/* Oldest first, behind `after` and (unless it is 0) below `before`, at most `limit`; with
+	 * last > 0 only the newest `last` of these; only of `object` unless that is NULL. */
+	enum store_result (*audit_list)(struct db *db, int64_t after, int64_t before, uint32_t last,
+					uint32_t limit, const char *object,
 					bool (*row)(void *context, const struct audit_row *a),
 					void *context);
 

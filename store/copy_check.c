@@ -156,7 +156,7 @@ check_chain(const struct copy_file *f, struct backup_report *out)
 	unsigned char head[AUDIT_CHAIN_BYTES];
 	int64_t id = 0;
 
-	TRY(sqlite_audit_list(f->db, INT64_MIN, 0, 0, NULL, check_link, &c));
+	TRY(sqlite_audit_list(f->db, INT64_MIN, 0, 0, 0, NULL, check_link, &c));
 	if (c.bad == 0 && f->schema >= SCHEMA_WITH_HEAD) {
 		TRY(sqlite_audit_head(f->db, &id, head));
 		if (id != c.last || memcmp(head, c.before, AUDIT_CHAIN_BYTES) != 0)

@@ -320,7 +320,7 @@ is_told(struct importing *in, const char *object, bool *told)
 {
 	struct last_row last = {.who = in->job->u.import.who};
 
-	TRY(in->w->b->audit_list(in->w->db, 0, 1, 0, object, see_last, &last));
+	TRY(in->w->b->audit_list(in->w->db, 0, 0, 1, 0, object, see_last, &last));
 	*told = last.same;
 	return STORE_OK;
 }

@@ -440,6 +440,7 @@ const struct backend backend_memory = {
     .batch_add = memory_batch_add,
     .batch_set = memory_batch_set,
     .batch_list = memory_batch_list,
+    .batch_rules = memory_batch_rules,
     .plan_set = memory_plan_set,
     .plan_list = memory_plan_list,
     .hold_set = memory_hold_set,

@@ -181,6 +181,9 @@ enum store_result memory_batch_set(struct db *db, const struct batch_row *b);
 enum store_result memory_batch_list(struct db *db, const struct batch_query *q,
 				    bool (*row)(void *context, const struct batch_row *b),
 				    void *context);
+enum store_result memory_batch_rules(struct db *db, uint32_t newest,
+				     bool (*row)(void *context, const struct store_trips *t),
+				     void *context);
 enum store_result memory_hold_set(struct db *db, const struct store_hold *h);
 enum store_result memory_hold_delete(struct db *db, int scope, const char *name);
 enum store_result memory_hold_list(struct db *db,
@@ -200,10 +203,9 @@ enum store_result memory_outbox_set(struct db *db, const struct outbox_row *o);
 enum store_result memory_outbox_list(struct db *db, const struct outbox_query *q,
 				     bool (*row)(void *context, const struct outbox_row *o),
 				     void *context);
-enum store_result memory_fate_list(struct db *db, int64_t batch, uint32_t limit,
-				   bool (*row)(void *context, const struct outbox_row *o,
-					       bool fanned),
-				   void *context);
+enum store_result memory_fate_list(
+    struct db *db, int64_t batch, const struct store_alert_place *after, uint32_t limit,
+    bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context);
 enum store_result memory_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
 				    int64_t *count);
 enum store_result memory_notice_set(struct db *db, const struct notice_row *n);
@@ -215,8 +217,8 @@ enum store_result memory_audit_last(struct db *db, int64_t *id,
 				    unsigned char hash[AUDIT_CHAIN_BYTES]);
 enum store_result memory_audit_add(struct db *db, const struct audit_link *link,
 				   const unsigned char hash[AUDIT_CHAIN_BYTES]);
-enum store_result memory_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
-				    const char *object,
+enum store_result memory_audit_list(struct db *db, int64_t after, int64_t before, uint32_t last,
+				    uint32_t limit, const char *object,
 				    bool (*row)(void *context, const struct audit_row *a),
 				    void *context);
 

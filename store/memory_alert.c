@@ -212,10 +212,12 @@ memory_outbox_list(struct db *db, const struct outbox_query *q,
 
 /* Those of one event, in order; a row without a number where there are none. */
 static bool
-give_fates(const struct memory *m, const struct memory_event *e, uint32_t *limit,
+give_fates(const struct memory *m, const struct memory_event *e,
+	   const struct store_alert_place *after, uint32_t *limit,
 	   bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context)
 {
 	struct outbox_row none = {.event = e->e, .channel = "", .error = ""}, one;
+	const bool at = after != NULL && after->event == e->e.id;
 	bool more = true, any = false;
 	size_t i;
 
@@ -227,17 +229,20 @@ give_fates(const struct memory *m, const struct memory_event *e, uint32_t *limit
 		one = o->o;
 		one.event = e->e;
 		any = true;
+		if (at && one.row <= after->row)
+			continue;
 		--*limit;
 		more = row(context, &one, e->fanned);
 	}
-	if (any || *limit == 0)
+	if (any || *limit == 0 || at)
 		return more;
 	--*limit;
 	return row(context, &none, e->fanned);
 }
 
 enum store_result
-memory_fate_list(struct db *db, int64_t batch, uint32_t limit,
+memory_fate_list(struct db *db, int64_t batch, const struct store_alert_place *after,
+		 uint32_t limit,
 		 bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context)
 {
 	struct memory *m = memory_of(db);
@@ -249,8 +254,10 @@ memory_fate_list(struct db *db, int64_t batch, uint32_t limit,
 	for (i = m->events.count; i-- > 0 && more && limit > 0;) {
 		const struct memory_event *e = memory_row(&m->events, i);
 
+		if (after != NULL && after->event != 0 && e->e.id > after->event)
+			continue;
 		if (batch == 0 || e->e.batch == batch)
-			more = give_fates(m, e, &limit, row, context);
+			more = give_fates(m, e, after, &limit, row, context);
 	}
 	return STORE_OK;
 }

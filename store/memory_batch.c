@@ -74,12 +74,44 @@ memory_batch_list(struct db *db, const struct batch_query *q,
 		    (q->tripped_at != 0 && b->b.tripped_at != q->tripped_at) ||
 		    (q->collecting && !b->b.collecting) ||
 		    (q->ruled && b->b.ruling == STORE_RULING_NONE) ||
-		    (q->gone && b->sweep.gone == 0) ||
+		    (q->gone && b->sweep.gone == 0) || (q->holding && b->b.held == 0) ||
+		    (q->id_before != 0 && b->b.id >= q->id_before) ||
 		    (q->unseen && (b->b.seen_at != 0 || (b->b.state != STORE_BATCH_HELD &&
 							 b->b.state != STORE_BATCH_PAUSED))) ||
 		    (q->states != 0 && (q->states >> b->b.state & 1) == 0))
 			continue;
 		if (!row(context, b))
+			break;
+	}
+	return STORE_OK;
+}
+
+static bool
+is_same_rule(const struct batch_row *a, const struct batch_row *b)
+{
+	return strcmp(a->b.environment, b->b.environment) == 0 && strcmp(a->b.rule, b->b.rule) == 0;
+}
+
+/* One row for each that is the newest of its rule; quadratic, as a twin may be. */
+enum store_result
+memory_batch_rules(struct db *db, uint32_t newest,
+		   bool (*row)(void *context, const struct store_trips *t), void *context)
+{
+	struct memory *m = memory_of(db);
+	size_t first = m->batches.count > newest ? m->batches.count - newest : 0, i, k;
+
+	for (i = m->batches.count; i-- > first;) {
+		const struct batch_row *b = memory_row(&m->batches, i);
+		struct store_trips t = {b->b.environment, b->b.rule, 1, b->b.id};
+
+		for (k = i + 1; k < m->batches.count; k++)
+			if (is_same_rule(b, memory_row(&m->batches, k)))
+				break;
+		if (k < m->batches.count)
+			continue;
+		for (k = i; k-- > first;)
+			t.count += is_same_rule(b, memory_row(&m->batches, k));
+		if (!row(context, &t))
 			break;
 	}
 	return STORE_OK;
@@ -184,20 +216,25 @@ memory_audit_add(struct db *db, const struct audit_link *link,
 }
 
 enum store_result
-memory_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit, const char *object,
-		  bool (*row)(void *context, const struct audit_row *a), void *context)
+memory_audit_list(struct db *db, int64_t after, int64_t before, uint32_t last, uint32_t limit,
+		  const char *object, bool (*row)(void *context, const struct audit_row *a),
+		  void *context)
 {
 	struct memory *m = memory_of(db);
 	uint32_t given = 0;
-	size_t i = m->audit.count, wanted = 0;
+	size_t end = m->audit.count, i, wanted = 0;
 
+	while (end > 0 && before != 0 &&
+	       ((struct audit_row *)memory_row(&m->audit, end - 1))->link.id >= before)
+		end--;
+	i = end;
 	/* Back to the first of the newest `last` that are about it. */
 	for (; i > 0 && (last == 0 || wanted < last); i--) {
 		const struct audit_row *a = memory_row(&m->audit, i - 1);
 
 		wanted += object == NULL || strcmp(a->link.object, object) == 0;
 	}
-	for (; i < m->audit.count; i++) {
+	for (; i < end; i++) {
 		const struct audit_row *a = memory_row(&m->audit, i);
 
 		if (a->link.id <= after || (object != NULL && strcmp(a->link.object, object) != 0))

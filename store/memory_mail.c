@@ -496,15 +496,16 @@ memory_delivery_list(struct db *db, const struct delivery_query *q, delivery_row
 {
 	struct memory *m = memory_of(db);
 	struct delivery_row *found = NULL, d;
-	size_t i, n = 0, at, end = m->deliveries.count;
+	size_t first, i, n = 0, at, end = m->deliveries.count;
 
-	i = q->message != 0 ? delivery_at(m, q->message, 0) : 0;
+	first = q->message != 0 ? delivery_at(m, q->message, 0) : 0;
 	if (q->message != 0)
 		end = delivery_at(m, q->message, UINT32_MAX);
-	for (; i < end; i++) {
+	for (i = first; i < end; i++) {
 		const struct memory_message *message;
 
-		d = *(struct delivery_row *)memory_row(&m->deliveries, i);
+		d = *(struct delivery_row *)memory_row(&m->deliveries,
+						       q->newest ? end - 1 - (i - first) : i);
 		message = find_message(m, d.id, &at);
 		d.environment_name = memory_environment_row(m, d.environment)->name;
 		d.source = message->source;

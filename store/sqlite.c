@@ -582,6 +582,7 @@ const struct backend backend_sqlite = {
     .batch_add = sqlite_batch_add,
     .batch_set = sqlite_batch_set,
     .batch_list = sqlite_batch_list,
+    .batch_rules = sqlite_batch_rules,
     .plan_set = sqlite_plan_set,
     .plan_list = sqlite_plan_list,
     .hold_set = sqlite_hold_set,

@@ -152,6 +152,9 @@ enum store_result sqlite_batch_set(struct db *db, const struct batch_row *b);
 enum store_result sqlite_batch_list(struct db *db, const struct batch_query *q,
 				    bool (*row)(void *context, const struct batch_row *b),
 				    void *context);
+enum store_result sqlite_batch_rules(struct db *db, uint32_t newest,
+				     bool (*row)(void *context, const struct store_trips *t),
+				     void *context);
 enum store_result sqlite_hold_set(struct db *db, const struct store_hold *h);
 enum store_result sqlite_hold_delete(struct db *db, int scope, const char *name);
 enum store_result sqlite_hold_list(struct db *db,
@@ -177,10 +180,9 @@ enum store_result sqlite_outbox_set(struct db *db, const struct outbox_row *o);
 enum store_result sqlite_outbox_list(struct db *db, const struct outbox_query *q,
 				     bool (*row)(void *context, const struct outbox_row *o),
 				     void *context);
-enum store_result sqlite_fate_list(struct db *db, int64_t batch, uint32_t limit,
-				   bool (*row)(void *context, const struct outbox_row *o,
-					       bool fanned),
-				   void *context);
+enum store_result sqlite_fate_list(
+    struct db *db, int64_t batch, const struct store_alert_place *after, uint32_t limit,
+    bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context);
 enum store_result sqlite_notice_get(struct db *db, enum notice_kind kind, uint64_t key, int64_t *at,
 				    int64_t *count);
 enum store_result sqlite_notice_set(struct db *db, const struct notice_row *n);
@@ -194,8 +196,8 @@ enum store_result sqlite_audit_head(struct db *db, int64_t *id,
 				    unsigned char hash[AUDIT_CHAIN_BYTES]);
 enum store_result sqlite_audit_add(struct db *db, const struct audit_link *link,
 				   const unsigned char hash[AUDIT_CHAIN_BYTES]);
-enum store_result sqlite_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit,
-				    const char *object,
+enum store_result sqlite_audit_list(struct db *db, int64_t after, int64_t before, uint32_t last,
+				    uint32_t limit, const char *object,
 				    bool (*row)(void *context, const struct audit_row *a),
 				    void *context);
 

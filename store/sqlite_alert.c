@@ -160,7 +160,8 @@ sqlite_outbox_list(struct db *db, const struct outbox_query *q,
 }
 
 enum store_result
-sqlite_fate_list(struct db *db, int64_t batch, uint32_t limit,
+sqlite_fate_list(struct db *db, int64_t batch, const struct store_alert_place *after,
+		 uint32_t limit,
 		 bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context)
 {
 	static const char of_batch[] =
@@ -169,6 +170,7 @@ sqlite_fate_list(struct db *db, int64_t batch, uint32_t limit,
 			   " AND e.batch > 0 ORDER BY e.id DESC, o.id LIMIT ?2";
 	static const char all[] = OUTBOX_COLUMNS
 	    ", e.fanned FROM event e LEFT JOIN outbox o ON o.event = e.id WHERE ?1 = 0"
+	    " AND e.id <= ?3 AND NOT (e.id = ?3 AND coalesce(o.id, 0) <= ?4)"
 	    " ORDER BY e.id DESC, o.id LIMIT ?2";
 	const char *text = batch != 0 ? of_batch : all;
 	struct outbox_row o;
@@ -177,7 +179,11 @@ sqlite_fate_list(struct db *db, int64_t batch, uint32_t limit,
 	bool more = true;
 
 	TRY(sql_start(db, SQL_KEY(text), text,
-		      ARGS(INT(batch), INT(limit > 0 ? (int64_t)limit : -1)), &s));
+		      (const struct sql_arg[]){
+			  INT(batch), INT(limit > 0 ? (int64_t)limit : -1),
+			  INT(after != NULL && after->event != 0 ? after->event : INT64_MAX),
+			  INT(after != NULL ? after->row : 0)},
+		      text == all ? 4 : 2, &s));
 	while (more) {
 		r = sql_step(db, s, &more);
 		if (r != STORE_OK || !more)

@@ -99,15 +99,17 @@ read_row(sqlite3_stmt *s, struct audit_row *a)
 }
 
 enum store_result
-sqlite_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit, const char *object,
-		  bool (*row)(void *context, const struct audit_row *a), void *context)
+sqlite_audit_list(struct db *db, int64_t after, int64_t before, uint32_t last, uint32_t limit,
+		  const char *object, bool (*row)(void *context, const struct audit_row *a),
+		  void *context)
 {
 	static const char all[] =
 	    "SELECT id, at, who, action, object, reason, detail, hash FROM audit WHERE id > max(?1,"
-	    " coalesce((SELECT max(id) FROM audit) - nullif(?2, 0), ?1)) ORDER BY id LIMIT ?3";
+	    " coalesce(min((SELECT max(id) FROM audit), ?4 - 1) - nullif(?2, 0), ?1)) AND id < ?4"
+	    " ORDER BY id LIMIT ?3";
 	static const char one[] =
 	    "SELECT * FROM (SELECT id, at, who, action, object, reason, detail, hash FROM audit"
-	    " WHERE object = ?4 AND id > ?1 ORDER BY id DESC LIMIT iif(?2 = 0, -1, ?2))"
+	    " WHERE object = ?5 AND id > ?1 AND id < ?4 ORDER BY id DESC LIMIT iif(?2 = 0, -1, ?2))"
 	    " ORDER BY id LIMIT ?3";
 	const char *text = object != NULL ? one : all;
 	struct audit_row a;
@@ -117,8 +119,9 @@ sqlite_audit_list(struct db *db, int64_t after, uint32_t last, uint32_t limit, c
 
 	TRY(sql_start(db, SQL_KEY(text), text,
 		      (const struct sql_arg[]){INT(after), INT(last),
-					       INT(limit > 0 ? (int64_t)limit : -1), TEXT(object)},
-		      object != NULL ? 4 : 3, &s));
+					       INT(limit > 0 ? (int64_t)limit : -1),
+					       INT(before != 0 ? before : INT64_MAX), TEXT(object)},
+		      object != NULL ? 5 : 4, &s));
 	while (more) {
 		r = sql_step(db, s, &more);
 		if (r != STORE_OK || !more)

@@ -176,13 +176,16 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 			  " ORDER BY id DESC";
 	static const char gone[] =
 	    BATCH_COLUMNS " INDEXED BY batch_gone WHERE gone > 0 ORDER BY id DESC";
+	static const char holding[] =
+	    BATCH_COLUMNS " INDEXED BY batch_held WHERE held > 0 ORDER BY id DESC";
 	static const char all[] =
 	    BATCH_COLUMNS " WHERE (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
-			  " AND (?5 = 0 OR ?5 >> state & 1) ORDER BY id DESC";
+			  " AND (?5 = 0 OR ?5 >> state & 1) AND id < ?6 ORDER BY id DESC";
 	const char *text = q->id != 0       ? by_id
 			   : q->ruled       ? ruled
 			   : q->unseen      ? unseen
 			   : q->gone        ? gone
+			   : q->holding     ? holding
 			   : q->stream != 0 ? by_stream
 					    : all;
 	struct batch_row b;
@@ -192,11 +195,13 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 
 	TRY(sql_start(db, SQL_KEY(text), text,
 		      (const struct sql_arg[]){INT(q->id), INT(q->stream), INT(q->tripped_at),
-					       INT(q->collecting), INT(q->states)},
-		      text == by_id                    ? 1
-		      : text == unseen || text == gone ? 0
-		      : text == ruled                  ? 2
-						       : 5,
+					       INT(q->collecting), INT(q->states),
+					       INT(q->id_before != 0 ? q->id_before : INT64_MAX)},
+		      text == by_id                                       ? 1
+		      : text == unseen || text == gone || text == holding ? 0
+		      : text == ruled                                     ? 2
+		      : text == all                                       ? 6
+									  : 5,
 		      &s));
 	while (more) {
 		r = sql_step(db, s, &more);
@@ -204,6 +209,33 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 			break;
 		read_batch(s, &b);
 		more = row(context, &b);
+	}
+	sql_end(db, s);
+	return r;
+}
+
+enum store_result
+sqlite_batch_rules(struct db *db, uint32_t newest,
+		   bool (*row)(void *context, const struct store_trips *t), void *context)
+{
+	static const char text[] =
+	    "SELECT environment, rule, count(*), max(id) FROM"
+	    " (SELECT id, environment, rule FROM batch ORDER BY id DESC LIMIT ?1)"
+	    " GROUP BY environment, rule ORDER BY environment, rule";
+	sqlite3_stmt *s;
+	enum store_result r = STORE_OK;
+	bool more = true;
+
+	TRY(sql_start(db, SQL_KEY(text), text, ARGS(INT(newest)), &s));
+	while (more) {
+		r = sql_step(db, s, &more);
+		if (r != STORE_OK || !more)
+			break;
+		more = row(context,
+			   &(struct store_trips){.environment = sql_text(s, 0),
+						 .rule = sql_text(s, 1),
+						 .count = (uint64_t)sqlite3_column_int64(s, 2),
+						 .last = sqlite3_column_int64(s, 3)});
 	}
 	sql_end(db, s);
 	return r;

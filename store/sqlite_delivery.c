@@ -205,15 +205,17 @@ build(struct built *b, const struct delivery_query *q)
 	term(b, 18, !sweeps && q->ring != 0, "d.ring >> 2 =", INT(q->ring));
 	if (q->after.id != 0) {
 		b->shape |= UINT64_C(1) << 14;
-		PUT(b, " AND (d.message, d.number) > (?, ?)");
+		PUT(b, " AND (d.message, d.number) %s (?, ?)", q->newest ? "<" : ">");
 		b->args[b->n++] = INT(q->after.id);
 		b->args[b->n++] = INT(q->after.number);
 	}
 	if (q->order_due)
 		PUT(b, " ORDER BY d.due_at, d.message, d.number");
 	else if (!q->unordered)
-		PUT(b, " ORDER BY d.message, d.number");
-	b->shape |= (uint64_t)q->order_due << 15 | (uint64_t)q->unordered << 16;
+		PUT(b, q->newest ? " ORDER BY d.message DESC, d.number DESC"
+				 : " ORDER BY d.message, d.number");
+	b->shape |=
+	    (uint64_t)q->newest << 21 | (uint64_t)q->order_due << 15 | (uint64_t)q->unordered << 16;
 	if (q->limit > 0 && !sweeps) {
 		b->shape |= UINT64_C(1) << 17;
 		PUT(b, " LIMIT ?");

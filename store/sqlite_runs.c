@@ -125,6 +125,8 @@ add_run(struct runs *r, const struct holder *of, enum store_state stored, int64_
 		    mem_resize_array(r->list, r->count > 0 ? r->count * 2 : 1, sizeof(*r->list));
 	r->list[r->count++] =
 	    (struct run){.of = of, .stored = stored, .era = era, .last = r->q->after};
+	if (r->q->newest && r->q->after.id == 0)
+		r->list[r->count - 1].last = (struct store_delivery_id){INT64_MAX, UINT32_MAX};
 }
 
 static enum store_result
@@ -179,10 +181,15 @@ find_runs(struct runs *r)
 static enum store_result
 read_keys(struct runs *r, struct run *run)
 {
-	static const char text[] =
+	static const char oldest[] =
 	    "SELECT message, number FROM delivery INDEXED BY delivery_batch"
 	    " WHERE batch = ?1 AND state = ?2 AND era = ?3 AND (message, number) > (?4, ?5)"
 	    " ORDER BY message, number LIMIT ?6";
+	static const char newest[] =
+	    "SELECT message, number FROM delivery INDEXED BY delivery_batch"
+	    " WHERE batch = ?1 AND state = ?2 AND era = ?3 AND (message, number) < (?4, ?5)"
+	    " ORDER BY message DESC, number DESC LIMIT ?6";
+	const char *text = r->q->newest ? newest : oldest;
 	enum store_result result;
 	sqlite3_stmt *s;
 	bool more = true;
@@ -205,9 +212,12 @@ read_keys(struct runs *r, struct run *run)
 }
 
 static bool
-is_before(const struct store_delivery_id *a, const struct store_delivery_id *b)
+is_before(const struct runs *r, const struct store_delivery_id *a,
+	  const struct store_delivery_id *b)
 {
-	return a->id != b->id ? a->id < b->id : a->number < b->number;
+	if (a->id != b->id)
+		return (a->id < b->id) != r->q->newest;
+	return a->number != b->number && (a->number < b->number) != r->q->newest;
 }
 
 /* The run that has the next row; NULL in *out if none has. */
@@ -224,7 +234,7 @@ next_run(struct runs *r, struct run **out)
 			TRY(read_keys(r, run));
 		if (run->at == run->count)
 			continue;
-		if (*out == NULL || is_before(&run->keys[run->at], &(*out)->keys[(*out)->at]))
+		if (*out == NULL || is_before(r, &run->keys[run->at], &(*out)->keys[(*out)->at]))
 			*out = run;
 		if (r->q->unordered)
 			break;

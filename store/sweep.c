@@ -29,10 +29,17 @@ is_due(const struct delivery_query *q, const struct delivery_row *d)
 }
 
 static bool
+is_behind(const struct delivery_query *q, const struct delivery_row *d)
+{
+	if (d->id != q->after.id)
+		return (d->id > q->after.id) != q->newest;
+	return q->newest ? d->number < q->after.number : d->number > q->after.number;
+}
+
+static bool
 is_within(const struct delivery_query *q, const struct delivery_row *d)
 {
-	if (q->after.id != 0 &&
-	    (d->id < q->after.id || (d->id == q->after.id && d->number <= q->after.number)))
+	if (q->after.id != 0 && !is_behind(q, d))
 		return false;
 	return (q->id_from == 0 || d->id >= q->id_from) &&
 	       (q->id_before == 0 || d->id < q->id_before) &&

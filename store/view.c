@@ -107,6 +107,36 @@ store_view_ruled(struct store_view *v, bool (*row)(void *context, const struct s
 }
 
 enum store_result
+store_view_holding(struct store_view *v, bool (*row)(void *context, const struct store_batch *b),
+		   void *context)
+{
+	struct batch_call call = {row, context, false};
+	const struct batch_query q = {.holding = true};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->batch_list(v->db, &q, give_batch, &call));
+}
+
+enum store_result
+store_view_batches_before(struct store_view *v, int64_t before,
+			  bool (*row)(void *context, const struct store_batch *b), void *context)
+{
+	struct batch_call call = {row, context, false};
+	const struct batch_query q = {.id_before = before};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->batch_list(v->db, &q, give_batch, &call));
+}
+
+enum store_result
+store_view_trips(struct store_view *v, uint32_t newest,
+		 bool (*row)(void *context, const struct store_trips *t), void *context)
+{
+	TRY(view_begin(v));
+	return view_end(v, v->b->batch_rules(v->db, newest, row, context));
+}
+
+enum store_result
 store_view_batch(struct store_view *v, int64_t id,
 		 bool (*row)(void *context, const struct store_batch *b), void *context)
 {
@@ -173,6 +203,7 @@ store_view_deliveries(struct store_view *v, const struct store_filter *f,
 	struct delivery_query q = {.batch = f->batch,
 				   .message = f->message,
 				   .after = f->after,
+				   .newest = f->newest,
 				   .limit = f->limit,
 				   .states = f->state >= 0 ? 1U << f->state : 0};
 	enum store_result r = STORE_OK;
@@ -182,7 +213,9 @@ store_view_deliveries(struct store_view *v, const struct store_filter *f,
 		r = v->b->environment(v->db, f->environment, false, &q.environment);
 	if (r == STORE_MISSING) /* no mail of it yet: an empty list */
 		return view_end(v, STORE_OK);
-	if (r == STORE_OK)
+	if (r == STORE_OK && q.environment != 0 && q.states == 0 && q.batch == 0 && q.message == 0)
+		r = view_merge(v, &q, give_delivery, &call);
+	else if (r == STORE_OK)
 		r = v->b->delivery_list(v->db, &q, give_delivery, &call);
 	return view_end(v, r);
 }
@@ -349,6 +382,33 @@ store_view_counts(struct store_view *v,
 	return r;
 }
 
+struct tallies_call {
+	bool (*row)(void *context, const char *environment, enum store_state state, uint64_t count);
+	void *context;
+};
+
+static bool
+give_tally(void *context, int64_t environment, const char *name, enum store_state state,
+	   uint64_t count)
+{
+	const struct tallies_call *call = context;
+
+	(void)environment;
+	return call->row(call->context, name, state, count);
+}
+
+enum store_result
+store_view_tallies(struct store_view *v,
+		   bool (*row)(void *context, const char *environment, enum store_state state,
+			       uint64_t count),
+		   void *context)
+{
+	struct tallies_call call = {row, context};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->count_list(v->db, give_tally, &call));
+}
+
 static void
 add_upto(struct buf *out, const char *data, size_t len, size_t max, bool *cut)
 {
@@ -443,7 +503,19 @@ store_view_audit(struct store_view *v, int64_t after, uint32_t last, uint32_t li
 	struct audit_call call = {row, context};
 
 	TRY(view_begin(v));
-	return view_end(v, v->b->audit_list(v->db, after, last, limit, object, give_audit, &call));
+	return view_end(v,
+			v->b->audit_list(v->db, after, 0, last, limit, object, give_audit, &call));
+}
+
+enum store_result
+store_view_audit_before(struct store_view *v, int64_t before, uint32_t last, const char *object,
+			bool (*row)(void *context, const struct store_audit *a), void *context)
+{
+	struct audit_call call = {row, context};
+
+	TRY(view_begin(v));
+	return view_end(
+	    v, v->b->audit_list(v->db, INT64_MIN, before, last, 0, object, give_audit, &call));
 }
 
 enum store_result

@@ -19,4 +19,11 @@ struct store_view {
 enum store_result view_begin(struct store_view *v);
 enum store_result view_end(struct store_view *v, enum store_result r);
 
+/*
+ * A list of one environment in all states: a merge of the lists of each state, which indexes
+ * answer, where one list of all would look at the mail of every environment. `q` has a limit.
+ */
+enum store_result view_merge(struct store_view *v, const struct delivery_query *q,
+			     delivery_row_fn *row, void *context);
+
 #endif

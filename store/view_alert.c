@@ -50,6 +50,9 @@ give_fate(void *context, const struct outbox_row *o, bool fanned)
 	const struct fates_call *call = context;
 	struct store_alert_fate f = {
 	    .event_id = o->event.id,
+	    .row = o->row,
+	    .batch = o->event.batch,
+	    .environment = o->event.environment,
 	    .at = o->event.at,
 	    .event = o->event.event,
 	    .text = o->event.text,
@@ -77,5 +80,32 @@ store_view_alert_fates(struct store_view *v, int64_t batch, uint32_t limit,
 	struct fates_call call = {row, context};
 
 	TRY(view_begin(v));
-	return view_end(v, v->b->fate_list(v->db, batch, limit, give_fate, &call));
+	return view_end(v, v->b->fate_list(v->db, batch, NULL, limit, give_fate, &call));
+}
+
+enum store_result
+store_view_alerts(struct store_view *v, const struct store_alert_place *after, uint32_t limit,
+		  bool (*row)(void *context, const struct store_alert_fate *f), void *context)
+{
+	struct fates_call call = {row, context};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->fate_list(v->db, 0, after, limit, give_fate, &call));
+}
+
+static bool
+give_open(void *context, const struct outbox_row *o)
+{
+	return give_fate(context, o, true);
+}
+
+enum store_result
+store_view_alerts_open(struct store_view *v, uint32_t limit,
+		       bool (*row)(void *context, const struct store_alert_fate *f), void *context)
+{
+	struct fates_call call = {row, context};
+	const struct outbox_query q = {.limit = limit};
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->outbox_list(v->db, &q, give_open, &call));
 }

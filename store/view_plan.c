@@ -34,6 +34,30 @@ store_view_plan(struct store_view *v, int64_t batch,
 	return r == STORE_OK && !call.found ? STORE_MISSING : r;
 }
 
+struct planned_call {
+	bool (*row)(void *context, int64_t batch);
+	void *context;
+};
+
+static bool
+give_planned(void *context, const struct plan_row *p)
+{
+	const struct planned_call *call = context;
+
+	return call->row(call->context, p->p.batch);
+}
+
+enum store_result
+store_view_planned(struct store_view *v, bool (*row)(void *context, int64_t batch), void *context)
+{
+	struct planned_call call = {row, context};
+	const unsigned active =
+	    1U << STORE_PLAN_ASKED | 1U << STORE_PLAN_RUNNING | 1U << STORE_PLAN_PAUSED;
+
+	TRY(view_begin(v));
+	return view_end(v, v->b->plan_list(v->db, 0, active, give_planned, &call));
+}
+
 enum store_result
 store_view_number(struct store_view *v, const char *name, int64_t *out)
 {

@@ -87,6 +87,7 @@ struct store_filter {
 	int state;                      /* enum store_state, -1 = any */
 	uint64_t message;               /* 0 = any */
 	struct store_delivery_id after; /* cursor: rows behind this one; 0 = from the start */
+	bool newest;                    /* the newest first */
 	uint32_t limit;
 };
 
@@ -102,6 +103,26 @@ enum store_result store_view_ruled(struct store_view *v,
 enum store_result store_view_batch(struct store_view *v, int64_t id,
 				   bool (*row)(void *context, const struct store_batch *b),
 				   void *context);
+/* Those that hold something, newest first. */
+enum store_result store_view_holding(struct store_view *v,
+				     bool (*row)(void *context, const struct store_batch *b),
+				     void *context);
+/* All older than `before` (0 = all), newest first. */
+enum store_result store_view_batches_before(struct store_view *v, int64_t before,
+					    bool (*row)(void *context, const struct store_batch *b),
+					    void *context);
+/* How often the rules have tripped: of the newest so many batches those that each opened. */
+struct store_trips {
+	const char *environment, *rule; /* "burst volume" */
+	uint64_t count;
+	int64_t last; /* the newest of them */
+};
+enum store_result store_view_trips(struct store_view *v, uint32_t newest,
+				   bool (*row)(void *context, const struct store_trips *t),
+				   void *context);
+/* The batches that have a release which is asked for, running or paused. */
+enum store_result store_view_planned(struct store_view *v,
+				     bool (*row)(void *context, int64_t batch), void *context);
 /* The plan of a batch. STORE_MISSING if there is none or it never had one; calls row once. */
 enum store_result store_view_plan(struct store_view *v, int64_t batch,
 				  bool (*row)(void *context, const struct store_plan *p),
@@ -109,7 +130,9 @@ enum store_result store_view_plan(struct store_view *v, int64_t batch,
 /* What became of the alerts of a batch (0 = of no batch: all), newest event first. */
 struct store_alert_fate {
 	int64_t event_id, at;
-	const char *event, *text;
+	int64_t row;   /* of the outbox, 0 = none */
+	int64_t batch; /* 0 = of none */
+	const char *environment, *event, *text;
 	const char *channel; /* "" where no channel wanted it, or none was asked yet */
 	enum {
 		STORE_FATE_PENDING,
@@ -123,6 +146,18 @@ struct store_alert_fate {
 };
 enum store_result
 store_view_alert_fates(struct store_view *v, int64_t batch, uint32_t limit,
+		       bool (*row)(void *context, const struct store_alert_fate *f), void *context);
+/* The fates of all alerts, newest first, behind one of them; event 0 = from the start. */
+struct store_alert_place {
+	int64_t event, row;
+};
+enum store_result store_view_alerts(struct store_view *v, const struct store_alert_place *after,
+				    uint32_t limit,
+				    bool (*row)(void *context, const struct store_alert_fate *f),
+				    void *context);
+/* Alerts that are not delivered, the first to be due first: at most `limit`. */
+enum store_result
+store_view_alerts_open(struct store_view *v, uint32_t limit,
 		       bool (*row)(void *context, const struct store_alert_fate *f), void *context);
 /* A number that STORE_FACT has kept (`keep` in its job): 0 if there is none. */
 enum store_result store_view_number(struct store_view *v, const char *name, int64_t *out);
@@ -143,6 +178,11 @@ enum store_result store_view_top(struct store_view *v, int64_t batch, const char
 enum store_result store_view_arrivals(struct store_view *v, int64_t batch, int64_t step,
 				      bool (*row)(void *context, int64_t at, uint64_t count),
 				      void *context);
+/* The same without ages: it costs nothing. Each environment's states stand together. */
+enum store_result store_view_tallies(struct store_view *v,
+				     bool (*row)(void *context, const char *environment,
+						 enum store_state state, uint64_t count),
+				     void *context);
 /* Deliveries per environment and state. */
 enum store_result store_view_counts(struct store_view *v,
 				    bool (*row)(void *context, const char *environment,
@@ -167,6 +207,11 @@ enum store_result store_view_audit(struct store_view *v, int64_t after, uint32_t
 				   uint32_t limit, const char *object,
 				   bool (*row)(void *context, const struct store_audit *a),
 				   void *context);
+/* The newest `last` of those below `before`, oldest first. */
+enum store_result store_view_audit_before(struct store_view *v, int64_t before, uint32_t last,
+					  const char *object,
+					  bool (*row)(void *context, const struct store_audit *a),
+					  void *context);
 /* The head of the chain as the last row that was added left it, kept apart from the rows: where the
  * newest row is another, rows are missing or were added. id 0 if there is none. */
 enum store_result store_view_audit_head(struct store_view *v, int64_t *id,
