@@ -1,7 +1,8 @@
 /*
  * GET /v1/log: rows of the audit log, oldest first, and the head of its chain. A reader that
- * follows it asks again with `after` = the `next` it got; one that verifies the chain finds all
- * that was hashed, to the byte. Called by api.c; main loop.
+ * follows it asks again with `after` = the `next` it got; one that pages back from the newest asks
+ * with `before` = the lowest id it has; one that verifies the chain finds all that was hashed, to
+ * the byte. Called by api.c; main loop.
  */
 #include "control/audit_log.h"
 
@@ -68,12 +69,12 @@ add_row(void *context, const struct store_audit *a)
 
 /* Where `after` is absent even ids below 1 are told: mailfuse gives none of them. */
 static bool
-read_after(struct request *r, int64_t *out)
+read_number(struct request *r, const char *name, int64_t absent, int64_t *out)
 {
-	const char *text = request_query(r, "after"), *digits = text;
+	const char *text = request_query(r, name), *digits = text;
 	char *end;
 
-	*out = INT64_MIN;
+	*out = absent;
 	if (text == NULL)
 		return true;
 	digits += *digits == '-';
@@ -81,7 +82,7 @@ read_after(struct request *r, int64_t *out)
 	*out = strtoll(text, &end, 10);
 	if (*digits >= '0' && *digits <= '9' && *end == '\0' && errno == 0)
 		return true;
-	request_fail(r, 400, "after=%s: write the number that `next` was", log_safe(text));
+	request_fail(r, 400, "%s=%s: write the id of a row, as `next` was", name, log_safe(text));
 	return false;
 }
 
@@ -90,8 +91,8 @@ read_after(struct request *r, int64_t *out)
  * never a head without its row.
  */
 static enum store_result
-read_log(struct request *r, int64_t after, uint32_t last, uint32_t limit, json_t *head,
-	 struct audit_rows *rows)
+read_log(struct request *r, int64_t after, int64_t before, uint32_t last, uint32_t limit,
+	 json_t *head, struct audit_rows *rows)
 {
 	char hash[AUDIT_CHAIN_HEX_BYTES];
 	enum store_result result;
@@ -102,6 +103,9 @@ read_log(struct request *r, int64_t after, uint32_t last, uint32_t limit, json_t
 		return result;
 	json_put(head, "id", json_integer(id));
 	json_put_text(head, "hash", hash);
+	if (before != 0)
+		return store_view_audit_before(r->deps->view, before, last,
+					       request_query(r, "object"), add_row, rows);
 	return store_view_audit(r->deps->view, after, last, limit, request_query(r, "object"),
 				add_row, rows);
 }
@@ -109,22 +113,29 @@ read_log(struct request *r, int64_t after, uint32_t last, uint32_t limit, json_t
 void
 audit_log_list(struct request *r)
 {
-	static const char *const known[] = {"after", "last", "limit", "object", NULL};
+	static const char *const known[] = {"after", "before", "last", "limit", "object", NULL};
 	struct audit_rows rows = {0};
 	uint32_t limit, last;
 	enum store_result result;
 	json_t *head, *answer;
-	int64_t after;
+	int64_t after, before;
 
 	if (!request_check_query(r, known) || !request_query_limit(r, "limit", 100, 1000, &limit) ||
-	    !request_query_limit(r, "last", 0, 1000, &last) || !read_after(r, &after))
+	    !request_query_limit(r, "last", 0, 1000, &last) ||
+	    !read_number(r, "after", INT64_MIN, &after) || !read_number(r, "before", 0, &before))
 		return;
+	if (before != 0 && after != INT64_MIN) {
+		request_fail(r, 400, "after and before exclude each other: give one");
+		return;
+	}
+	if (before != 0 && last == 0)
+		last = limit;
 	if (last > limit)
 		limit = last;
 	rows.highest = after;
 	rows.items = json_make_array();
 	head = json_make_object();
-	result = read_log(r, after, last, limit, head, &rows);
+	result = read_log(r, after, before, last, limit, head, &rows);
 	if (result != STORE_OK) {
 		json_decref(rows.items);
 		json_decref(head);

@@ -1,6 +1,6 @@
 /*
- * GET /v1/messages/ID and /raw: one message as it would leave, for an operator. Reads the body on
- * the main loop: some tens of milliseconds for a large one. Called by api.c.
+ * GET /v1/messages/ID, /raw and /html: one message as it would leave, for an operator. Reads the
+ * body on the main loop: some tens of milliseconds for a large one. Called by api.c.
  */
 #include "control/messages.h"
 
@@ -17,6 +17,7 @@ enum {
 	RAW_MAX = 256 << 20, /* more than any listener's sane max_message_size */
 	SHOWN_MAX = 4 << 20, /* of the message, to find its text in */
 	TEXT_MAX = 64 << 10,
+	HTML_MAX = 2 << 20,
 	HEADER_MAX = 256 << 10,
 	DELIVERIES_MAX = 1000
 };
@@ -146,4 +147,35 @@ messages_get_raw(struct request *r)
 		return;
 	}
 	request_reply_bytes(r, "message/rfc822", &raw);
+}
+
+/*
+ * Whatever the message says, a browser that shows this runs nothing, sends nothing and loads
+ * nothing: also where it is opened on its own. Only a page of ours may frame it.
+ */
+#define HTML_POLICY                                                                                \
+	"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "                  \
+	"frame-ancestors 'self'"
+
+void
+messages_get_html(struct request *r)
+{
+	struct buf raw = {0}, html = {0};
+	uint64_t id;
+	bool cut = false, found;
+
+	if (!read_id(r, &id) || !read_raw(r, id, SHOWN_MAX, &raw, &cut))
+		return;
+	found = mime_message_html(buf_text(&raw), raw.len, HTML_MAX, &html, &cut);
+	buf_free(&raw);
+	if (!found) {
+		buf_free(&html);
+		request_fail(r, 404, "message %s has no HTML; /v1/messages/%s has its text", r->id,
+			     r->id);
+		return;
+	}
+	request_add_header(r, "Content-Security-Policy", HTML_POLICY);
+	/* Names in it would be looked up before anybody clicks. */
+	request_add_header(r, "X-DNS-Prefetch-Control", "off");
+	request_reply_bytes(r, "text/html; charset=utf-8", &html);
 }

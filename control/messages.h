@@ -9,6 +9,8 @@ struct request;
 
 /* GET /v1/messages/ID. */
 void messages_get(struct request *r);
+/* GET /v1/messages/ID/html. */
+void messages_get_html(struct request *r);
 /* GET /v1/messages/ID/raw. */
 void messages_get_raw(struct request *r);
 

@@ -128,6 +128,16 @@ json_from_content(const struct config_content *c)
 }
 
 json_t *
+status_contents(const struct config_environment *env)
+{
+	json_t *list = json_make_array();
+
+	for (size_t i = 0; i < env->content_count; i++)
+		json_append(list, json_from_content(&env->contents[i]));
+	return list;
+}
+
+json_t *
 status_bursts(const struct config_environment *env)
 {
 	json_t *list = json_make_array();
@@ -141,7 +151,7 @@ static json_t *
 json_from_environment(const struct config_environment *env)
 {
 	static const char *const others[] = {"drop", "rewrite", "reject", "hold"};
-	json_t *o = json_make_object(), *contents;
+	json_t *o = json_make_object();
 
 	json_put_text(o, "name", env->name);
 	json_put_bool(o, "production", env->production);
@@ -149,9 +159,7 @@ json_from_environment(const struct config_environment *env)
 		      env->upstream != NULL && env->upstream[0] == '\0' ? "none" : env->upstream);
 	json_put_text(o, "others", others[env->others]);
 	json_put(o, "bursts", status_bursts(env));
-	contents = put_array(o, "contents");
-	for (size_t i = 0; i < env->content_count; i++)
-		json_append(contents, json_from_content(&env->contents[i]));
+	json_put(o, "contents", status_contents(env));
 	return o;
 }
 
@@ -187,8 +195,8 @@ count_batch(void *context, const struct store_batch *b)
 	return true;
 }
 
-static bool
-add_hold(void *context, const struct store_hold *h)
+json_t *
+status_hold(const struct store_hold *h)
 {
 	json_t *o = json_make_object();
 
@@ -197,7 +205,13 @@ add_hold(void *context, const struct store_hold *h)
 	json_put_text(o, "reason", h->reason);
 	json_put_text(o, "who", h->who);
 	json_put_time(o, "since", h->since);
-	json_append(context, o);
+	return o;
+}
+
+static bool
+add_hold(void *context, const struct store_hold *h)
+{
+	json_append(context, status_hold(h));
 	return true;
 }
 
@@ -266,25 +280,36 @@ put_running(json_t *answer, const struct control_deps *deps, const struct config
 	json_put(answer, "metrics", o);
 }
 
+enum store_result
+status_make(const struct control_deps *deps, json_t **out)
+{
+	const struct config *config = policy_config(deps->policy(deps->context));
+	json_t *answer = json_make_object();
+	enum store_result result;
+
+	put_running(answer, deps, config);
+	result = put_stored(answer, deps->view);
+	if (result != STORE_OK) {
+		json_decref(answer);
+		return result;
+	}
+	warnings_add(answer, deps, config);
+	*out = answer;
+	return STORE_OK;
+}
+
 void
 status_get(struct request *r)
 {
 	static const char *const none[] = {NULL};
-	const struct config *config;
 	enum store_result result;
 	json_t *answer;
 
 	if (!request_check_query(r, none))
 		return;
-	config = request_config(r);
-	answer = json_make_object();
-	put_running(answer, r->deps, config);
-	result = put_stored(answer, r->deps->view);
-	if (result != STORE_OK) {
-		json_decref(answer);
+	result = status_make(r->deps, &answer);
+	if (result == STORE_OK)
+		request_reply(r, answer);
+	else
 		request_fail_store(r, result, "status", "");
-		return;
-	}
-	warnings_add(answer, r->deps, config);
-	request_reply(r, answer);
 }

@@ -1,8 +1,8 @@
 /*
  * What needs GMime: encoded words, address lists, decoded text for display (RFC 2047, 5322, 2045).
- * mime.c has the encoded words, mime_subject.c, mime_address.c, mime_text.c, mime_parts.c,
- * mime_walk.c and mime_type.c the rest; they are the only users of <gmime/gmime.h>. Any thread
- * after mime_init().
+ * mime.c has the encoded words, mime_subject.c, mime_address.c, mime_text.c, mime_html.c,
+ * mime_parts.c, mime_walk.c and mime_type.c the rest; they are the only users of <gmime/gmime.h>.
+ * Any thread after mime_init().
  */
 #ifndef MAIL_MIME_H
 #define MAIL_MIME_H
@@ -62,6 +62,14 @@ void mime_parse_type(const char *value, struct arena *arena, struct mime_type *o
  * newline and tab replaced, cut at `max` bytes. Bounded work on hostile nesting.
  */
 void mime_message_text(const char *message, size_t len, size_t max, struct buf *out);
+
+/*
+ * The source of the first text/html part of a whole message that is no attachment, decoded to valid
+ * UTF-8 without NUL, control characters but newline and tab blanked, cut at `max` bytes (*cut). It
+ * is as hostile as it was, but for `link`, `meta` and `base`, which are no elements any more. False
+ * if there is none. Bounded work on hostile nesting.
+ */
+bool mime_message_html(const char *message, size_t len, size_t max, struct buf *out, bool *cut);
 
 /*
  * A message as content rules look at it: the text/plain parts and the source of the text/html
