@@ -1,6 +1,6 @@
 /*
  * Cross checks of who may do what: a rule of two people that asks no second one, a role that nobody
- * has, a port that others than this machine could reach. Called by check.c. Whether the named users
+ * has. Called by check.c. Whether the named users
  * exist is for control/access.c: a name that matches nobody gives no rights.
  */
 #include "config/check_access.h"
@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "config/check.h"
+#include "config/check_http.h"
 #include "config/value.h"
 
 enum { REMINDERS_MAX = 10, NAME_MAX_BYTES = 255 };
@@ -68,34 +69,6 @@ check_approval(const struct config_approval *a, const struct text_section *at,
 		problem_add(problems, text_line(at, "approvers"),
 			    "approvers = 1 is who asks, and no second person; write 2, or remove "
 			    "approval");
-}
-
-/* ---- http */
-
-static void
-check_http(const struct config *c, const struct text_section *at, struct problems *problems)
-{
-	const struct config_http *h = &c->http;
-	int line = text_line(at, "address");
-
-	/* An address or path that is none was reported, and is "". */
-	if (h->host[0] != '\0' && !check_is_loopback(h->host))
-		problem_add(problems, line,
-			    "address %s can be reached from other machines, and there is no TLS on "
-			    "it yet: write 127.0.0.1 and put a TLS proxy before it, or use the "
-			    "control socket",
-			    log_safe(h->host));
-	if (text_is_set(at, "tokens") && h->tokens[0] == '\0' &&
-	    !problem_is_at(problems, text_value_line(at, "tokens", 0)))
-		problem_add(problems, text_line(at, "tokens"),
-			    "tokens is empty, so nobody could ask; write tokens = "
-			    "\"/etc/mailfuse/tokens\"");
-	for (size_t i = 0; i < c->listener_count; i++)
-		if (h->port != 0 && h->port == c->listeners[i].port &&
-		    strcmp(h->host, c->listeners[i].host) == 0)
-			problem_add(problems, line,
-				    "http has the address of listener %s; choose another port",
-				    c->listeners[i].name);
 }
 
 /* ---- reminders */

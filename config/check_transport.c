@@ -89,15 +89,15 @@ check_mode(const char *name, const char *path, const struct text_section *at,
 	buf_free(&why);
 }
 
+/* `at` is of the listener, or of http. */
 static void
-check_key_mode(struct check *k, const struct config_listener *l)
+check_key_mode(const char *certificate, const char *key, const struct text_section *at,
+	       struct problems *problems)
 {
-	if (l->tls == CONFIG_TLS_OFF)
-		return;
-	if (l->key[0] != '\0')
-		check_mode("key", l->key, k->at, k->problems);
+	if (key[0] != '\0')
+		check_mode("key", key, at, problems);
 	else
-		check_mode("certificate", l->certificate, k->at, k->problems);
+		check_mode("certificate", certificate, at, problems);
 }
 
 /* ---- upstreams */
@@ -203,8 +203,11 @@ check_transport(const struct config *c, const struct text_section *at,
 
 	if (files)
 		check_mode("users", c->users, at, problems);
-	if (files && c->http.set)
-		check_mode("tokens", c->http.tokens, text_child(at, "http", 0), problems);
+	if (files && c->http.set) {
+		k.at = text_child(at, "http", 0);
+		check_mode("tokens", c->http.tokens, k.at, problems);
+		check_key_mode(c->http.certificate, c->http.key, k.at, problems);
+	}
 	for (size_t i = 0; i < c->listener_count; i++) {
 		k.at = text_child(at, "listener", i);
 		/* -1: a word that is none, which was reported. */
@@ -212,8 +215,9 @@ check_transport(const struct config *c, const struct text_section *at,
 			continue;
 		check_certificate(&k, &c->listeners[i]);
 		check_auth(&k, &c->listeners[i]);
-		if (files)
-			check_key_mode(&k, &c->listeners[i]);
+		if (files && c->listeners[i].tls != CONFIG_TLS_OFF)
+			check_key_mode(c->listeners[i].certificate, c->listeners[i].key, k.at,
+				       problems);
 	}
 	for (size_t i = 0; i < c->upstream_count; i++) {
 		k.at = text_child(at, "upstream", i);
@@ -245,10 +249,14 @@ check_readable(const char *name, const char *path, const char *cure, const struc
 void
 check_files(const struct config *c, const struct text_section *at, struct problems *problems)
 {
+	const struct text_section *http = c->http.set ? text_child(at, "http", 0) : at;
+
 	check_readable("users", c->users, "; mailfuse passwd NAME --users FILE makes it", at,
 		       problems);
 	check_readable("tokens", c->http.tokens, "; mailfuse token NAME --tokens FILE makes it",
-		       c->http.set ? text_child(at, "http", 0) : at, problems);
+		       http, problems);
+	check_readable("certificate", c->http.certificate, "", http, problems);
+	check_readable("key", c->http.key, "", http, problems);
 	for (size_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
 		const struct text_section *own = text_child(at, "listener", i);

@@ -144,6 +144,8 @@ config_diff_fixed(const struct config *now, const struct config *next, struct bu
 	if (now->http.set != next->http.set || now->http.port != next->http.port ||
 	    strcmp(now->http.host, next->http.host) != 0)
 		buf_printf(out, "%shttp address", between);
+	else if ((now->http.certificate[0] != '\0') != (next->http.certificate[0] != '\0'))
+		buf_printf(out, "%shttp certificate (TLS on or off)", between);
 }
 
 /* ---- documentation */

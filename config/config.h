@@ -32,7 +32,13 @@ enum config_upstream_tls {
 };
 enum config_auth { CONFIG_AUTH_OFF, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED };
 enum config_log { CONFIG_LOG_STDERR, CONFIG_LOG_SYSLOG };
-enum config_alert_type { CONFIG_ALERT_WEBHOOK, CONFIG_ALERT_SLACK, CONFIG_ALERT_EXEC };
+enum config_alert_type {
+	CONFIG_ALERT_WEBHOOK,
+	CONFIG_ALERT_SLACK,
+	CONFIG_ALERT_EXEC,
+	CONFIG_ALERT_TEAMS,
+	CONFIG_ALERT_EMAIL
+};
 enum config_burst_action { CONFIG_BURST_HOLD, CONFIG_BURST_ALERT };
 /* What a content rule's pattern is held against. */
 enum config_part {
@@ -141,12 +147,24 @@ struct config_environment {
 struct config_alert {
 	char *name;
 	enum config_alert_type type;
-	char *url;      /* webhook, slack */
+	char *url;      /* webhook, slack, teams */
+	char *secret;   /* webhook: signs each note; "" = none */
 	char **command; /* exec: program and arguments */
-	char **events;  /* globs over event names; never NULL */
+	char **to;      /* email: the only addresses that it ever writes to; ASCII */
+	char *from;     /* email: never "" once loaded */
+	char *upstream; /* email: name */
+	char *subject;  /* slack, teams, email: templates (base/template.h); "" = the usual words */
+	char *text;
+	char **events; /* globs over event names; never NULL */
 	int64_t retry_for;
 	int64_t timeout;
 };
+
+/*
+ * The environment of a channel's own mail is CONFIG_ALERTS and the channel's name; no file can name
+ * one so. It matches no source, has no rules and allows just the channel's addresses.
+ */
+#define CONFIG_ALERTS "alerts/"
 
 /* Who may do what: names of users, "@group", "*". For the socket by uid; tokens carry their own. */
 struct config_access {
@@ -162,9 +180,13 @@ struct config_approval {
 
 struct config_http {
 	bool set;
-	char *host; /* a loopback address for now */
+	char *host; /* beyond loopback only with a certificate */
 	uint16_t port;
-	char *tokens; /* path of the tokens file, see config/tokens.h */
+	char *certificate, *key; /* PEM files as a listener's; "" = no TLS */
+	char **hosts;            /* further names that a call may have in Host */
+	char *url;               /* how people reach it, no slash at its end; "" = not said */
+	char *tokens;            /* path of the tokens file, see config/tokens.h */
+	bool console;            /* pages are served, if they were built in */
 	int line;
 };
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -22,6 +23,7 @@
 #include "config/problem.h"
 #include "config/text.h"
 #include "config/value.h"
+#include "mail/address.h"
 
 enum { KIND_ROWS_MAX = 32, FILE_BYTES_MAX = 4000000 };
 
@@ -243,12 +245,17 @@ static void
 load_singles(struct loader *l, cfg_t *cfg, const struct text_section *at)
 {
 	struct config *c = l->config;
+	char *url;
 
 	load_once(l, cfg, at, "approval", &c->approval);
 	c->access.set = load_once(l, cfg, at, "access", &c->access);
 	c->http.set = load_once(l, cfg, at, "http", &c->http);
 	if (c->http.set)
 		c->http.line = text_child(at, "http", 0)->line;
+	/* Links are made by adding a path. */
+	url = c->http.url;
+	if (url[0] != '\0' && url[strlen(url) - 1] == '/')
+		url[strlen(url) - 1] = '\0';
 }
 
 /* ---- what a file leaves open */
@@ -336,6 +343,65 @@ complete_listener(struct config_listener *l)
 	l->key = mem_strdup(l->certificate);
 }
 
+/* As it may stand in a header and an envelope: domains as A-labels. */
+static void
+complete_mailbox(char **text)
+{
+	struct arena arena = {0};
+	struct address address;
+
+	if (address_parse(*text, &arena, &address) == NULL) {
+		free(*text);
+		*text = mem_strdup(address.text);
+	}
+	arena_free(&arena);
+}
+
+/* A channel's mail is queued under an environment of its own, which nobody's mail matches and no
+ * rule covers, and which reaches its addresses only. */
+static void
+complete_email(struct loader *l, struct config_alert *a, struct config_environment *e)
+{
+	struct config *c = l->config;
+
+	if (a->upstream[0] == '\0') {
+		free(a->upstream);
+		a->upstream = mem_strdup(c->upstreams[0].name);
+	}
+	if (a->from[0] == '\0') {
+		free(a->from);
+		a->from = mem_printf("mailfuse@%s", c->hostname);
+	}
+	complete_mailbox(&a->from);
+	load_section(l, NULL, NULL, "environment", e);
+	e->name = mem_printf("%s%s", CONFIG_ALERTS, a->name);
+	free(e->upstream);
+	e->upstream = mem_strdup(a->upstream);
+	e->allow = value_list_new();
+	for (size_t i = 0; a->to[i] != NULL; i++) {
+		complete_mailbox(&a->to[i]);
+		value_list_add(&e->allow, a->to[i]);
+	}
+}
+
+/* Before the built-in `unknown`, which stays the last. */
+static void
+complete_alerts(struct loader *l)
+{
+	struct config *c = l->config;
+	struct config_environment unknown = c->environments[c->environment_count - 1];
+
+	for (size_t i = 0; i < c->alert_count; i++) {
+		if (c->alerts[i].type != CONFIG_ALERT_EMAIL)
+			continue;
+		c->environments = mem_resize_array(c->environments, c->environment_count + 1,
+						   sizeof(*c->environments));
+		c->environments[c->environment_count - 1] = (struct config_environment){0};
+		complete_email(l, &c->alerts[i], &c->environments[c->environment_count - 1]);
+		c->environments[c->environment_count++] = unknown;
+	}
+}
+
 static void
 complete_hostname(struct config *c)
 {
@@ -372,6 +438,7 @@ complete(struct loader *l)
 	c->environment_count++;
 	for (size_t i = 0; i < c->environment_count; i++)
 		complete_environment(c, &c->environments[i]);
+	complete_alerts(l);
 }
 
 /* ---- the whole */

@@ -25,8 +25,7 @@ static const char *const words_action[] = {"hold", "alert", NULL};
 static const char *const words_per[] = {"environment", "source",   "sender", "subject",
 					"recipient",   "campaign", NULL};
 static const char *const words_part[] = {"text", "html", "body", NULL};
-static const char *const words_alert[] = {"webhook", "slack", "exec", NULL};
-static const char *const later_alert[] = {"email", NULL};
+static const char *const words_alert[] = {"webhook", "slack", "exec", "teams", "email", NULL};
 static const char *const words_listener_tls[] = {"off", "starttls", "required", "implicit", NULL};
 static const char *const words_upstream_tls[] = {"off", "opportunistic", "required", "implicit",
 						 NULL};
@@ -96,7 +95,7 @@ static const struct option table[] = {
     {"", "access", OPTION_SECTION, OPTION_ONCE, "",
      .help = "who may do what on the control socket; without it who reaches it may do all"},
     {"", "http", OPTION_SECTION, OPTION_ONCE, "",
-     .help = "the API on a TCP port of this machine, for who has a token; without it on the "
+     .help = "the API and the console on a TCP port, for who has a token; without it on the "
 	     "control socket only"},
 
     /* ---- listener */
@@ -250,11 +249,25 @@ static const struct option table[] = {
 
     /* ---- alert */
     {"alert", "type", OPTION_CHOICE, OPTION_REQUIRED, "", IN(config_alert, type),
-     .words = words_alert, .later = later_alert, .help = "webhook, slack or exec"},
+     .words = words_alert, .help = "webhook, slack, teams, exec or email"},
     {"alert", "url", OPTION_TEXT, OPTION_FROM_FILE | OPTION_SECRET, "", IN(config_alert, url),
-     .help = "webhook, slack: where to POST"},
+     .help = "webhook, slack, teams: where to POST"},
+    {"alert", "secret", OPTION_TEXT, OPTION_FROM_FILE | OPTION_SECRET, "",
+     IN(config_alert, secret),
+     .help = "webhook: signs each note, see mailfuse-api(7); only from a file or the environment"},
     {"alert", "command", OPTION_LIST, 0, "", IN(config_alert, command),
      .help = "exec: the program and its arguments; no shell reads them"},
+    {"alert", "to", OPTION_LIST, 0, "", IN(config_alert, to),
+     .help = "email: the addresses that get it, and nobody else ever"},
+    {"alert", "from", OPTION_TEXT, 0, "", IN(config_alert, from),
+     .help = "email: whom it is from; by default mailfuse at the gate's hostname"},
+    {"alert", "upstream", OPTION_TEXT, 0, "", IN(config_alert, upstream),
+     .help = "email: the upstream that takes it; by default the only one"},
+    {"alert", "subject", OPTION_TEXT, 0, "", IN(config_alert, subject),
+     .help = "email, slack, teams: the headline; %e is the environment, %b the batch, %t what "
+	     "happened, %u a link, %g the gate, %n the event, %% a percent sign"},
+    {"alert", "text", OPTION_TEXT, 0, "", IN(config_alert, text),
+     .help = "email, slack, teams: the text, with the same letters; by default %t"},
     {"alert", "events", OPTION_LIST, 0, "*", IN(config_alert, events),
      .help = "which events, * and ? allowed, such as {\"batch.*\", \"upstream.*\"}"},
     {"alert", "retry_for", OPTION_DURATION, 0, "1d", IN(config_alert, retry_for),
@@ -283,7 +296,19 @@ static const struct option table[] = {
     /* ---- http */
     {"http", "address", OPTION_ADDRESS, OPTION_FIXED | OPTION_REQUIRED | OPTION_NUMERIC, "",
      IN(config_http, host), AND(config_http, port),
-     .help = "a loopback address and port, such as \"127.0.0.1:8025\""},
+     .help = "IP address and port, such as \"127.0.0.1:8025\"; beyond loopback it needs a "
+	     "certificate"},
+    {"http", "certificate", OPTION_PATH, 0, "", IN(config_http, certificate),
+     .help = "PEM file of the certificate, those of its signers behind it; with it the port speaks "
+	     "TLS"},
+    {"http", "key", OPTION_PATH, 0, "", IN(config_http, key),
+     .help = "PEM file of its private key; by default the file of certificate"},
+    {"http", "hosts", OPTION_LIST, 0, "", IN(config_http, hosts),
+     .help = "further names under which it is reached, beside its address, localhost and url"},
+    {"http", "url", OPTION_TEXT, 0, "", IN(config_http, url),
+     .help = "how people reach it, such as \"https://gate.example.com:8025\": for links in alerts"},
+    {"http", "console", OPTION_FLAG, 0, "true", IN(config_http, console),
+     .help = "whether browsers get the console"},
     {"http", "tokens", OPTION_PATH, OPTION_REQUIRED, "", IN(config_http, tokens),
      .help = "the file of who may ask, one NAME:ROLES:HASH a line, as mailfuse token writes it"},
     {.name = NULL}};

@@ -117,12 +117,10 @@ tokens_free(struct tokens *t)
 }
 
 bool
-tokens_find(const struct tokens *t, const char *token, const char **name, unsigned *roles)
+tokens_find_hash(const struct tokens *t, const char *hash, const char **name, unsigned *roles)
 {
-	char hash[TOKEN_HASH_BYTES];
 	size_t found = t->count;
 
-	token_hash(token, hash);
 	for (size_t i = 0; i < t->count; i++)
 		if (token_same_hash(hash, t->list[i].hash))
 			found = i;
@@ -131,6 +129,15 @@ tokens_find(const struct tokens *t, const char *token, const char **name, unsign
 	*name = t->list[found].name;
 	*roles = t->list[found].roles;
 	return true;
+}
+
+bool
+tokens_find(const struct tokens *t, const char *token, const char **name, unsigned *roles)
+{
+	char hash[TOKEN_HASH_BYTES];
+
+	token_hash(token, hash);
+	return tokens_find_hash(t, hash, name, roles);
 }
 
 void

@@ -26,6 +26,8 @@ void tokens_free(struct tokens *t);
  * one: all are compared, in constant time.
  */
 bool tokens_find(const struct tokens *t, const char *token, const char **name, unsigned *roles);
+/* The same by token_hash() of the token, for what was made of it before. */
+bool tokens_find_hash(const struct tokens *t, const char *hash, const char **name, unsigned *roles);
 /* The names of those that have the role, in the order of the file. */
 void tokens_list(const struct tokens *t, unsigned role,
 		 void (*row)(void *context, const char *name), void *context);

@@ -34,14 +34,19 @@ tell_refused(const struct daemon *d, struct buf *text)
 }
 
 static void
-tell_ending(const struct config_listener *l, int64_t end, struct buf *text)
+list_ending(const struct tls *tls, const char *whose, const char *certificate,
+	    void (*row)(void *arg, const char *text), void *arg)
 {
 	char at[CLOCK_ISO_BYTES];
+	struct buf text = {0};
 
-	clock_format_iso(end, at);
-	buf_printf(text,
-		   "the certificate of listener %s %s at %s: put its successor into %s and reload.",
-		   l->name, end <= clock_wall() ? "ended" : "ends", at, l->certificate);
+	if (tls == NULL || !keyring_is_ending(tls))
+		return;
+	clock_format_iso(tls_expires_at(tls), at);
+	buf_printf(&text, "the certificate of %s %s at %s: put its successor into %s and reload.",
+		   whose, tls_expires_at(tls) <= clock_wall() ? "ended" : "ends", at, certificate);
+	row(arg, buf_text(&text));
+	buf_free(&text);
 }
 
 /* What is most likely misspelt. */
@@ -71,14 +76,13 @@ warnings_list(void *context, void (*row)(void *arg, const char *text), void *arg
 		row(arg, buf_text(&text));
 	}
 	for (size_t i = 0; i < c->listener_count; i++) {
-		struct tls *tls = keyring_listener(d->keys, c->listeners[i].name);
+		const struct config_listener *l = &c->listeners[i];
+		char *whose = mem_printf("listener %s", l->name);
 
-		if (tls == NULL || !keyring_is_ending(tls))
-			continue;
-		buf_clear(&text);
-		tell_ending(&c->listeners[i], tls_expires_at(tls), &text);
-		row(arg, buf_text(&text));
+		list_ending(keyring_listener(d->keys, l->name), whose, l->certificate, row, arg);
+		free(whose);
 	}
+	list_ending(keyring_http(d->keys), "http", c->http.certificate, row, arg);
 	list_names(c, row, arg);
 	buf_free(&text);
 }

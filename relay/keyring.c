@@ -24,6 +24,7 @@ struct keyring {
 	_Atomic int refs;
 	struct keyring_entry *listeners, *upstreams;
 	size_t listener_count, upstream_count;
+	struct tls *http; /* NULL: no TLS there */
 	struct users *users;
 	struct tokens *tokens;
 };
@@ -54,6 +55,7 @@ keyring_unref(struct keyring *k)
 		return;
 	keyring_free_entries(k->listeners, k->listener_count);
 	keyring_free_entries(k->upstreams, k->upstream_count);
+	tls_unref(k->http);
 	users_free(k->users);
 	tokens_free(k->tokens);
 	free(k);
@@ -100,6 +102,21 @@ keyring_add_upstream(struct keyring *k, const struct config *c, const struct con
 	return e->tls != NULL;
 }
 
+static bool
+keyring_add_http(struct keyring *k, const struct config *c, struct buf *errors)
+{
+	struct buf why = {0};
+
+	k->tokens = tokens_load(c->http.tokens, errors);
+	if (c->http.certificate[0] == '\0')
+		return k->tokens != NULL;
+	k->http = tls_server_new(c->http.certificate, c->http.key, "", &why);
+	if (k->http == NULL)
+		buf_printf(errors, "%s:%d: http: %s\n", c->path, c->http.line, buf_text(&why));
+	buf_free(&why);
+	return k->http != NULL && k->tokens != NULL;
+}
+
 struct keyring *
 keyring_new(const struct config *c, struct buf *errors)
 {
@@ -118,10 +135,8 @@ keyring_new(const struct config *c, struct buf *errors)
 		k->users = users_load(c->users, errors);
 		ok = k->users != NULL && ok;
 	}
-	if (c->http.set) {
-		k->tokens = tokens_load(c->http.tokens, errors);
-		ok = k->tokens != NULL && ok;
-	}
+	if (c->http.set)
+		ok = keyring_add_http(k, c, errors) && ok;
 	if (ok) {
 		keyring_warn_ending(k, c);
 		return k;
@@ -155,23 +170,29 @@ keyring_is_ending(const struct tls *tls)
 	return end != 0 && end - clock_wall() <= EXPIRY_WARNING;
 }
 
-void
-keyring_warn_ending(const struct keyring *k, const struct config *c)
+/* `tls` NULL: there is none. */
+static void
+warn_ending(const struct tls *tls, const char *listener, const char *certificate)
 {
 	char at[CLOCK_ISO_BYTES];
 
+	if (tls == NULL || !keyring_is_ending(tls))
+		return;
+	clock_format_iso(tls_expires_at(tls), at);
+	log_warn("- certificate.%s listener=%s certificate=%s until=%s",
+		 tls_expires_at(tls) <= clock_wall() ? "expired" : "expires-soon", listener,
+		 log_safe(certificate), at);
+}
+
+void
+keyring_warn_ending(const struct keyring *k, const struct config *c)
+{
 	for (size_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
-		struct tls *tls = keyring_listener(k, l->name);
-		int64_t end = tls != NULL ? tls_expires_at(tls) : 0;
 
-		if (tls == NULL || !keyring_is_ending(tls))
-			continue;
-		clock_format_iso(end, at);
-		log_warn("- certificate.%s listener=%s certificate=%s until=%s",
-			 end <= clock_wall() ? "expired" : "expires-soon", l->name,
-			 log_safe(l->certificate), at);
+		warn_ending(keyring_listener(k, l->name), l->name, l->certificate);
 	}
+	warn_ending(k->http, "http", c->http.certificate);
 }
 
 struct tls *
@@ -184,6 +205,12 @@ const struct users *
 keyring_users(const struct keyring *k)
 {
 	return k->users;
+}
+
+struct tls *
+keyring_http(const struct keyring *k)
+{
+	return k->http;
 }
 
 const struct tokens *

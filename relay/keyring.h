@@ -22,7 +22,7 @@ struct keyring *keyring_ref(struct keyring *k);
 void keyring_unref(struct keyring *k);
 /* NULL where the listener has no TLS, or is not in its configuration. */
 struct tls *keyring_listener(const struct keyring *k, const char *name);
-/* A line in the log for each certificate of a listener that is ending; `c` is its configuration. */
+/* A line in the log for each certificate of ours that is ending; `c` is its configuration. */
 void keyring_warn_ending(const struct keyring *k, const struct config *c);
 /* True if its certificate has expired, or will within 14 days. */
 bool keyring_is_ending(const struct tls *tls);
@@ -30,6 +30,8 @@ bool keyring_is_ending(const struct tls *tls);
 struct tls *keyring_upstream(const struct keyring *k, const char *name);
 /* NULL where there is no users file. */
 const struct users *keyring_users(const struct keyring *k);
+/* The HTTP port's; NULL where it has no TLS. */
+struct tls *keyring_http(const struct keyring *k);
 /* NULL where there is no section http. */
 const struct tokens *keyring_tokens(const struct keyring *k);
 

@@ -225,7 +225,24 @@
      "t:5: a* is no name of a user or group; write each in quotes of its own, such as {\"alice\", \"@mailops\"}, or \"*\" for everybody\n"
      "t:6: @* is no name of a user or group; write each in quotes of its own, such as {\"alice\", \"@mailops\"}, or \"*\" for everybody\n"
      "t:7: a,b is no name of a user or group; write each in quotes of its own, such as {\"alice\", \"@mailops\"}, or \"*\" for everybody\n"},
-    {"http beyond this machine", "http { tokens = \"/t\"\n" "address = \"0.0.0.0:8025\" }", "t:2: address 0.0.0.0 can be reached from other machines, and there is no TLS on it yet: write 127.0.0.1 and put a TLS proxy before it, or use the control socket\n"},
+    {"http beyond this machine", "http { tokens = \"/t\"\n" "address = \"0.0.0.0:8025\" }", "t:2: address 0.0.0.0 can be reached from other machines, and without TLS each token could be read on the way: add certificate = \"/path/of/file.pem\", or write 127.0.0.1\n"},
+    {"http with a key alone", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "key = \"/k\" }", "t:2: key has no meaning without certificate; add certificate = \"/path/of/file.pem\", or remove it\n"},
+    {"http with no certificate", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "certificate = \"\" }", "t:2: certificate is empty; write \"/path/of/file.pem\", or remove it\n"},
+    {"http hosts", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "hosts = {\"https://gate.example\",\n" "\"gate.example:8025\",\n" "\"a b\",\n" "\"\",\n" "\"..\",\n" "\"[::1\",\n" "\"gate.example/\"} }",
+     "t:2: hosts: https://gate.example is no host name; write each as a browser has it, without https:// and port, such as \"gate.example.com\"\n"
+     "t:3: hosts: gate.example:8025 is no host name; write each as a browser has it, without https:// and port, such as \"gate.example.com\"\n"
+     "t:4: hosts: \"a b\" is no host name; write each as a browser has it, without https:// and port, such as \"gate.example.com\"\n"
+     "t:5: hosts: \"\" is no host name; write each as a browser has it, without https:// and port, such as \"gate.example.com\"\n"
+     "t:6: hosts: .. is no host name; write each as a browser has it, without https:// and port, such as \"gate.example.com\"\n"
+     "t:7: hosts: [::1 is no host name; write each as a browser has it, without https:// and port, such as \"gate.example.com\"\n"
+     "t:8: hosts: gate.example/ is no host name; write each as a browser has it, without https:// and port, such as \"gate.example.com\"\n"},
+    {"http url without a scheme", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "url = \"gate.example\" }", "t:2: url cannot be gate.example; write how a browser reaches this port, without a path, such as \"https://gate.example.com:8025\"\n"},
+    {"http url of another scheme", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "url = \"ftp://gate.example\" }", "t:2: url cannot be ftp://gate.example; write how a browser reaches this port, without a path, such as \"https://gate.example.com:8025\"\n"},
+    {"http url without a host", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "url = \"https://\" }", "t:2: url cannot be https://; write how a browser reaches this port, without a path, such as \"https://gate.example.com:8025\"\n"},
+    {"http url with a path", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "url = \"https://gate.example/x\" }", "t:2: url cannot be https://gate.example/x; write how a browser reaches this port, without a path, such as \"https://gate.example.com:8025\"\n"},
+    {"http url with a user", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "url = \"https://a@gate.example\" }", "t:2: url cannot be https://a@gate.example; write how a browser reaches this port, without a path, such as \"https://gate.example.com:8025\"\n"},
+    {"http url with rubbish behind the port", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "url = \"https://gate.example:80a\" }", "t:2: url cannot be https://gate.example:80a; write how a browser reaches this port, without a path, such as \"https://gate.example.com:8025\"\n"},
+    {"http url with half an address", "http { address = \"127.0.0.1:1\" tokens = \"/t\"\n" "url = \"https://[::1\" }", "t:2: url cannot be https://[::1; write how a browser reaches this port, without a path, such as \"https://gate.example.com:8025\"\n"},
     {"http without tokens", "http { address = \"127.0.0.1:8025\" }", "t:1: http has no tokens; add tokens = ...\n"},
     {"http with tokens empty", "http { address = \"127.0.0.1:8025\"\n" "tokens = \"\" }", "t:2: tokens is empty, so nobody could ask; write tokens = \"/etc/mailfuse/tokens\"\n"},
     {"http tokens relative", "http { address = \"127.0.0.1:8025\"\n" "tokens = t }", "t:2: tokens cannot be t; write a path that begins with /\n"},

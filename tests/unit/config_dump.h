@@ -98,9 +98,16 @@ dump_decisions(struct buf *out, const struct config *c)
 	dump_list(out, "viewers", c->access.viewers);
 	dump_list(out, "operators", c->access.operators);
 	dump_list(out, "approvers", c->access.approvers);
-	buf_printf(out, "\nhttp %s host=%s port=%u tokens=%s line=%d\n",
+	buf_printf(out, "\nhttp %s host=%s port=%u tokens=%s line=%d",
 		   c->http.set ? "set" : "unset", c->http.host, c->http.port, c->http.tokens,
 		   c->http.line);
+	if (c->http.certificate[0] != '\0')
+		buf_printf(out, " certificate=%s key=%s", c->http.certificate, c->http.key);
+	if (c->http.hosts[0] != NULL)
+		dump_list(out, "hosts", c->http.hosts);
+	if (c->http.url[0] != '\0')
+		buf_printf(out, " url=%s", c->http.url);
+	buf_printf(out, "%s\n", c->http.console ? "" : " console=off");
 }
 
 static void

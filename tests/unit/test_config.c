@@ -150,6 +150,15 @@ static const struct good_row good_rows[] = {
      "http set host=::1 port=8025 tokens=/etc/mailfuse/tokens line=2\n"},
     {"http on any port", "http { address = \"127.9.9.9:0\" tokens = \"/t\" }",
      "http set host=127.9.9.9 port=0 tokens=/t line=1\n"},
+    {"http with TLS",
+     "http { address = \"0.0.0.0:443\" tokens = \"/t\" certificate = \"/c\" key = \"/k\" "
+     "hosts = {\"gate.example\", \"10.0.0.1\", \"[2001:db8::1]\", \"a_b\"} "
+     "url = \"https://gate.example/\" console = off }",
+     "line=1 certificate=/c key=/k hosts={gate.example,10.0.0.1,[2001:db8::1],a_b} "
+     "url=https://gate.example console=off\n"},
+    {"http behind a proxy",
+     "http { address = \"127.0.0.1:1\" tokens = \"/t\" url = \"https://[2001:db8::1]:65535\" }",
+     "line=1 url=https://[2001:db8::1]:65535\n"},
     {"reminders", "remind_after = {1s, \"90m\"} drill_every = 0", "remind 1 5400 drill=0 "},
     {"one reminder", "remind_after = 2h", "remind 7200 drill="},
     {"no reminders", "remind_after = {}", "remind drill="},
@@ -296,6 +305,8 @@ test_bad(void **state)
 
 /* ---- the rest of config.h */
 
+#define HTTP "http { address = \"127.0.0.1:1\" tokens = \"/t\" "
+
 struct diff_row {
 	const char *name, *now, *next, *wanted;
 };
@@ -327,6 +338,10 @@ test_diff(void **state)
 	     "http address"},
 	    {"http moved", "http { address = \"127.0.0.1:1\" tokens = \"/t\" }",
 	     "http { address = \"127.0.0.1:2\" tokens = \"/t\" } loops = 2", "loops, http address"},
+	    {"http, TLS off", HTTP "certificate = \"/c\" }", HTTP "}",
+	     "http certificate (TLS on or off)"},
+	    {"http, another certificate, names", HTTP "certificate = \"/c\" url = \"http://a\" }",
+	     HTTP "certificate = \"/d\" hosts = \"b\" console = off }", ""},
 	    {"http, other tokens, and who may do what",
 	     "http { address = \"127.0.0.1:1\" tokens = \"/t\" }",
 	     "http { address = \"127.0.0.1:1\" tokens = \"/u\" } access { operators = root } "
