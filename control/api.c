@@ -23,6 +23,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/access.h"
+#include "control/alerts.h"
+#include "control/alert_test.h"
 #include "control/audit_log.h"
 #include "control/backup.h"
 #include "control/batch.h"
@@ -31,17 +33,26 @@
 #include "control/decisions.h"
 #include "control/deliveries.h"
 #include "control/drill.h"
+#include "control/environments.h"
+#include "control/events.h"
 #include "control/explain.h"
 #include "control/guard.h"
+#include "control/health.h"
 #include "control/import.h"
 #include "control/json.h"
 #include "control/messages.h"
 #include "control/metrics.h"
 #include "control/openapi.h"
+#include "control/origin.h"
+#include "control/pages.h"
 #include "control/plans.h"
+#include "control/pulse.h"
 #include "control/queue.h"
 #include "control/request.h"
+#include "control/rules.h"
 #include "control/seats.h"
+#include "control/session_call.h"
+#include "control/settings.h"
 #include "control/status.h"
 #include "control/story.h"
 #include "control/traffic.h"
@@ -51,12 +62,19 @@ enum {
 	BODY_LARGE = 32 << 20, /* explain: a whole message */
 	/* evhttp answers what is beyond this by itself, as HTML: far enough off to be rare. */
 	BODY_REFUSED_UNREAD = 48 << 20,
-	/* Over TCP anybody on this machine may send, before they are known: 64 of these at most. */
+	/* Over TCP anybody may send, before they are known: HTTP_UNREAD_MAX in all. */
 	BODY_HTTP_REFUSED_UNREAD = 2 << 20,
 	HTTP_CONNECTIONS_MAX = 64,
+	HTTP_UNREAD_MAX = 32 << 20,
 	HEADERS_MAX = 16 << 10,
 	JSON_VALUES_MAX = 100000,
-	IDLE_SECONDS = 60 /* of a client that sends or takes nothing */
+	IDLE_SECONDS = 60, /* of a client that sends or takes nothing */
+	/* A request has so long, and a second more for each so many bytes of it that have come. */
+	HTTP_REQUEST_SECONDS = 20,
+	HTTP_REQUEST_BYTES = 32 << 10,
+	/* The same of an answer that waits to be taken. */
+	HTTP_ANSWER_SECONDS = 60,
+	HTTP_ANSWER_BYTES = 8 << 10
 };
 
 /* Where calls come in. */
@@ -73,6 +91,8 @@ struct door {
 struct api {
 	struct control_deps deps;
 	struct button *button;
+	struct pulse *pulse;
+	struct events *events;
 	struct door control, http;
 	bool stopped;
 	LIST_HEAD(, request) unanswered;
@@ -81,12 +101,19 @@ struct api {
 struct route {
 	enum evhttp_cmd_type method;
 	const char *path; /* `*` is one segment */
-	enum role role;   /* what it takes */
+	enum role role;   /* what it takes; FOR_ALL: nothing, and no token */
 	size_t body_max;
 	void (*run)(struct request *r);
 };
 
+#define FOR_ALL ((enum role)0)
+
 static const struct route routes[] = {
+    {EVHTTP_REQ_GET, "/livez", FOR_ALL, 0, health_live},
+    {EVHTTP_REQ_GET, "/readyz", FOR_ALL, 0, health_ready},
+    {EVHTTP_REQ_POST, "/v1/session", FOR_ALL, BODY_SMALL, session_call_open},
+    {EVHTTP_REQ_GET, "/v1/session", ROLE_VIEWER, 0, session_call_get},
+    {EVHTTP_REQ_DELETE, "/v1/session", ROLE_VIEWER, 0, session_call_end},
     {EVHTTP_REQ_GET, "/v1/status", ROLE_VIEWER, 0, status_get},
     {EVHTTP_REQ_GET, "/v1/batches", ROLE_VIEWER, 0, batches_list},
     {EVHTTP_REQ_GET, "/v1/batches/*", ROLE_VIEWER, 0, batch_get},
@@ -95,6 +122,13 @@ static const struct route routes[] = {
     {EVHTTP_REQ_GET, "/v1/deliveries", ROLE_VIEWER, 0, deliveries_list},
     {EVHTTP_REQ_GET, "/v1/messages/*", ROLE_VIEWER, 0, messages_get},
     {EVHTTP_REQ_GET, "/v1/messages/*/raw", ROLE_VIEWER, 0, messages_get_raw},
+    {EVHTTP_REQ_GET, "/v1/messages/*/html", ROLE_VIEWER, 0, messages_get_html},
+    {EVHTTP_REQ_GET, "/v1/environments", ROLE_VIEWER, 0, environments_list},
+    {EVHTTP_REQ_GET, "/v1/environments/*", ROLE_VIEWER, 0, environments_get},
+    {EVHTTP_REQ_GET, "/v1/rules", ROLE_VIEWER, 0, rules_list},
+    {EVHTTP_REQ_GET, "/v1/alerts", ROLE_VIEWER, 0, alerts_list},
+    {EVHTTP_REQ_GET, "/v1/settings", ROLE_VIEWER, 0, settings_list},
+    {EVHTTP_REQ_GET, "/v1/events", ROLE_VIEWER, 0, events_listen},
     {EVHTTP_REQ_POST, "/v1/release", ROLE_OPERATOR, BODY_SMALL, decisions_release},
     {EVHTTP_REQ_POST, "/v1/discard", ROLE_OPERATOR, BODY_SMALL, decisions_discard},
     {EVHTTP_REQ_POST, "/v1/restore", ROLE_OPERATOR, BODY_SMALL, decisions_restore},
@@ -106,11 +140,13 @@ static const struct route routes[] = {
     {EVHTTP_REQ_POST, "/v1/unhold", ROLE_OPERATOR, BODY_SMALL, button_unhold},
     {EVHTTP_REQ_POST, "/v1/drill", ROLE_OPERATOR, BODY_SMALL, drill_start},
     {EVHTTP_REQ_POST, "/v1/drill/end", ROLE_OPERATOR, BODY_SMALL, drill_finish},
+    {EVHTTP_REQ_POST, "/v1/alerts/test", ROLE_OPERATOR, BODY_SMALL, alert_test_post},
     {EVHTTP_REQ_POST, "/v1/explain", ROLE_VIEWER, BODY_LARGE, explain_post},
     {EVHTTP_REQ_POST, "/v1/backup", ROLE_OPERATOR, BODY_SMALL, backup_post},
     {EVHTTP_REQ_POST, "/v1/import", ROLE_OPERATOR, IMPORT_BODY_MAX, import_post},
     {EVHTTP_REQ_GET, "/v1/queue", ROLE_VIEWER, 0, queue_get},
     {EVHTTP_REQ_GET, "/v1/log", ROLE_VIEWER, 0, audit_log_list},
+    {EVHTTP_REQ_GET, "/v1/audit", ROLE_VIEWER, 0, audit_log_list},
     {EVHTTP_REQ_GET, "/v1/traffic", ROLE_VIEWER, 0, traffic_list},
     {EVHTTP_REQ_GET, "/metrics", ROLE_VIEWER, 0, metrics_get},
     {EVHTTP_REQ_GET, "/v1/openapi.json", ROLE_VIEWER, 0, openapi_get},
@@ -176,29 +212,40 @@ route_matches(const char *pattern, const char *path, char *id, size_t size)
 	return *path == '\0';
 }
 
-/* NULL after it answered 404 or 405. */
+/* Also sets its id. NULL if there is none. */
 static const struct route *
-request_route(struct request *r, enum evhttp_cmd_type method)
+request_find_route(struct request *r, enum evhttp_cmd_type method)
 {
-	const struct route *other = NULL;
+	for (size_t i = 0; i < ROUTE_COUNT; i++)
+		if (routes[i].method == method &&
+		    route_matches(routes[i].path, r->path, r->id, sizeof(r->id)))
+			return &routes[i];
+	return NULL;
+}
+
+/* 404, or 405 where the path takes other methods. */
+static void
+request_fail_route(struct request *r)
+{
+	struct buf allowed = {0};
 
 	for (size_t i = 0; i < ROUTE_COUNT; i++) {
 		if (!route_matches(routes[i].path, r->path, r->id, sizeof(r->id)))
 			continue;
-		if (routes[i].method == method)
-			return &routes[i];
-		other = &routes[i];
+		buf_printf(&allowed, "%s%s", allowed.len > 0 ? ", " : "",
+			   routes[i].method == EVHTTP_REQ_GET      ? "GET, HEAD"
+			   : routes[i].method == EVHTTP_REQ_DELETE ? "DELETE"
+								   : "POST");
 	}
-	if (other != NULL) {
-		const char *allowed = other->method == EVHTTP_REQ_GET ? "GET" : "POST";
-
-		evhttp_add_header(evhttp_request_get_output_headers(r->http), "Allow", allowed);
-		request_fail(r, 405, "%s takes %s only", log_safe(r->path), allowed);
+	if (allowed.len > 0) {
+		evhttp_add_header(evhttp_request_get_output_headers(r->http), "Allow",
+				  buf_text(&allowed));
+		request_fail(r, 405, "%s takes %s only", log_safe(r->path), buf_text(&allowed));
 	} else {
 		request_fail(r, 404, "there is no %s; docs/api.md lists the calls",
 			     log_safe(r->path));
 	}
-	return NULL;
+	buf_free(&allowed);
 }
 
 static bool
@@ -249,35 +296,72 @@ request_closed(struct evhttp_connection *c, void *context)
 	r->path = "(gone)";
 }
 
+static struct request *
+request_new(struct door *door, struct evhttp_request *http)
+{
+	struct request *r = mem_zalloc(sizeof(*r));
+	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
+
+	r->deps = &door->api->deps;
+	r->button = door->api->button;
+	r->pulse = door->api->pulse;
+	r->events = door->api->events;
+	r->guard = door->guard;
+	r->http = http;
+	r->path = path != NULL ? path : "/";
+	r->query = mem_zalloc(sizeof(*r->query));
+	TAILQ_INIT(r->query);
+	LIST_INSERT_HEAD(&door->api->unanswered, r, next);
+	return r;
+}
+
+/* True if the caller may go on: it is known, and what it asks takes no more than it has. */
+static bool
+request_admit(struct request *r, const struct route *route, bool is_get)
+{
+	bool for_all = route != NULL && route->role == FOR_ALL;
+
+	if (r->guard == NULL) {
+		identify_peer(r, evhttp_request_get_connection(r->http));
+	} else if (!origin_check(r, guard_host(r->guard))) {
+		return false;
+	} else if (route == NULL && is_get && pages_take(r->path)) {
+		pages_get(r);
+		return false;
+	} else if (!for_all && !guard_admit(r->guard, r)) {
+		return false;
+	}
+	if (route == NULL) {
+		request_fail_route(r);
+		return false;
+	}
+	return for_all || access_check(r, route->role);
+}
+
 static void
 request_start(struct evhttp_request *http, void *context)
 {
 	struct door *door = context;
-	struct api *h = door->api;
-	struct request *r = mem_zalloc(sizeof(*r));
+	struct request *r = request_new(door, http);
 	struct evhttp_connection *c = evhttp_request_get_connection(http);
-	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
-	const char *query = evhttp_uri_get_query(uri);
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(http));
+	enum evhttp_cmd_type method = evhttp_request_get_command(http);
 	const struct route *route;
 
-	r->deps = &h->deps;
-	r->button = h->button;
-	r->http = http;
-	r->path = evhttp_uri_get_path(uri) != NULL ? evhttp_uri_get_path(uri) : "/";
-	r->query = mem_zalloc(sizeof(*r->query));
-	TAILQ_INIT(r->query);
-	LIST_INSERT_HEAD(&h->unanswered, r, next);
+	if (door->seats != NULL)
+		seats_answering(door->seats, evhttp_connection_get_bufferevent(c));
 	evhttp_connection_set_closecb(c, request_closed, r);
-	if (h->stopped) {
+	if (door->api->stopped) {
 		request_fail(r, 503, "mailfused stops; ask again once it runs");
 		return;
 	}
-	if (door->guard == NULL)
-		identify_peer(r, c);
-	else if (!guard_admit(door->guard, r))
+	if (!origin_check_framing(r))
 		return;
-	route = request_route(r, evhttp_request_get_command(http));
-	if (route == NULL || !access_check(r, route->role))
+	/* The answer to a HEAD is a GET's, without its body. */
+	if (method == EVHTTP_REQ_HEAD)
+		method = EVHTTP_REQ_GET;
+	route = request_find_route(r, method);
+	if (!request_admit(r, route, method == EVHTTP_REQ_GET))
 		return;
 	if (query != NULL && query[0] != '\0' && evhttp_parse_query_str(query, r->query) != 0) {
 		request_fail(r, 400,
@@ -366,6 +450,8 @@ api_new(const struct control_deps *deps, struct button *button, int fd)
 
 	h->deps = *deps;
 	h->button = button;
+	h->pulse = pulse_new(&h->deps);
+	h->events = events_new(&h->deps);
 	LIST_INIT(&h->unanswered);
 	door_open(&h->control, h, fd, BODY_REFUSED_UNREAD);
 	return h;
@@ -374,9 +460,16 @@ api_new(const struct control_deps *deps, struct button *button, int fd)
 void
 api_serve_http(struct api *h, int fd, const char *host)
 {
+	static const struct seats_rules rules = {
+	    .most = HTTP_CONNECTIONS_MAX,
+	    .unread_most = HTTP_UNREAD_MAX,
+	    .request = {HTTP_REQUEST_SECONDS * CLOCK_SECOND, HTTP_REQUEST_BYTES},
+	    .answer = {HTTP_ANSWER_SECONDS * CLOCK_SECOND, HTTP_ANSWER_BYTES}};
+
 	h->http.guard = guard_new(host);
 	door_open(&h->http, h, fd, BODY_HTTP_REFUSED_UNREAD);
-	h->http.seats = seats_new(loop_base(h->deps.loop), h->http.server, HTTP_CONNECTIONS_MAX);
+	h->http.seats = seats_new(loop_base(h->deps.loop), h->http.server, &rules,
+				  h->deps.http_secure, h->deps.context);
 }
 
 /* At a stop nothing is left to be looked after: the rest of the daemon may be gone already. */
@@ -412,6 +505,7 @@ api_drain(struct api *h, int64_t patience)
 	if (timer == NULL || event_add(timer, &tick) != 0)
 		fatal("out of memory");
 	h->stopped = true;
+	events_end(h->events);
 	door_shut(&h->control);
 	door_shut(&h->http);
 	h->deps.queue_poke = poke_nobody;
@@ -441,7 +535,13 @@ api_free(struct api *h)
 		r->path = "(gone)";
 		r->deps = NULL;
 		r->button = NULL;
+		r->pulse = NULL;
+		r->events = NULL;
+		r->guard = NULL;
+		r->session = NULL;
 	}
+	events_free(h->events);
+	pulse_free(h->pulse);
 	door_free(&h->control);
 	door_free(&h->http);
 	free(h);

@@ -14,6 +14,9 @@
 #include "net/loop.h"
 #include "store/views.h"
 
+struct bufferevent;
+struct event_base;
+
 struct control_upstream {
 	const char *name, *address, *why; /* why it is down, "" if up */
 	bool up;
@@ -39,9 +42,22 @@ struct control_deps {
 	void (*warnings)(void *context, void (*row)(void *arg, const char *text), void *arg);
 	/* Who may use HTTP; borrowed until the call's end. NULL, or an answer of NULL: nobody. */
 	const struct tokens *(*tokens)(void *context);
+	/* The server's side of a TLS connection without a socket yet, for the TCP port; NULL: it
+	 * has no TLS, for as long as the process lives. */
+	struct bufferevent *(*http_secure)(void *context, struct event_base *base);
+	/* The process was told to end; NULL: never. */
+	bool (*stopping)(void *context);
 	/* Queued mail or alerts may be waiting now: look. */
 	void (*queue_poke)(void *context);
 	void (*alert_poke)(void *context);
+	/*
+	 * One try of an alert channel (alert_try()): done() is called once, never from inside;
+	 * `took` in microseconds, `why` "" where it is ok. False and a reason if it cannot be
+	 * tried. NULL: there are no channels.
+	 */
+	bool (*alert_try)(void *context, const char *channel, const char *who,
+			  void (*done)(void *arg, bool ok, int64_t took, const char *why),
+			  void *arg, struct buf *why);
 	/* A release of this batch was paused (relay_pause_batch()). */
 	void (*batch_paused)(void *context, int64_t batch);
 	/*

@@ -1,7 +1,8 @@
 /*
- * The door of the TCP port. Any user of this machine, and any page in a browser on it, can connect:
- * so a call must bring a token, name this address (a page that made its own name point to 127.0.0.1
- * does not), and come from no other page. Made by api.c; main loop.
+ * The door of the TCP port. Any user of this machine, and any page in a browser on it, can connect,
+ * with TLS any other machine: so a call must bring a token, or the cookie of a session that a token
+ * began. That it is meant for us and comes from no other page is origin.c. Made by api.c; main
+ * loop.
  *
  * Wrong tokens are counted for each address. A right one is let in even then: 256 bits are not
  * guessed at any speed, and whoever shares an address with a person must not lock that person out.
@@ -19,7 +20,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/tokens.h"
+#include "control/headers.h"
+#include "control/origin.h"
 #include "control/request.h"
+#include "control/web_session.h"
 #include "store/fact.h"
 
 #define WRONG_WINDOW CLOCK_MINUTE
@@ -38,6 +42,7 @@ struct wrong {
 
 struct guard {
 	char *host;
+	struct web_sessions *sessions;
 	struct wrong wrongs[ADDRESSES_MAX];
 	int64_t told_at; /* mono, 0 = never */
 };
@@ -48,6 +53,7 @@ guard_new(const char *host)
 	struct guard *g = mem_zalloc(sizeof(*g));
 
 	g->host = mem_strdup(host);
+	g->sessions = web_sessions_new();
 	return g;
 }
 
@@ -56,8 +62,15 @@ guard_free(struct guard *g)
 {
 	if (g == NULL)
 		return;
+	web_sessions_free(g->sessions);
 	free(g->host);
 	free(g);
+}
+
+const char *
+guard_host(const struct guard *g)
+{
+	return g->host;
 }
 
 /* ---- wrong tokens */
@@ -101,12 +114,18 @@ tell_guesses(struct guard *g, const struct request *r, const char *address, int6
 
 /* Answers 401, or 429 after too many. */
 static void
-refuse_token(struct guard *g, struct request *r, const char *address)
+refuse_token(struct guard *g, struct request *r)
 {
-	struct wrong *w = find_wrong(g, address);
+	char *address = NULL;
+	ev_uint16_t port;
+	struct wrong *w;
 	int64_t now = clock_mono();
 	char seconds[24];
 
+	evhttp_connection_get_peer(evhttp_request_get_connection(r->http), &address, &port);
+	if (address == NULL)
+		address = (char *)(uintptr_t) "?";
+	w = find_wrong(g, address);
 	if (w->until != 0 && now >= w->until)
 		w->since = w->until = w->count = 0;
 	if (w->until == 0) {
@@ -130,85 +149,26 @@ refuse_token(struct guard *g, struct request *r, const char *address)
 		     seconds);
 }
 
-/* ---- headers */
+/* ---- tokens */
 
-/* NULL where there is none, or (`twice`) more than one. */
-static const char *
-find_once(struct request *r, const char *name, bool *twice)
+static const struct tokens *
+tokens_in_force(struct request *r)
 {
-	const struct evkeyvalq *headers = evhttp_request_get_input_headers(r->http);
-	const struct evkeyval *pair;
-	const char *value = NULL;
-
-	*twice = false;
-	TAILQ_FOREACH (pair, headers, next) {
-		if (strcasecmp(pair->key, name) != 0)
-			continue;
-		*twice = *twice || value != NULL;
-		value = pair->value;
-	}
-	return *twice ? NULL : value;
+	return r->deps->tokens != NULL ? r->deps->tokens(r->deps->context) : NULL;
 }
 
-/* `name` with any port behind it: who comes through a tunnel has another. */
-static bool
-names_host(const char *text, const char *name)
+bool
+guard_take_token(struct guard *g, struct request *r, const char *token)
 {
-	size_t len = strlen(name), digits;
+	const struct tokens *tokens = tokens_in_force(r);
+	const char *name;
 
-	if (strncasecmp(text, name, len) != 0)
-		return false;
-	if (text[len] == '\0')
-		return true;
-	digits = strspn(text + len + (text[len] == ':'), "0123456789");
-	return text[len] == ':' && digits > 0 && digits <= 5 && text[len + 1 + digits] == '\0';
-}
-
-static bool
-is_our_host(const struct guard *g, const char *text)
-{
-	char host[80];
-	bool v6 = strchr(g->host, ':') != NULL;
-
-	snprintf(host, sizeof(host), v6 ? "[%s]" : "%s", g->host);
-	return names_host(text, host) || names_host(text, "localhost");
-}
-
-/* A page of ours would have the origin http://HOST, of a TLS proxy https://HOST; "null" is none. */
-static bool
-is_own_origin(const char *origin, const char *host)
-{
-	if (strncasecmp(origin, "http://", 7) == 0)
-		origin += 7;
-	else if (strncasecmp(origin, "https://", 8) == 0)
-		origin += 8;
-	else
-		return false;
-	return strcasecmp(origin, host) == 0;
-}
-
-static bool
-check_page(struct guard *g, struct request *r)
-{
-	const char *in_uri = evhttp_uri_get_host(evhttp_request_get_evhttp_uri(r->http));
-	bool twice, origin_twice;
-	const char *host = find_once(r, "Host", &twice);
-	const char *origin = find_once(r, "Origin", &origin_twice);
-
-	if (host == NULL || !is_our_host(g, host) ||
-	    (in_uri != NULL && in_uri[0] != '\0' && !is_our_host(g, in_uri))) {
-		request_fail(r, 421, "this is %s and not %s; write that address, or localhost",
-			     g->host,
-			     twice          ? "two hosts"
-			     : host == NULL ? "a host without name"
-					    : log_safe(host));
+	if (token == NULL || strlen(token) > TOKEN_MAX || tokens == NULL ||
+	    !tokens_find(tokens, token, &name, &r->roles)) {
+		refuse_token(g, r);
 		return false;
 	}
-	if (origin_twice || (origin != NULL && !is_own_origin(origin, host))) {
-		request_fail(r, 403, "a page of %s may not ask here; open the API's own address",
-			     origin == NULL ? "two origins" : log_safe(origin));
-		return false;
-	}
+	snprintf(r->who, sizeof(r->who), "token:%s", name);
 	return true;
 }
 
@@ -219,34 +179,118 @@ read_bearer(const char *header)
 	if (strncasecmp(header, "Bearer ", 7) != 0)
 		return NULL;
 	header += 7 + strspn(header + 7, " ");
-	return header[0] != '\0' && strlen(header) <= TOKEN_MAX ? header : NULL;
+	return header[0] != '\0' ? header : NULL;
+}
+
+/* ---- sessions */
+
+/* NULL and why there is none. */
+static struct web_session *
+find_session(struct guard *g, struct request *r, const char **why)
+{
+	char id[WEB_SESSION_ID_BYTES];
+	bool twice;
+	const char *header = headers_find_once(r->http, "Cookie", &twice);
+	enum web_cookie cookie = twice            ? WEB_COOKIE_BAD
+				 : header == NULL ? WEB_COOKIE_NONE
+						  : web_cookie_read(header, id);
+	struct web_session *found = NULL;
+
+	*why = "this takes a token: Authorization: Bearer TOKEN; mailfuse token NAME makes one";
+	if (cookie == WEB_COOKIE_BAD)
+		*why = "the cookie mailfuse is there twice, or is none of ours; remove it from the "
+		       "browser and sign in again";
+	if (cookie != WEB_COOKIE_FOUND)
+		return NULL;
+	found = web_sessions_find(g->sessions, tokens_in_force(r), id, clock_mono());
+	if (found == NULL)
+		*why = "the session is over; sign in again";
+	return found;
+}
+
+void
+guard_find_session(struct guard *g, struct request *r)
+{
+	const char *why;
+
+	r->session = find_session(g, r, &why);
+}
+
+/* What a page of another site cannot know, for what changes anything. */
+static bool
+check_csrf(struct request *r, const struct web_session *session)
+{
+	enum evhttp_cmd_type method = evhttp_request_get_command(r->http);
+	bool twice;
+	const char *csrf;
+
+	if (method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD)
+		return true;
+	csrf = headers_find_once(r->http, "X-Mailfuse-Csrf", &twice);
+	if (csrf != NULL && web_session_has_csrf(session, csrf))
+		return true;
+	request_fail(r, 403, "%s; send X-Mailfuse-Csrf with the csrf that GET /v1/session answers",
+		     csrf != NULL ? "X-Mailfuse-Csrf is not this session's"
+		     : twice      ? "X-Mailfuse-Csrf is there twice"
+				  : "a call by cookie that changes something takes its session's "
+				    "csrf");
+	return false;
+}
+
+static bool
+admit_session(struct guard *g, struct request *r)
+{
+	const char *why;
+	struct web_session *session = find_session(g, r, &why);
+
+	if (session == NULL) {
+		request_fail_401(r, NULL, why);
+		return false;
+	}
+	if (!origin_check_page(r) || !check_csrf(r, session))
+		return false;
+	r->session = session;
+	r->roles = session->roles;
+	snprintf(r->who, sizeof(r->who), "token:%s", session->name);
+	return true;
+}
+
+struct web_sessions *
+guard_sessions(struct guard *g)
+{
+	return g->sessions;
 }
 
 bool
 guard_admit(struct guard *g, struct request *r)
 {
-	const struct tokens *tokens =
-	    r->deps->tokens != NULL ? r->deps->tokens(r->deps->context) : NULL;
-	const char *header, *token, *name;
-	char *address = NULL;
 	bool twice;
-	ev_uint16_t port;
+	const char *header = headers_find_once(r->http, "Authorization", &twice);
 
-	if (!check_page(g, r))
+	/* No page can add it to what a browser sends by itself: the cookie does not matter then. */
+	if (header != NULL || twice)
+		return guard_take_token(g, r, header != NULL ? read_bearer(header) : NULL);
+	return admit_session(g, r);
+}
+
+bool
+guard_still_admits(struct guard *g, const struct control_deps *deps, struct evhttp_request *http)
+{
+	const struct tokens *tokens = deps->tokens != NULL ? deps->tokens(deps->context) : NULL;
+	char id[WEB_SESSION_ID_BYTES];
+	const char *name;
+	unsigned roles;
+	bool twice;
+	const char *header = headers_find_once(http, "Authorization", &twice);
+
+	if (tokens == NULL)
 		return false;
-	evhttp_connection_get_peer(evhttp_request_get_connection(r->http), &address, &port);
-	header = find_once(r, "Authorization", &twice);
-	if (header == NULL && !twice) {
-		request_fail_401(r, NULL,
-				 "this takes a token: Authorization: Bearer TOKEN; mailfuse token "
-				 "NAME makes one");
-		return false;
+	if (header != NULL) {
+		header = read_bearer(header);
+		return header != NULL && strlen(header) <= TOKEN_MAX &&
+		       tokens_find(tokens, header, &name, &roles) && (roles & ROLE_VIEWER) != 0;
 	}
-	token = header != NULL ? read_bearer(header) : NULL;
-	if (token == NULL || tokens == NULL || !tokens_find(tokens, token, &name, &r->roles)) {
-		refuse_token(g, r, address != NULL ? address : "?");
-		return false;
-	}
-	snprintf(r->who, sizeof(r->who), "token:%s", name);
-	return true;
+	header = headers_find_once(http, "Cookie", &twice);
+	return header != NULL && web_cookie_read(header, id) == WEB_COOKIE_FOUND &&
+	       web_sessions_find(g->sessions, tokens, id, clock_mono()) != NULL;
 }

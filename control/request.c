@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "control/headers.h"
 #include "control/json.h"
 
 static const char *
@@ -25,6 +26,7 @@ status_title(int status)
 		int status;
 		const char *title;
 	} titles[] = {{200, "OK"},
+		      {304, "Not Modified"},
 		      {400, "Bad Request"},
 		      {401, "Unauthorized"},
 		      {403, "Forbidden"},
@@ -71,9 +73,25 @@ release_bytes(const void *data, size_t len, void *context)
 	free((void *)(uintptr_t)data);
 }
 
-/* The one way out of every call. Takes `bytes`. */
+/* A HEAD is told how long it would be (RFC 9110 9.3.2), and 304 has no body. */
+static bool
+has_body(struct evhttp_request *http, int status, size_t len)
+{
+	char length[24];
+
+	if (status == 304)
+		return false;
+	if (evhttp_request_get_command(http) != EVHTTP_REQ_HEAD)
+		return true;
+	snprintf(length, sizeof(length), "%zu", len);
+	evhttp_add_header(evhttp_request_get_output_headers(http), "Content-Length", length);
+	return false;
+}
+
+/* The one way out of every call but streams. `release` frees the bytes. */
 static void
-request_send(struct request *r, int status, const char *type, char *bytes, size_t len)
+request_send(struct request *r, int status, const char *type, const void *bytes, size_t len,
+	     evbuffer_ref_cleanup_cb release)
 {
 	struct evhttp_request *http = r->http;
 	struct evkeyvalq *headers;
@@ -83,15 +101,18 @@ request_send(struct request *r, int status, const char *type, char *bytes, size_
 		  status);
 	request_free(r);
 	if (http == NULL) { /* nobody is left to tell */
-		free(bytes);
+		release(bytes, len, NULL);
 		return;
 	}
 	headers = evhttp_request_get_output_headers(http);
-	evhttp_add_header(headers, "Content-Type", type);
-	evhttp_add_header(headers, "Cache-Control", "no-store");
+	if (type != NULL)
+		evhttp_add_header(headers, "Content-Type", type);
+	headers_add_security(headers);
 	body = evbuffer_new();
-	if (body == NULL || evbuffer_add_reference(body, bytes, len, release_bytes, NULL) != 0)
+	if (body == NULL || evbuffer_add_reference(body, bytes, len, release, NULL) != 0)
 		fatal("out of memory");
+	if (!has_body(http, status, len))
+		evbuffer_drain(body, len);
 	evhttp_send_reply(http, status, status_title(status), body);
 	evbuffer_free(body);
 }
@@ -104,7 +125,7 @@ request_send_json(struct request *r, int status, const char *type, json_t *answe
 	if (text == NULL)
 		fatal("out of memory");
 	json_decref(answer);
-	request_send(r, status, type, text, strlen(text));
+	request_send(r, status, type, text, strlen(text), release_bytes);
 }
 
 void
@@ -114,11 +135,48 @@ request_reply(struct request *r, json_t *answer)
 }
 
 void
+request_add_header(struct request *r, const char *name, const char *value)
+{
+	if (r->http != NULL)
+		evhttp_add_header(evhttp_request_get_output_headers(r->http), name, value);
+}
+
+void
 request_reply_bytes(struct request *r, const char *type, struct buf *bytes)
 {
 	size_t len = bytes->len;
 
-	request_send(r, 200, type, buf_take(bytes), len);
+	request_send(r, 200, type, buf_take(bytes), len, release_bytes);
+}
+
+static void
+release_nothing(const void *data, size_t len, void *context)
+{
+	(void)data;
+	(void)len;
+	(void)context;
+}
+
+void
+request_reply_static(struct request *r, const char *type, const void *bytes, size_t len)
+{
+	request_send(r, 200, type, bytes, len, release_nothing);
+}
+
+void
+request_reply_unchanged(struct request *r)
+{
+	request_send(r, 304, NULL, "", 0, release_nothing);
+}
+
+struct evhttp_request *
+request_hand_over(struct request *r)
+{
+	struct evhttp_request *http = r->http;
+
+	log_debug("- control.handed-over path=%s who=%s", log_safe(r->path), log_safe(r->who));
+	request_free(r);
+	return http;
 }
 
 static json_t *__attribute__((format(printf, 2, 0)))

@@ -13,7 +13,11 @@
 #include "control/control.h"
 
 struct button;
+struct events;
+struct pulse;
 struct config;
+struct guard;
+struct web_session;
 struct evhttp_request;
 struct evkeyvalq;
 
@@ -26,6 +30,11 @@ struct request {
 	LIST_ENTRY(request) next;        /* unanswered ones, in the server */
 	const struct control_deps *deps; /* NULL after api_free(): only an answer is left to do */
 	struct button *button;
+	struct pulse *pulse;
+	struct events *events;
+	struct guard *guard; /* of the TCP port; NULL on the control socket */
+	struct web_session
+	    *session; /* whose cookie it came with, NULL = none; gone once it waits */
 	struct evhttp_request *http; /* NULL once the client's connection is gone */
 	const char *path;            /* as asked, for the log */
 	char id[64];                 /* what stood for the `*` of the route, "" if none */
@@ -37,8 +46,17 @@ struct request {
 
 /* 200 and this JSON; takes the reference. */
 void request_reply(struct request *r, json_t *answer);
+/* A header of the answer that is to come. */
+void request_add_header(struct request *r, const char *name, const char *value);
 /* 200 and these bytes; empties `bytes`. */
 void request_reply_bytes(struct request *r, const char *type, struct buf *bytes);
+/* 200 and bytes that stay where they are for good. */
+void request_reply_static(struct request *r, const char *type, const void *bytes, size_t len);
+/* Ends the call without an answer: whoever asked answers over what it gets, which is the
+ * connection's; NULL where the client is gone. */
+struct evhttp_request *request_hand_over(struct request *r);
+/* 304: the client has it. */
+void request_reply_unchanged(struct request *r);
 /* An RFC 9457 problem. The text says in plain English what was wrong and what to do. */
 void request_fail(struct request *r, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,60 +1,272 @@
 /*
- * Counts the connections of an evhttp server. It tells of a new one only by asking for a
- * bufferevent, before that has its socket, and never of one that ended. So what came is looked at
- * at the end of the loop's turn, before anything else can have happened to it; and a connection is
- * over when its descriptor no longer is the same socket, which its inode tells.
+ * Seats of an evhttp server. It tells of a new connection only by asking for a bufferevent, before
+ * that has its socket, and never of one that ended. So what came is looked at at the end of the
+ * loop's turn, before anything else can have happened to it; each seat holds a reference to its
+ * bufferevent, and the server has let go of it when its callbacks are gone. What goes over the wire
+ * is seen by callbacks of the two buffers. Made by api.c; main loop.
  */
 #include "control/seats.h"
 
+#include <arpa/inet.h>
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/headers.h"
+
+/* Waiting: between an answer and the first byte of the next request. */
+enum phase { WAITING, READING, ANSWERING };
 
 struct seat {
-	int fd;
-	dev_t device;
-	ino_t inode;
+	LIST_ENTRY(seat) next;
+	struct seats *seats;
+	struct bufferevent *stream;
+	struct evbuffer_cb_entry *input, *output;
+	char address[INET6_ADDRSTRLEN]; /* "" until it has its socket */
+	bool seated;                    /* was looked at */
+	enum phase phase;
+	int64_t since; /* mono, of the phase */
+	size_t bytes;  /* of the request that came, or of the answer that went */
+	bool ended;    /* its socket is shut: the server will see it */
 };
 
 struct seats {
-	struct event *look;
-	struct seat *taken;
-	size_t taken_count, most;
-	struct bufferevent **came; /* in this turn; each holds a reference */
-	size_t came_count;
+	const struct seats_rules *rules;
+	struct bufferevent *(*make)(void *context, struct event_base *base);
+	void *context;
+	struct event *look, *tick;
+	LIST_HEAD(, seat) list;
 };
 
-static bool
-seat_read(int fd, struct seat *seat)
+static void
+seat_set_phase(struct seat *t, enum phase phase)
 {
-	struct stat st;
+	t->phase = phase;
+	t->since = clock_mono();
+	t->bytes = 0;
+}
 
-	if (fd < 0 || fstat(fd, &st) != 0)
+/* Its server sees the end of it, and closes. */
+static void
+seat_end(struct seat *t)
+{
+	shutdown(bufferevent_getfd(t->stream), SHUT_RDWR);
+	t->ended = true;
+}
+
+static void
+seat_free(struct seat *t)
+{
+	evbuffer_remove_cb_entry(bufferevent_get_input(t->stream), t->input);
+	evbuffer_remove_cb_entry(bufferevent_get_output(t->stream), t->output);
+	bufferevent_decref(t->stream);
+	LIST_REMOVE(t, next);
+	free(t);
+}
+
+/* ---- what goes over the wire */
+
+/* Whoever has sent the most goes: together they could fill the memory before one is known. */
+static void
+seats_limit_unread(struct seats *s)
+{
+	struct seat *t, *largest = NULL;
+	size_t unread = 0;
+
+	LIST_FOREACH (t, &s->list, next) {
+		if (t->ended || t->phase != READING)
+			continue;
+		unread += t->bytes;
+		if (largest == NULL || t->bytes > largest->bytes)
+			largest = t;
+	}
+	if (unread <= s->rules->unread_most || largest == NULL)
+		return;
+	log_warn("- http.full unread=%zu refused=1 client=%s", unread, largest->address);
+	seat_end(largest);
+}
+
+static void
+seat_came(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *context)
+{
+	struct seat *t = context;
+
+	(void)buffer;
+	if (info->n_added == 0)
+		return;
+	if (t->phase == WAITING)
+		seat_set_phase(t, READING);
+	if (t->phase == READING)
+		t->bytes += info->n_added;
+	seats_limit_unread(t->seats);
+}
+
+/*
+ * The status line of an answer that nobody announced is libevent's own, of what it could not read:
+ * what every answer says is put behind it, before its other headers come.
+ */
+static bool
+is_own_error(struct evbuffer *buffer, const struct evbuffer_cb_info *info)
+{
+	char line[64];
+	ssize_t n = evbuffer_copyout(buffer, line, sizeof(line));
+
+	return info->orig_size == 0 && n > 12 && (size_t)n < sizeof(line) &&
+	       strncmp(line, "HTTP/1.", 7) == 0 && (line[9] == '4' || line[9] == '5') &&
+	       line[n - 1] == '\n' && line[n - 3] != '\n';
+}
+
+static void
+seat_goes(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *context)
+{
+	struct seat *t = context;
+
+	if (info->n_added > 0 && t->phase == READING && is_own_error(buffer, info)) {
+		seat_set_phase(t, ANSWERING);
+		if (evbuffer_add(buffer, headers_security_text, strlen(headers_security_text)) != 0)
+			fatal("out of memory");
+	} else if (info->n_added > 0 && t->phase == WAITING) {
+		seat_set_phase(t, ANSWERING); /* the next piece of a stream */
+	}
+	if (info->n_deleted == 0 || t->phase != ANSWERING)
+		return;
+	t->bytes += info->n_deleted;
+	if (evbuffer_get_length(buffer) == 0)
+		seat_set_phase(t, evbuffer_get_length(bufferevent_get_input(t->stream)) > 0
+				      ? READING
+				      : WAITING);
+}
+
+void
+seats_answering(struct seats *s, const struct bufferevent *stream)
+{
+	struct seat *t;
+
+	LIST_FOREACH (t, &s->list, next)
+		if (t->stream == stream)
+			seat_set_phase(t, ANSWERING);
+}
+
+/* ---- who may stay */
+
+static bool
+is_late(const struct seat *t, int64_t now)
+{
+	const struct seats_patience *p =
+	    t->phase == READING ? &t->seats->rules->request : &t->seats->rules->answer;
+
+	/* Waiting ones are the server's, and so is an answer that is not there yet ours. */
+	if (t->phase == WAITING ||
+	    (t->phase == ANSWERING && evbuffer_get_length(bufferevent_get_output(t->stream)) == 0))
 		return false;
-	*seat = (struct seat){.fd = fd, .device = st.st_dev, .inode = st.st_ino};
-	return true;
+	return now - t->since > p->time + (int64_t)(t->bytes / p->bytes) * CLOCK_SECOND;
+}
+
+/* True if the server has freed it. */
+static bool
+is_gone(const struct seat *t)
+{
+	bufferevent_event_cb event;
+
+	bufferevent_getcb(t->stream, NULL, NULL, &event, NULL);
+	return event == NULL;
 }
 
 static void
 seats_sweep(struct seats *s)
 {
-	size_t kept = 0;
+	int64_t now = clock_mono();
 
-	for (size_t i = 0; i < s->taken_count; i++) {
-		struct seat now;
-
-		if (seat_read(s->taken[i].fd, &now) && now.device == s->taken[i].device &&
-		    now.inode == s->taken[i].inode)
-			s->taken[kept++] = s->taken[i];
+	for (struct seat *t = LIST_FIRST(&s->list), *next; t != NULL; t = next) {
+		next = LIST_NEXT(t, next);
+		if (is_gone(t)) {
+			bufferevent_disable(t->stream, EV_READ | EV_WRITE);
+			seat_free(t);
+		} else if (!t->ended && is_late(t, now)) {
+			log_info("- http.slow client=%s bytes=%zu %s", t->address, t->bytes,
+				 t->phase == READING ? "request" : "answer");
+			seat_end(t);
+		}
 	}
-	s->taken_count = kept;
+}
+
+static void
+seats_tick(evutil_socket_t fd, short what, void *context)
+{
+	struct seats *s = context;
+
+	(void)fd;
+	(void)what;
+	seats_sweep(s);
+	if (LIST_EMPTY(&s->list))
+		event_del(s->tick);
+}
+
+/* ---- who comes */
+
+/* Whose connection it is: its address, or the /64 of it, of which one customer has all. */
+static void
+seat_find_address(struct seat *t)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	struct in6_addr *v6 = &((struct sockaddr_in6 *)&peer)->sin6_addr;
+	const void *at = &((struct sockaddr_in *)&peer)->sin_addr;
+	int family = AF_INET;
+
+	memcpy(t->address, "?", 2);
+	if (getpeername(bufferevent_getfd(t->stream), (struct sockaddr *)&peer, &len) != 0)
+		return;
+	if (peer.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6)) {
+		at = v6->s6_addr + 12;
+	} else if (peer.ss_family == AF_INET6) {
+		memset(v6->s6_addr + 8, 0, 8);
+		at = v6;
+		family = AF_INET6;
+	}
+	inet_ntop(family, at, t->address, sizeof(t->address));
+}
+
+static size_t
+seats_count(const struct seats *s, const char *address)
+{
+	const struct seat *t;
+	size_t count = 0;
+
+	LIST_FOREACH (t, &s->list, next)
+		count += !t->ended && (address == NULL || strcmp(t->address, address) == 0);
+	return count;
+}
+
+/*
+ * Who goes for the newcomer: of the address that has the most, if that is more than its own, the
+ * one that has been silent the longest and is not being answered; else itself.
+ */
+static struct seat *
+seats_choose(struct seats *s, struct seat *newcomer)
+{
+	size_t most = seats_count(s, newcomer->address);
+	struct seat *t, *chosen = newcomer;
+
+	LIST_FOREACH (t, &s->list, next) {
+		size_t count = t->ended || t->phase == ANSWERING ? 0 : seats_count(s, t->address);
+
+		if (count > most ||
+		    (chosen != newcomer && count == most && t->since < chosen->since)) {
+			chosen = t;
+			most = count;
+		}
+	}
+	return chosen;
 }
 
 static void
@@ -62,53 +274,65 @@ seats_look(evutil_socket_t fd, short what, void *context)
 {
 	struct seats *s = context;
 	size_t refused = 0;
+	struct seat *t;
 
 	(void)fd;
 	(void)what;
 	seats_sweep(s);
-	for (size_t i = 0; i < s->came_count; i++) {
-		struct seat seat;
-
-		if (seat_read(bufferevent_getfd(s->came[i]), &seat)) {
-			if (s->taken_count < s->most) {
-				s->taken[s->taken_count++] = seat;
-			} else {
-				/* Its server sees the end of it, and closes. */
-				shutdown(seat.fd, SHUT_RDWR);
-				refused++;
-			}
+	LIST_FOREACH (t, &s->list, next)
+		if (t->address[0] == '\0')
+			seat_find_address(t);
+	/* The latest first: of those that came at once it is the last that finds no seat. */
+	LIST_FOREACH (t, &s->list, next) {
+		if (!t->seated && !t->ended && seats_count(s, NULL) > s->rules->most) {
+			seat_end(seats_choose(s, t));
+			refused++;
 		}
-		bufferevent_decref(s->came[i]);
+		t->seated = true;
 	}
-	s->came_count = 0;
 	if (refused > 0)
-		log_warn("- http.full connections=%zu refused=%zu", s->taken_count, refused);
+		log_warn("- http.full connections=%zu refused=%zu", seats_count(s, NULL), refused);
 }
 
 static struct bufferevent *
 seats_come(struct event_base *base, void *context)
 {
+	static const struct timeval second = {1, 0};
 	struct seats *s = context;
-	struct bufferevent *b = bufferevent_socket_new(base, -1, 0);
+	struct seat *t = mem_zalloc(sizeof(*t));
 
-	if (b == NULL)
+	t->stream = s->make != NULL ? s->make(s->context, base)
+				    : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	/* Without one the server would make its own, which is no TLS. */
+	if (t->stream == NULL)
 		fatal("out of memory");
-	bufferevent_incref(b);
-	s->came = mem_resize_array(s->came, s->came_count + 1, sizeof(struct bufferevent *));
-	s->came[s->came_count++] = b;
+	bufferevent_incref(t->stream);
+	t->seats = s;
+	seat_set_phase(t, READING);
+	t->input = evbuffer_add_cb(bufferevent_get_input(t->stream), seat_came, t);
+	t->output = evbuffer_add_cb(bufferevent_get_output(t->stream), seat_goes, t);
+	if (t->input == NULL || t->output == NULL)
+		fatal("out of memory");
+	LIST_INSERT_HEAD(&s->list, t, next);
 	event_active(s->look, 0, 0);
-	return b;
+	if (!event_pending(s->tick, EV_TIMEOUT, NULL) && event_add(s->tick, &second) != 0)
+		fatal("out of memory");
+	return t->stream;
 }
 
 struct seats *
-seats_new(struct event_base *base, struct evhttp *server, size_t most)
+seats_new(struct event_base *base, struct evhttp *server, const struct seats_rules *rules,
+	  struct bufferevent *(*make)(void *context, struct event_base *base), void *context)
 {
 	struct seats *s = mem_zalloc(sizeof(*s));
 
-	s->most = most;
-	s->taken = mem_zalloc(most * sizeof(*s->taken));
+	s->rules = rules;
+	s->make = make;
+	s->context = context;
+	LIST_INIT(&s->list);
 	s->look = event_new(base, -1, 0, seats_look, s);
-	if (s->look == NULL)
+	s->tick = event_new(base, -1, EV_PERSIST, seats_tick, s);
+	if (s->look == NULL || s->tick == NULL)
 		fatal("out of memory");
 	evhttp_set_bevcb(server, seats_come, s);
 	return s;
@@ -119,10 +343,9 @@ seats_free(struct seats *s)
 {
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < s->came_count; i++)
-		bufferevent_decref(s->came[i]);
+	while (!LIST_EMPTY(&s->list))
+		seat_free(LIST_FIRST(&s->list));
 	event_free(s->look);
-	free(s->came);
-	free(s->taken);
+	event_free(s->tick);
 	free(s);
 }

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/tls_bufferevent.h"
+#include "control/assets.h"
 #include "relay/recall.h"
 
 /* How long messages and transactions under way may take to finish after SIGTERM. */
@@ -63,6 +65,18 @@ dep_tokens(void *context)
 	return keyring_tokens(((struct daemon *)context)->keys);
 }
 
+static struct bufferevent *
+dep_http_secure(void *context, struct event_base *base)
+{
+	return tls_bufferevent_new(keyring_http(((struct daemon *)context)->keys), base);
+}
+
+static bool
+dep_stopping(void *context)
+{
+	return ((struct daemon *)context)->stopping;
+}
+
 static void
 dep_queue_poke(void *context)
 {
@@ -73,6 +87,13 @@ static void
 dep_alert_poke(void *context)
 {
 	alert_poke(((struct daemon *)context)->alert);
+}
+
+static bool
+dep_alert_try(void *context, const char *channel, const char *who, alert_tried *done, void *arg,
+	      struct buf *why)
+{
+	return alert_try(((struct daemon *)context)->alert, channel, who, done, arg, why);
 }
 
 static void
@@ -112,9 +133,11 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .upstreams = dep_upstreams,
 				    .listeners = dep_listeners,
 				    .tokens = dep_tokens,
+				    .stopping = dep_stopping,
 				    .warnings = warnings_list,
 				    .queue_poke = dep_queue_poke,
 				    .alert_poke = dep_alert_poke,
+				    .alert_try = dep_alert_try,
 				    .drill_begin = drill_begin,
 				    .drill_end = drill_end,
 				    .batch_paused = dep_batch_paused,
@@ -137,6 +160,8 @@ daemon_start(struct daemon *d, struct buf *error)
 	}
 	d->relay = relay_new(d->loop, d->policy, d->keys, sockets, d->store, d->counters);
 	free(sockets);
+	if (keyring_http(d->keys) != NULL)
+		deps.http_secure = dep_http_secure;
 	deps.store = d->store;
 	deps.view = d->view;
 	d->control = control_new(&deps, c->control, error);
@@ -145,6 +170,7 @@ daemon_start(struct daemon *d, struct buf *error)
 	if (http >= 0)
 		control_serve_http(d->control, http);
 	d->alert = alert_new(d->loop, d->store, d->view, (struct config *)c);
+	alert_on_mail(d->alert, dep_queue_poke, d);
 	d->chores = chores_new(d);
 	return true;
 }
@@ -235,7 +261,8 @@ daemon_run(const char *config_path, struct policy *policy, struct keyring *keys)
 		relay_start(d.relay);
 		daemon_say_hold_everything(policy_config(d.policy));
 		warnings_log_names(policy_config(d.policy));
-		log_info("- ready version=%s pid=%ld", PACKAGE_VERSION, (long)getpid());
+		log_info("- ready version=%s pid=%ld console=%s", PACKAGE_VERSION, (long)getpid(),
+			 console_asset_count > 0 ? "yes" : "no");
 		notify_manager("READY=1");
 		loop_run(d.loop);
 		for (i = 0; i < 3; i++)
