@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/access.h"
+#include "control/assets.h"
 #include "daemon/daemon.h"
 #include "filters/pattern.h"
 #include "mail/mime.h"
@@ -79,10 +80,11 @@ print_versions(void)
 {
 	printf("mailfused %s\nlibevent %s\nOpenSSL %s\nSQLite %s\nGMime %s\nPCRE2 %s\nlibConfuse "
 	       "%s\njansson "
-	       "%s\n%s\n",
+	       "%s\n%s\nconsole: %s\n",
 	       PACKAGE_VERSION, loop_library_version(), tls_library_version(),
 	       store_library_version(), mime_library_version(), pattern_library_version(),
-	       config_library_version(), control_library_version(), alert_library_version());
+	       config_library_version(), control_library_version(), alert_library_version(),
+	       console_asset_count > 0 ? "yes" : "no");
 }
 
 static int

@@ -13,7 +13,7 @@ test_packages=(
 	clang clang-format libclang-rt-dev llvm libcmocka-dev xz-utils
 	python3-pytest python3-pytest-xdist openssl
 	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
-	sasl2-bin libsasl2-modules faketime sqlite3
+	sasl2-bin libsasl2-modules faketime sqlite3 prometheus
 )
 
 # Prints the packages of its arguments that are not installed.
@@ -61,5 +61,6 @@ packages_install() {
 	return $result
 }
 
-# Node may come from elsewhere than Debian; then Debian's is not wanted.
-command -v node >/dev/null || test_packages+=(nodejs)
+# Node and npm build the console. They may come from elsewhere than Debian; then Debian's are not wanted.
+command -v node >/dev/null || build_packages+=(nodejs)
+command -v npm >/dev/null || build_packages+=(npm)
