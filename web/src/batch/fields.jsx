@@ -1,0 +1,118 @@
+/* The fields of decisions beside the reason. Called by decide.jsx. */
+import { count } from "../format.js";
+import { Field } from "../ui/dialog.jsx";
+
+function TextField({ label, hint, form, change, name, mode = "text" }) {
+	return (
+		<Field label={label} hint={hint}>
+			{(props) => (
+				<input
+					{...props}
+					type="text"
+					inputMode={mode}
+					autoComplete="off"
+					spellcheck={false}
+					maxLength={200}
+					value={form[name]}
+					onInput={(e) => change({ [name]: e.currentTarget.value })}
+				/>
+			)}
+		</Field>
+	);
+}
+
+export function RateField({ form, change }) {
+	return (
+		<TextField
+			label="Rate"
+			hint="Such as 100/1m; empty: as fast as the upstream takes it."
+			name="rate"
+			form={form}
+			change={change}
+		/>
+	);
+}
+
+export function StreamField({ form, change, what }) {
+	return (
+		<TextField
+			label="What follows"
+			hint={`For how long mail that follows ${what}, such as 1h; empty: it goes on being held.`}
+			name="stream"
+			form={form}
+			change={change}
+		/>
+	);
+}
+
+const choices = [
+	["first", "The first"],
+	["percent", "A share"],
+	["rings", "In rings"],
+	["all", "All at once"],
+];
+
+export function ReleaseFields({ form, change, batch }) {
+	return (
+		<>
+			<fieldset class="choices">
+				<legend>How much of {count(batch.held)} held</legend>
+				{choices.map(([how, label]) => (
+					<label class="check" key={how}>
+						<input
+							type="radio"
+							name="how"
+							value={how}
+							checked={form.how === how}
+							onChange={() => change({ how })}
+						/>
+						{label}
+					</label>
+				))}
+			</fieldset>
+			<div class="fields">
+				{form.how === "first" && (
+					<TextField label="Recipients" name="first" mode="numeric" form={form} change={change} />
+				)}
+				{form.how === "percent" && (
+					<TextField label="Percent" name="percent" mode="decimal" form={form} change={change} />
+				)}
+				{form.how === "rings" && (
+					<>
+						<TextField
+							label="Rings"
+							hint="Recipients of each, then all."
+							name="rings"
+							form={form}
+							change={change}
+						/>
+						<TextField
+							label="Wait after each"
+							hint="Such as 10m."
+							name="wait"
+							form={form}
+							change={change}
+						/>
+						<TextField
+							label="Pause at refusals over %"
+							hint="0: at the first."
+							name="stop_on_text"
+							mode="decimal"
+							form={form}
+							change={change}
+						/>
+					</>
+				)}
+			</div>
+			<details>
+				<summary>Rate, and what follows</summary>
+				<div class="fields">
+					<RateField form={form} change={change} />
+					{(form.how === "rings" || form.how === "all") && (
+						<StreamField form={form} change={change} what="passes" />
+					)}
+				</div>
+			</details>
+		</>
+	);
+}
