@@ -58,6 +58,8 @@ struct obstacle {
 	struct request *request;
 	bool found;
 	bool mixed; /* a batch of the panic button: its mail is of several environments */
+	/* The store holds the batch against what was seen, and then says how it stands. */
+	bool was_seen;
 	char *text;
 	char *environment, *source; /* of the last delivery, which had no obstacle */
 };
@@ -70,7 +72,7 @@ check_batch(void *context, const struct store_batch *b)
 
 	o->found = true;
 	o->mixed = b->environment[0] == '\0';
-	if (b->state == STORE_BATCH_DISCARDED)
+	if (b->state == STORE_BATCH_DISCARDED && !o->was_seen)
 		o->text = mem_printf("it was discarded by %s; `mailfuse restore %s` brings it back",
 				     b->decided_by, json_batch_id(b->id, id));
 	else if (!o->mixed)
@@ -120,10 +122,10 @@ judge_obstacle(struct request *r, enum store_result result, struct obstacle *o, 
 }
 
 bool
-obstacle_check_batch(struct request *r, int64_t batch)
+obstacle_check_batch(struct request *r, int64_t batch, const struct store_page *page)
 {
 	const struct store_filter held = {.batch = batch, .state = STORE_HELD, .limit = UINT32_MAX};
-	struct obstacle o = {.request = r};
+	struct obstacle o = {.request = r, .was_seen = page->set != 0};
 	char what[64], id[JSON_BATCH_BYTES];
 	enum store_result result;
 
@@ -155,7 +157,7 @@ obstacle_check(struct request *r, struct decision *d)
 {
 	d->ids_are_drill = true;
 	for (size_t i = 0; i < d->batch_count; i++)
-		if (!obstacle_check_batch(r, d->batches[i]))
+		if (!obstacle_check_batch(r, d->batches[i], &d->page))
 			return false;
 	for (size_t i = 0; i < d->id_count; i++) {
 		if (i > 0 && d->ids[i].id == d->ids[i - 1].id)

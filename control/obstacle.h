@@ -9,6 +9,7 @@
 
 struct decision;
 struct request;
+struct store_page;
 
 /*
  * True if all that the release names is there and may leave under the configuration in force. Else
@@ -16,6 +17,6 @@ struct request;
  */
 bool obstacle_check(struct request *r, struct decision *d);
 /* The same for one batch. */
-bool obstacle_check_batch(struct request *r, int64_t batch);
+bool obstacle_check_batch(struct request *r, int64_t batch, const struct store_page *page);
 
 #endif

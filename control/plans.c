@@ -162,7 +162,7 @@ read_call(struct request *r, enum store_plan_step step, struct store_job *job,
 	       request_field_rate(r, "rate", &job->u.plan.rate_count, &job->u.plan.rate_window) &&
 	       request_field_bool(r, "dry_run", &job->u.plan.dry_run) &&
 	       stale_read(r, true, page) &&
-	       (step == STORE_PAUSE || obstacle_check_batch(r, job->u.plan.batch));
+	       (step == STORE_PAUSE || obstacle_check_batch(r, job->u.plan.batch, page));
 }
 
 static void
