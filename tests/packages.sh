@@ -14,6 +14,7 @@ test_packages=(
 	python3-pytest python3-pytest-xdist openssl
 	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
 	sasl2-bin libsasl2-modules faketime sqlite3 prometheus
+	python3-jsonschema mandoc zsh fish
 )
 
 # Prints the packages of its arguments that are not installed.
@@ -42,7 +43,7 @@ packages_install() {
 		;;
 	esac
 	case " ${missing[*]} " in
-	*" postfix "* | *" sasl2-bin "*)
+	*" postfix "* | *" sasl2-bin "* | *" prometheus "*)
 		# The tests start their own servers; the system's are neither configured nor started.
 		policy=/usr/sbin/policy-rc.d
 		if [ ! -e $policy ]; then
