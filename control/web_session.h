@@ -44,6 +44,9 @@ struct web_session *web_sessions_open(struct web_sessions *s, const char *name,
  */
 struct web_session *web_sessions_find(struct web_sessions *s, const struct tokens *tokens,
 				      const char *id, int64_t now);
+/* Whether it would be found. Does not count as use: a page left open is nobody at work. */
+bool web_sessions_has(struct web_sessions *s, const struct tokens *tokens, const char *id,
+		      int64_t now);
 void web_session_end(struct web_session *session);
 /* How long it lasts from `now` on if nobody uses it, microseconds. */
 int64_t web_session_rest(const struct web_session *session, int64_t now);

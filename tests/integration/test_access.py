@@ -118,7 +118,7 @@ def served(holding, tmp_path):
 
 def test_without_a_token_nothing_is_said(served):
     running, _ = served
-    for path in [*LOOKS, "/v1/nothing", "/"]:
+    for path in [*LOOKS, "/v1/nothing", "/metrics"]:
         status, answer, headers = ask(running, "GET", path)
         assert status == 401, path
         assert headers["WWW-Authenticate"] == 'Bearer realm="mailfuse"'

@@ -151,6 +151,9 @@ test_ids(void **state)
 	assert_null(web_sessions_find(s, tokens, first->csrf, NOW));
 	assert_null(web_sessions_find(s, tokens, first->hash, NOW));
 	assert_null(web_sessions_find(s, tokens, "", NOW));
+	/* To be asked about is no use of it. */
+	assert_true(web_sessions_has(s, tokens, id, NOW + WEB_SESSION_IDLE - 1));
+	assert_int_equal(first->used_at, NOW);
 	assert_true(web_session_has_csrf(first, first->csrf));
 	assert_false(web_session_has_csrf(first, second->csrf));
 	assert_false(web_session_has_csrf(first, ""));
