@@ -52,7 +52,7 @@ def test_environments(gate):
     assert rows["production"]["production"] is True
     assert rows["production"]["upstream"] == "smarthost" and not rows["production"]["captures"]
     assert rows["staging"]["upstream"] == "none" and rows["staging"]["captures"]
-    assert rows["staging"]["counts"]["held"] == 2
+    assert rows["staging"]["counts"]["dropped"] == 2
     assert set(rows["staging"]["counts"]) == {
         "queued", "waiting", "held", "dropped", "sent", "failed", "discarded"}
     running.wait_count("production", "sent", 3)
@@ -78,7 +78,7 @@ def test_an_environment_that_is_configured_no_more(gate, sink):
     running.reload(listener() + upstream(sink) + production())
     row = get(running, "/v1/environments/staging")
     assert row["configured"] is False and row["upstream"] is None and row["policy"] is None
-    assert row["counts"]["held"] == 1
+    assert row["counts"]["dropped"] == 1
 
 
 def test_what_goes_through(gate):
@@ -94,7 +94,7 @@ def test_what_goes_through(gate):
     assert row["rates"]["day"] == {"messages": 7, "recipients": 7, "passed": 7, "waited": 0,
                                    "held": 0, "dropped": 0}
     assert sum(step["recipients"] for step in row["traffic"]) == 7
-    assert get(running, "/v1/environments/staging")["rates"]["day"]["held"] == 2
+    assert get(running, "/v1/environments/staging")["rates"]["day"]["dropped"] == 2
 
 
 def test_many_environments_are_paged(gate):
