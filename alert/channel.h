@@ -1,5 +1,5 @@
 /*
- * A kind of alert channel is one const table: webhook, slack, exec, and in tests a
+ * A kind of alert channel is one const table: webhook, slack, teams, exec, email, and in tests a
  * fake one. The outbox knows nothing else about them. All on the main loop.
  */
 #ifndef ALERT_CHANNEL_H
@@ -11,21 +11,30 @@
 #include "base/buf.h"
 #include "config/config.h"
 #include "net/loop.h"
-#include "store/store.h"
+#include "store/views.h"
 
 struct http;
 
 struct channel_services {
 	struct loop *loop;
 	struct http *http;
+	struct store *store;     /* email; NULL where the store cannot take anything */
+	struct store_view *view; /* email, of a trial */
+	/* Mail is in the queue: look. May be NULL. */
+	void (*mailed)(void *context);
+	void *mailed_context;
 };
 
 /* What is told; good only during start(). */
 struct channel_note {
 	const struct store_alert *alert;
-	const char *gate; /* the gate's hostname */
-	const char *json; /* the body of docs/api.md, "Alerts" */
+	const struct store_batch *batch; /* as it is now; NULL = of none */
+	uint64_t distinct;               /* recipients of the batch */
+	const char *gate;                /* the gate's hostname */
+	const char *console;             /* http.url; "" = nobody said how to reach it */
+	const char *json;                /* the body of docs/api.md, "Alerts" */
 	size_t json_len;
+	bool trial; /* somebody waits: mail ends its try when the upstream has it, not before */
 };
 
 /* The end of one try; `why` is plain English, without a URL, good during the call. */
@@ -43,9 +52,21 @@ struct channel_type {
 	void (*cancel)(void *attempt);
 };
 
-/* webhook.c, slack.c, exec.c */
+/* webhook.c, slack.c, teams.c, exec.c, email.c */
 extern const struct channel_type channel_webhook;
 extern const struct channel_type channel_slack;
+extern const struct channel_type channel_teams;
 extern const struct channel_type channel_exec;
+extern const struct channel_type channel_email;
+
+/* In the order of enum config_alert_type; tests have others. */
+struct channel_types {
+	const struct channel_type *webhook, *slack, *exec, *teams, *email;
+};
+extern const struct channel_types channel_types_real;
+const struct channel_type *channel_type_of(const struct channel_types *types,
+					   enum config_alert_type type);
+/* NULL if there is no channel of that name. */
+const struct config_alert *channel_find(const struct config *config, const char *name);
 
 #endif

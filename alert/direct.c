@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "alert/http.h"
-#include "alert/outbox.h"
 #include "alert/payload.h"
+#include "alert/state.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -26,7 +26,7 @@ struct target {
 
 struct direct {
 	struct config *config;
-	const struct outbox_types *types;
+	const struct channel_types *types;
 	struct channel_services services;
 	struct store_alert alert;
 	char *event, *text;
@@ -36,27 +36,15 @@ struct direct {
 	size_t count;
 };
 
-static const struct outbox_types real_types = {&channel_webhook, &channel_slack, &channel_exec};
-
-static const struct channel_type *
-target_type(const struct target *t)
-{
-	const struct outbox_types *types = t->direct->types;
-
-	return t->to->type == CONFIG_ALERT_WEBHOOK ? types->webhook
-	       : t->to->type == CONFIG_ALERT_SLACK ? types->slack
-						   : types->exec;
-}
-
 static void
 target_failed(struct target *t, const char *why)
 {
 	struct direct *d = t->direct;
-	int64_t wait = outbox_backoff(t->failures + 1, (uint64_t)clock_wall());
+	int64_t wait = state_backoff(t->failures + 1, (uint64_t)clock_wall());
 	bool over = clock_mono() + wait - d->began >= t->to->retry_for;
 
 	t->failures++;
-	log_warn("- alert.%s channel=%s event=%s tries=%u why=%s", over ? "given-up" : "failed",
+	log_warn("- alert.%s channel=%s event=%s tries=%u why=%s", over ? "given-up" : "try-failed",
 		 t->to->name, d->event, t->failures, log_safe(why));
 	if (!over)
 		loop_timer_set(t->again, wait);
@@ -83,8 +71,14 @@ target_start(void *context)
 	struct buf body = {0}, why = {0};
 
 	payload_json(&d->alert, NULL, 0, d->config->hostname, &body);
-	struct channel_note note = {&d->alert, d->config->hostname, buf_text(&body), body.len};
-	t->attempt = target_type(t)->start(&d->services, t->to, &note, target_ended, t, &why);
+	struct channel_note note = {.alert = &d->alert,
+				    .gate = d->config->hostname,
+				    .console =
+					d->config->http.url != NULL ? d->config->http.url : "",
+				    .json = buf_text(&body),
+				    .json_len = body.len};
+	t->attempt = channel_type_of(t->direct->types, t->to->type)
+			 ->start(&d->services, t->to, &note, target_ended, t, &why);
 	if (t->attempt == NULL)
 		target_failed(t, buf_text(&why));
 	buf_free(&body);
@@ -101,13 +95,13 @@ is_wanted(const struct config_alert *to, const char *event)
 }
 
 struct direct *
-direct_new(struct loop *loop, struct config *config, const struct outbox_types *types,
+direct_new(struct loop *loop, struct config *config, const struct channel_types *types,
 	   const char *event, const char *text)
 {
 	struct direct *d = mem_zalloc(sizeof(*d));
 
 	d->config = config_ref(config);
-	d->types = types != NULL ? types : &real_types;
+	d->types = types != NULL ? types : &channel_types_real;
 	d->services.loop = loop;
 	d->services.http = http_new(loop);
 	d->event = mem_strdup(event);
@@ -125,7 +119,9 @@ direct_new(struct loop *loop, struct config *config, const struct outbox_types *
 	for (size_t i = 0; i < config->alert_count; i++) {
 		struct target *t = &d->targets[d->count];
 
-		if (!is_wanted(&config->alerts[i], event))
+		/* Mail goes by the store, which is what is broken. */
+		if (config->alerts[i].type == CONFIG_ALERT_EMAIL ||
+		    !is_wanted(&config->alerts[i], event))
 			continue;
 		d->count++;
 		t->direct = d;
@@ -145,7 +141,7 @@ direct_free(struct direct *d)
 		struct target *t = &d->targets[i];
 
 		if (t->attempt != NULL)
-			target_type(t)->cancel(t->attempt);
+			channel_type_of(t->direct->types, t->to->type)->cancel(t->attempt);
 		loop_timer_free(t->again);
 	}
 	http_free(d->services.http);

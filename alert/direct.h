@@ -10,12 +10,12 @@
 #include "net/loop.h"
 
 struct direct;
-struct outbox_types;
+struct channel_types;
 
-/* Starts at once. Keeps a reference to the config. `types`: as in outbox.h, for tests; NULL: the
- * real ones. */
+/* Starts at once, on all but e-mail, which goes by the store. Keeps a reference to the config.
+ * `types`: as in channel.h, for tests; NULL: the real ones. */
 struct direct *direct_new(struct loop *loop, struct config *config,
-			  const struct outbox_types *types, const char *event, const char *text);
+			  const struct channel_types *types, const char *event, const char *text);
 /* Ends the tries that are under way. NULL is fine. */
 void direct_free(struct direct *d);
 

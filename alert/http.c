@@ -1,7 +1,7 @@
 /*
  * libcurl's multi interface on libevent: curl says which sockets and which timer it wants watched,
- * the loop says what happened. Used by webhook.c and slack.c; all on the main loop. A request is
- * freed when it ends or is cancelled. URLs are secrets and appear in no message.
+ * the loop says what happened. Used by webhook.c, slack.c and teams.c; all on the main loop. A
+ * request is freed when it ends or is cancelled. URLs are secrets and appear in no message.
  */
 #include "alert/http.h"
 
@@ -197,16 +197,27 @@ http_free(struct http *h)
 }
 
 static bool
-request_set_up(struct http_request *r, const char *url, const char *json, size_t len,
-	       int64_t timeout)
+request_add_headers(struct http_request *r, const struct http_note *note)
+{
+	r->header = curl_slist_append(NULL, "Content-Type: application/json");
+	for (size_t i = 0; r->header != NULL && note->headers[i] != NULL; i++) {
+		struct curl_slist *longer = curl_slist_append(r->header, note->headers[i]);
+
+		if (longer == NULL)
+			return false;
+		r->header = longer;
+	}
+	return r->header != NULL;
+}
+
+static bool
+request_set_up(struct http_request *r, const struct http_note *note, int64_t timeout)
 {
 	CURL *e = r->easy;
 	long ms = (long)(timeout / 1000);
-	bool ok = true;
+	bool ok = request_add_headers(r, note);
 
-	r->header = curl_slist_append(NULL, "Content-Type: application/json");
-	ok = ok && r->header != NULL;
-	ok = ok && curl_easy_setopt(e, CURLOPT_URL, url) == CURLE_OK;
+	ok = ok && curl_easy_setopt(e, CURLOPT_URL, note->url) == CURLE_OK;
 #if LIBCURL_VERSION_NUM >= 0x075500
 	ok = ok && curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
 #else
@@ -219,8 +230,8 @@ request_set_up(struct http_request *r, const char *url, const char *json, size_t
 	ok = ok && curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, ms) == CURLE_OK;
 	ok = ok && curl_easy_setopt(e, CURLOPT_HTTPHEADER, r->header) == CURLE_OK;
 	ok = ok && curl_easy_setopt(e, CURLOPT_USERAGENT, "mailfuse") == CURLE_OK;
-	ok = ok && curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)len) == CURLE_OK;
-	ok = ok && curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, json) == CURLE_OK;
+	ok = ok && curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)note->len) == CURLE_OK;
+	ok = ok && curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, note->json) == CURLE_OK;
 	ok = ok && curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, http_take_answer) == CURLE_OK;
 	ok = ok && curl_easy_setopt(e, CURLOPT_WRITEDATA, r) == CURLE_OK;
 	ok = ok && curl_easy_setopt(e, CURLOPT_PRIVATE, r) == CURLE_OK;
@@ -228,8 +239,8 @@ request_set_up(struct http_request *r, const char *url, const char *json, size_t
 }
 
 struct http_request *
-http_post(struct http *h, const char *url, const char *json, size_t len, int64_t timeout,
-	  channel_done *done, void *context, struct buf *why)
+http_post(struct http *h, const struct http_note *note, int64_t timeout, channel_done *done,
+	  void *context, struct buf *why)
 {
 	struct http_request *r = mem_zalloc(sizeof(*r));
 
@@ -240,7 +251,7 @@ http_post(struct http *h, const char *url, const char *json, size_t len, int64_t
 	if (r->easy == NULL)
 		fatal("cannot start libcurl");
 	LIST_INSERT_HEAD(&h->requests, r, next);
-	if (request_set_up(r, url, json, len, timeout))
+	if (request_set_up(r, note, timeout))
 		return r;
 	buf_add_text(why, "the url cannot be used");
 	request_free(r);

@@ -12,6 +12,13 @@
 
 struct http_request;
 
+/* What is sent; copied. */
+struct http_note {
+	const char *url, *json;
+	size_t len;
+	const char *headers[3]; /* "Name: value", NULL at the end */
+};
+
 struct http *http_new(struct loop *loop);
 /* Cancels what is under way. */
 void http_free(struct http *h);
@@ -20,8 +27,8 @@ void http_free(struct http *h);
  * note must not be carried where nobody sent it. TLS is verified. NULL and a reason if it cannot
  * start.
  */
-struct http_request *http_post(struct http *h, const char *url, const char *json, size_t len,
-			       int64_t timeout, channel_done *done, void *context, struct buf *why);
+struct http_request *http_post(struct http *h, const struct http_note *note, int64_t timeout,
+			       channel_done *done, void *context, struct buf *why);
 void http_cancel(struct http_request *r);
 
 #endif

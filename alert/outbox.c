@@ -1,7 +1,7 @@
 /*
  * The outbox: takes pending alerts from the store and hands each to its channel until that took it
- * or retry_for ended. Called by daemon/ and control/; everything runs on the main loop, only the
- * store's answers start on its writer's thread and come over by loop_post().
+ * or retry_for ended. Called by daemon/ and control/; everything runs on the main loop. What goes
+ * to the store and comes from it is reports.c, how a channel fares is state.c.
  *
  * One alert for one channel (struct note) is in one place:
  *
@@ -23,32 +23,22 @@
 
 #include "alert/http.h"
 #include "alert/payload.h"
+#include "alert/reports.h"
+#include "alert/state.h"
+#include "alert/trial.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "base/text.h"
 
 enum { CHANNEL_WAITING_MAX = 64, TAKE_LIMIT = 64 };
 #define TICK CLOCK_SECOND
-#define BACKOFF_FIRST CLOCK_SECOND
-#define BACKOFF_MAX (5 * CLOCK_MINUTE)
-
-/* What is remembered of a channel, by its name, over reloads. */
-struct channel {
-	LIST_ENTRY(channel) next;
-	char *name;
-	unsigned failures;   /* in a row */
-	int64_t quiet_until; /* monotonic */
-	unsigned flights, waiting;
-	char why[200]; /* of the last failure */
-};
 
 struct note {
 	TAILQ_ENTRY(note) next; /* waiting or flights */
 	struct alert *a;
-	struct arena arena; /* the strings of row */
+	struct arena arena; /* the strings of row and batch */
 	struct store_alert row;
 	struct channel *channel;
 	/* while in flights */
@@ -58,195 +48,25 @@ struct note {
 	void *attempt;
 };
 
-/* A job of ours at the store. */
-struct request {
-	TAILQ_ENTRY(request) next; /* reports that the store could not take yet */
-	struct store_job job;
-	struct loop_post post;
-	struct alert *a;
-	struct config *config; /* FAN_OUT: owns the names and events in channels */
-	struct store_channel *channels;
-	char *error_text;
-};
-
 TAILQ_HEAD(note_list, note);
-TAILQ_HEAD(request_list, request);
 
 struct alert {
 	struct loop *loop;
-	struct store *store;
 	struct store_view *view;
 	struct config *config;
-	struct outbox_types types;
+	struct channel_types types;
 	struct channel_services services;
 	struct loop_timer *timer;
-	LIST_HEAD(channel_list, channel) channels;
+	struct states states;
+	struct reports *reports;
+	struct trials trials;
 	struct note_list waiting, flights;
-	struct request_list unreported;
-	size_t at_store; /* requests that have not come back */
-	bool stepping;   /* a FAN_OUT or TAKE is at the store */
-	bool again;      /* poked meanwhile */
-	bool stopped;    /* freed when at_store is 0 */
+	bool stepping; /* a FAN_OUT or TAKE is at the store */
+	bool again;    /* poked meanwhile */
 };
 
 static void outbox_step(struct alert *a, enum store_alert_step step);
 static void outbox_look(struct alert *a);
-
-int64_t
-outbox_backoff(unsigned failures, uint64_t seed)
-{
-	int64_t wait = BACKOFF_MAX;
-	uint64_t random = text_hash(TEXT_HASH_START, &seed, sizeof(seed));
-
-	/* 1 s << 9 is beyond 5 min. */
-	if (failures <= 9)
-		wait = BACKOFF_FIRST << (failures > 0 ? failures - 1 : 0);
-	if (wait > BACKOFF_MAX)
-		wait = BACKOFF_MAX;
-	return wait - wait / 4 + (int64_t)(random % (uint64_t)(wait / 2 + 1));
-}
-
-/* ---- requests to the store */
-
-static void
-outbox_destroy(struct alert *a)
-{
-	struct request *r;
-	struct channel *c;
-
-	while ((r = TAILQ_FIRST(&a->unreported)) != NULL) {
-		TAILQ_REMOVE(&a->unreported, r, next);
-		free(r->error_text);
-		free(r);
-	}
-	while ((c = LIST_FIRST(&a->channels)) != NULL) {
-		LIST_REMOVE(c, next);
-		free(c->name);
-		free(c);
-	}
-	config_unref(a->config);
-	free(a);
-}
-
-/* On the store's thread. */
-static void
-request_answered(struct store_job *job)
-{
-	struct request *r = job->context;
-
-	loop_post(r->a->loop, &r->post);
-}
-
-static void
-request_submit(struct request *r)
-{
-	r->a->at_store++;
-	writer_submit(r->a->store, &r->job);
-}
-
-static struct request *
-request_new(struct alert *a, enum store_alert_step step, void (*answered)(struct loop_post *))
-{
-	struct request *r = mem_zalloc(sizeof(*r));
-
-	r->a = a;
-	r->post.run = answered;
-	r->job.op = STORE_ALERTS;
-	r->job.done = request_answered;
-	r->job.context = r;
-	r->job.u.alerts.step = step;
-	r->job.u.alerts.now = clock_wall();
-	return r;
-}
-
-static struct request *
-request_of(struct loop_post *post)
-{
-	return (struct request *)(void *)((char *)post - offsetof(struct request, post));
-}
-
-/* True if the outbox has been freed meanwhile; the caller frees its request and leaves. */
-static bool
-outbox_is_gone(struct alert *a)
-{
-	a->at_store--;
-	if (!a->stopped)
-		return false;
-	if (a->at_store == 0)
-		outbox_destroy(a);
-	return true;
-}
-
-/* ---- reports: what became of one row */
-
-static void
-report_answered(struct loop_post *post)
-{
-	struct request *r = request_of(post);
-	struct alert *a = r->a;
-	enum store_result result = r->job.result;
-
-	if (!outbox_is_gone(a) && result != STORE_OK && result != STORE_MISSING) {
-		log_warn("- alert.report-failed why=%s", log_safe(r->job.error));
-		TAILQ_INSERT_TAIL(&a->unreported, r, next); /* outbox_tick() tries again */
-		return;
-	}
-	free(r->error_text);
-	free(r);
-}
-
-static void
-outbox_report(struct alert *a, enum store_alert_step step, int64_t row, int64_t due_at, bool tried,
-	      const char *error_text)
-{
-	struct request *r = request_new(a, step, report_answered);
-
-	r->error_text = mem_strdup(error_text);
-	r->job.u.alerts.row = row;
-	r->job.u.alerts.due_at = due_at;
-	r->job.u.alerts.tried = tried;
-	r->job.u.alerts.error_text = r->error_text;
-	request_submit(r);
-}
-
-/* ---- channels */
-
-static struct channel *
-channel_get(struct alert *a, const char *name)
-{
-	struct channel *c;
-
-	LIST_FOREACH (c, &a->channels, next)
-		if (strcmp(c->name, name) == 0)
-			return c;
-	c = mem_zalloc(sizeof(*c));
-	c->name = mem_strdup(name);
-	LIST_INSERT_HEAD(&a->channels, c, next);
-	return c;
-}
-
-static const struct config_alert *
-channel_config(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->alert_count; i++)
-		if (strcmp(config->alerts[i].name, name) == 0)
-			return &config->alerts[i];
-	return NULL;
-}
-
-static const struct channel_type *
-channel_type_of(const struct alert *a, const struct config_alert *to)
-{
-	switch (to->type) {
-	case CONFIG_ALERT_WEBHOOK:
-		return a->types.webhook;
-	case CONFIG_ALERT_SLACK:
-		return a->types.slack;
-	case CONFIG_ALERT_EXEC:
-		return a->types.exec;
-	}
-	panic("alert: no such type of channel: %d", (int)to->type);
-}
 
 /* ---- notes */
 
@@ -271,7 +91,7 @@ note_new(struct alert *a, const struct store_alert *row)
 	n->row.text = arena_strdup(&n->arena, row->text);
 	n->row.who = arena_strdup(&n->arena, row->who);
 	n->row.reason = arena_strdup(&n->arena, row->reason);
-	n->channel = channel_get(a, row->channel);
+	n->channel = state_get(&a->states, row->channel);
 	return n;
 }
 
@@ -293,14 +113,14 @@ note_give_up(struct note *n, bool tried, const char *why)
 
 	log_warn("%s alert.given-up channel=%s event=%s tries=%u why=%s", note_log_id(n, id),
 		 n->row.channel, n->row.event, n->row.tries + tried, log_safe(why));
-	outbox_report(n->a, STORE_ALERT_GIVE_UP, n->row.row, 0, tried, why);
+	report_send(n->a->reports, STORE_ALERT_GIVE_UP, n->row.row, 0, tried, why);
 }
 
 /* Not tried: its channel is quiet, or has enough to do. Frees the note. */
 static void
 note_hand_back(struct note *n, int64_t wait, const char *why)
 {
-	outbox_report(n->a, STORE_ALERT_RETRY, n->row.row, clock_wall() + wait, false, why);
+	report_send(n->a->reports, STORE_ALERT_RETRY, n->row.row, clock_wall() + wait, false, why);
 	note_free(n);
 }
 
@@ -329,30 +149,29 @@ channel_clear_waiting(struct alert *a, struct channel *c, int64_t wait)
 	}
 }
 
+/* The try, or one that could not start, has failed. */
 static void
 note_failed(struct note *n, const char *why)
 {
 	struct channel *c = n->channel;
-	int64_t now = clock_wall();
-	unsigned failures;
-	int64_t wait;
+	int64_t now = clock_wall(), wait;
+	unsigned tries = n->row.tries + 1;
 	char id[32];
 
-	c->failures++;
-	snprintf(c->why, sizeof(c->why), "%s", why);
 	metric_add(METRIC_ALERTS_FAILED, 1);
-	failures = n->row.tries + 1 > c->failures ? n->row.tries + 1 : c->failures;
 	if (n->row.first_tried_at == 0)
 		n->row.first_tried_at = now;
-	wait = outbox_backoff(c->failures, (uint64_t)now);
-	c->quiet_until = clock_mono() + wait;
+	wait = state_failed(&n->a->states, c, why, 0);
 	if (note_is_expired(n, n->to)) {
 		note_give_up(n, true, why);
+		state_gave_up(&n->a->states, c, why);
 	} else {
-		log_warn("%s alert.failed channel=%s event=%s tries=%u why=%s", note_log_id(n, id),
-			 n->row.channel, n->row.event, n->row.tries + 1, log_safe(why));
-		outbox_report(n->a, STORE_ALERT_RETRY, n->row.row,
-			      now + outbox_backoff(failures, (uint64_t)n->row.row), true, why);
+		unsigned failures = tries > c->failures ? tries : c->failures;
+
+		log_warn("%s alert.try-failed channel=%s event=%s tries=%u why=%s",
+			 note_log_id(n, id), n->row.channel, n->row.event, tries, log_safe(why));
+		report_send(n->a->reports, STORE_ALERT_RETRY, n->row.row,
+			    now + state_backoff(failures, (uint64_t)n->row.row), true, why);
 	}
 	channel_clear_waiting(n->a, c, wait);
 }
@@ -392,12 +211,11 @@ note_ended(void *context, bool ok, const char *why)
 
 	note_land(n);
 	if (ok) {
-		n->channel->failures = 0;
-		n->channel->quiet_until = 0;
+		state_fine(&a->states, n->channel);
 		metric_add(METRIC_ALERTS_SENT, 1);
 		log_info("%s alert.sent channel=%s event=%s tries=%u", note_log_id(n, id),
 			 n->row.channel, n->row.event, n->row.tries + 1);
-		outbox_report(a, STORE_ALERT_DONE, n->row.row, 0, true, "");
+		report_send(a->reports, STORE_ALERT_DONE, n->row.row, 0, true, "");
 	} else {
 		note_failed(n, why);
 	}
@@ -405,34 +223,55 @@ note_ended(void *context, bool ok, const char *why)
 	outbox_pump(a);
 }
 
-struct body {
-	struct note *note;
-	struct alert *a;
-	uint64_t distinct;
-	struct buf *out;
+/* ---- what is told */
+
+struct batch_copy {
+	struct arena *arena;
+	struct store_batch batch;
+	bool found;
 };
 
+/* A view's texts end with its callback. */
 static bool
-body_add_batch(void *context, const struct store_batch *b)
+copy_batch(void *context, const struct store_batch *b)
 {
-	struct body *body = context;
+	struct batch_copy *copy = context;
+	const char **texts[] = {
+	    &copy->batch.environment, &copy->batch.rule,           &copy->batch.key,
+	    &copy->batch.source,      &copy->batch.sender,         &copy->batch.subject,
+	    &copy->batch.decided_by,  &copy->batch.decided_reason, &copy->batch.seen_by};
 
-	payload_json(&body->note->row, b, body->distinct, body->a->config->hostname, body->out);
+	copy->batch = *b;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		*texts[i] = arena_strdup(copy->arena, *texts[i] != NULL ? *texts[i] : "");
+	copy->found = true;
 	return false;
 }
 
 /* With the batch as it is now: who reads it late wants to know how it stands. */
-static void
-note_write_body(struct note *n, struct buf *out)
+static void *
+note_send(struct note *n, struct buf *why)
 {
 	struct alert *a = n->a;
-	struct body body = {n, a, 0, out};
+	struct batch_copy copy = {.arena = &n->arena};
+	struct channel_note note = {.alert = &n->row,
+				    .gate = n->config->hostname,
+				    .console =
+					n->config->http.url != NULL ? n->config->http.url : ""};
+	struct buf body = {0};
+	void *attempt;
 
 	if (n->row.batch != 0 &&
-	    store_view_distinct(a->view, n->row.batch, &body.distinct) == STORE_OK)
-		store_view_batch(a->view, n->row.batch, body_add_batch, &body);
-	if (out->len == 0)
-		payload_json(&n->row, NULL, 0, a->config->hostname, out);
+	    store_view_distinct(a->view, n->row.batch, &note.distinct) == STORE_OK)
+		store_view_batch(a->view, n->row.batch, copy_batch, &copy);
+	if (copy.found)
+		note.batch = &copy.batch;
+	payload_json(&n->row, note.batch, note.distinct, note.gate, &body);
+	note.json = buf_text(&body);
+	note.json_len = body.len;
+	attempt = n->type->start(&a->services, n->to, &note, note_ended, n, why);
+	buf_free(&body);
+	return attempt;
 }
 
 /* From waiting into flights, or straight back if it cannot start. */
@@ -440,7 +279,6 @@ static void
 note_start(struct note *n)
 {
 	struct alert *a = n->a;
-	struct buf body = {0};
 	struct buf why = {0};
 
 	TAILQ_REMOVE(&a->waiting, n, next);
@@ -448,13 +286,10 @@ note_start(struct note *n)
 	TAILQ_INSERT_TAIL(&a->flights, n, next);
 	n->channel->flights++;
 	n->config = config_ref(a->config);
-	n->to = channel_config(n->config, n->row.channel);
+	n->to = channel_find(n->config, n->row.channel);
 	if (n->to != NULL) {
-		n->type = channel_type_of(a, n->to);
-		note_write_body(n, &body);
-		struct channel_note note = {&n->row, a->config->hostname, buf_text(&body),
-					    body.len};
-		n->attempt = n->type->start(&a->services, n->to, &note, note_ended, n, &why);
+		n->type = channel_type_of(&a->types, n->to->type);
+		n->attempt = note_send(n, &why);
 	}
 	if (n->attempt == NULL) {
 		note_land(n);
@@ -464,7 +299,6 @@ note_start(struct note *n)
 			note_failed(n, buf_text(&why));
 		note_free(n);
 	}
-	buf_free(&body);
 	buf_free(&why);
 }
 
@@ -473,7 +307,7 @@ static void
 note_arrived(struct alert *a, const struct store_alert *row)
 {
 	struct note *n = note_new(a, row);
-	const struct config_alert *to = channel_config(a->config, row->channel);
+	const struct config_alert *to = channel_find(a->config, row->channel);
 	int64_t quiet = n->channel->quiet_until - clock_mono();
 	char why[300];
 
@@ -485,6 +319,7 @@ note_arrived(struct alert *a, const struct store_alert *row)
 			 "the channel failed for as long as retry_for says, at last: %s",
 			 n->channel->why);
 		note_give_up(n, false, why);
+		state_gave_up(&a->states, n->channel, n->channel->why);
 		note_free(n);
 	} else if (quiet > 0) {
 		note_hand_back(n, quiet, "an earlier alert of this channel failed");
@@ -499,55 +334,28 @@ note_arrived(struct alert *a, const struct store_alert *row)
 /* ---- looking into the store */
 
 static void
-step_answered(struct loop_post *post)
+outbox_looked(void *context, enum store_alert_step step, bool ok, const struct store_alert *alerts,
+	      size_t count)
 {
-	struct request *r = request_of(post);
-	struct alert *a = r->a;
-	enum store_alert_step step = r->job.u.alerts.step;
-	enum store_result result = r->job.result;
-	size_t count =
-	    step == STORE_ALERT_TAKE && result == STORE_OK ? r->job.u.alerts.alert_count : 0;
+	struct alert *a = context;
 
-	if (!outbox_is_gone(a)) {
-		if (result != STORE_OK)
-			log_warn("- alert.store-failed why=%s", log_safe(r->job.error));
-		for (size_t i = 0; i < count; i++)
-			note_arrived(a, &r->job.u.alerts.alerts[i]);
-		a->stepping = false;
-		outbox_pump(a);
-		if (step == STORE_ALERT_FAN_OUT && result == STORE_OK) {
-			outbox_step(a, STORE_ALERT_TAKE);
-		} else if (a->again || count == TAKE_LIMIT) {
-			a->again = false;
-			outbox_look(a);
-		}
+	for (size_t i = 0; i < count; i++)
+		note_arrived(a, &alerts[i]);
+	a->stepping = false;
+	outbox_pump(a);
+	if (step == STORE_ALERT_FAN_OUT && ok) {
+		outbox_step(a, STORE_ALERT_TAKE);
+	} else if (a->again || count == TAKE_LIMIT) {
+		a->again = false;
+		outbox_look(a);
 	}
-	if (r->job.u.alerts.alerts != NULL)
-		store_alerts_free(r->job.u.alerts.alerts, r->job.u.alerts.alert_count);
-	config_unref(r->config);
-	free(r->channels);
-	free(r);
 }
 
 static void
 outbox_step(struct alert *a, enum store_alert_step step)
 {
-	struct request *r = request_new(a, step, step_answered);
-
 	a->stepping = true;
-	r->job.u.alerts.limit = TAKE_LIMIT;
-	if (step == STORE_ALERT_FAN_OUT) {
-		size_t n = a->config->alert_count;
-
-		r->config = config_ref(a->config);
-		r->channels = mem_zalloc((n + 1) * sizeof(*r->channels));
-		for (size_t i = 0; i < n; i++)
-			r->channels[i] = (struct store_channel){a->config->alerts[i].name,
-								a->config->alerts[i].events};
-		r->job.u.alerts.channels = r->channels;
-		r->job.u.alerts.channel_count = n;
-	}
-	request_submit(r);
+	report_look(a->reports, step, a->config, TAKE_LIMIT, outbox_looked, a);
 }
 
 static void
@@ -563,14 +371,9 @@ static void
 outbox_tick(void *context)
 {
 	struct alert *a = context;
-	struct request_list todo = TAILQ_HEAD_INITIALIZER(todo);
-	struct request *r;
 
-	TAILQ_CONCAT(&todo, &a->unreported, next);
-	while ((r = TAILQ_FIRST(&todo)) != NULL) {
-		TAILQ_REMOVE(&todo, r, next);
-		request_submit(r);
-	}
+	reports_retry(a->reports);
+	state_tick(&a->states, a->config);
 	outbox_look(a);
 	loop_timer_set(a->timer, TICK);
 }
@@ -579,21 +382,22 @@ outbox_tick(void *context)
 
 struct alert *
 outbox_new(struct loop *loop, struct store *store, struct store_view *view, struct config *config,
-	   const struct outbox_types *types)
+	   const struct outbox_options *options)
 {
 	struct alert *a = mem_zalloc(sizeof(*a));
 
 	a->loop = loop;
-	a->store = store;
 	a->view = view;
 	a->config = config_ref(config);
-	a->types = *types;
-	a->services.loop = loop;
-	a->services.http = http_new(loop);
-	LIST_INIT(&a->channels);
+	a->types = *options->types;
+	a->services = (struct channel_services){
+	    .loop = loop, .http = http_new(loop), .store = store, .view = view};
+	states_init(&a->states, store, view,
+		    options->patience != 0 ? options->patience : STATE_PATIENCE);
+	a->reports = reports_new(loop, store);
+	trials_init(&a->trials, &a->services, &a->types, store);
 	TAILQ_INIT(&a->waiting);
 	TAILQ_INIT(&a->flights);
-	TAILQ_INIT(&a->unreported);
 	a->timer = loop_timer_new(loop, outbox_tick, a);
 	loop_timer_set(a->timer, 0);
 	return a;
@@ -602,24 +406,24 @@ outbox_new(struct loop *loop, struct store *store, struct store_view *view, stru
 struct alert *
 alert_new(struct loop *loop, struct store *store, struct store_view *view, struct config *config)
 {
-	static const struct outbox_types types = {&channel_webhook, &channel_slack, &channel_exec};
+	return outbox_new(loop, store, view, config,
+			  &(struct outbox_options){.types = &channel_types_real});
+}
 
-	return outbox_new(loop, store, view, config, &types);
+void
+alert_on_mail(struct alert *a, void (*mailed)(void *context), void *context)
+{
+	a->services.mailed = mailed;
+	a->services.mailed_context = context;
 }
 
 void
 alert_set_config(struct alert *a, struct config *config)
 {
-	struct channel *c;
-
 	loop_assert(a->loop);
 	config_unref(a->config);
 	a->config = config_ref(config);
-	/* What failed may have been mended: try again at once. */
-	LIST_FOREACH (c, &a->channels, next) {
-		c->failures = 0;
-		c->quiet_until = 0;
-	}
+	state_forgive(&a->states);
 	outbox_look(a);
 }
 
@@ -630,6 +434,14 @@ alert_poke(struct alert *a)
 	outbox_look(a);
 }
 
+bool
+alert_try(struct alert *a, const char *channel, const char *who, alert_tried *done, void *context,
+	  struct buf *why)
+{
+	loop_assert(a->loop);
+	return trial_start(&a->trials, a->config, channel, who, done, context, why);
+}
+
 void
 alert_free(struct alert *a)
 {
@@ -637,6 +449,7 @@ alert_free(struct alert *a)
 
 	if (a == NULL)
 		return;
+	trials_end(&a->trials, "mailfused stops");
 	while ((n = TAILQ_FIRST(&a->waiting)) != NULL) {
 		TAILQ_REMOVE(&a->waiting, n, next);
 		note_free(n);
@@ -648,7 +461,8 @@ alert_free(struct alert *a)
 	}
 	loop_timer_free(a->timer);
 	http_free(a->services.http);
-	a->stopped = true;
-	if (a->at_store == 0)
-		outbox_destroy(a);
+	reports_free(a->reports);
+	states_free(&a->states);
+	config_unref(a->config);
+	free(a);
 }

@@ -1,5 +1,5 @@
 /*
- * Writes alerts as JSON. Called by outbox.c and slack.c on the main thread; the buffers are the
+ * Writes alerts as JSON. Called by outbox.c and direct.c on the main thread; the buffers are the
  * caller's. Subjects and addresses in here were chosen by strangers: what is no UTF-8 is replaced.
  */
 #include "alert/payload.h"
@@ -13,10 +13,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-
-/* Bytes of one piece. Slack shows some 4,000 characters of a text well and cuts more of it unsaid.
- */
-enum { SLACK_TEXT_MAX = 3000 };
 
 static void
 put(json_t *object, const char *key, json_t *value)
@@ -145,57 +141,5 @@ payload_json(const struct store_alert *alert, const struct store_batch *batch, u
 	put(o, "batch", batch == NULL ? json_null() : batch_object(batch, distinct));
 	put_text(o, "gate", gate);
 	put(o, "audit", audit_object(alert));
-	dump(o, out);
-}
-
-/* The three characters that mean something to Slack; `<!channel>` in a subject must not ring. */
-static void
-add_slack_text(struct buf *out, const char *text)
-{
-	size_t end = out->len + SLACK_TEXT_MAX;
-
-	for (; *text != '\0'; text++) {
-		/* Cut between characters, not inside of one: not on a UTF-8 continuation byte. */
-		if (out->len >= end && ((unsigned char)*text & 0xc0) != 0x80) {
-			buf_add_text(out, " ...");
-			return;
-		}
-		switch (*text) {
-		case '&':
-			buf_add_text(out, "&amp;");
-			break;
-		case '<':
-			buf_add_text(out, "&lt;");
-			break;
-		case '>':
-			buf_add_text(out, "&gt;");
-			break;
-		default:
-			buf_add_char(out, *text);
-		}
-	}
-}
-
-void
-payload_slack(const struct store_alert *alert, const char *gate, struct buf *out)
-{
-	struct buf text = {0};
-	json_t *o = json_object();
-
-	add_slack_text(&text, alert->text);
-	if (alert->reason != NULL && alert->reason[0] != '\0' &&
-	    strstr(alert->text, alert->reason) == NULL) {
-		buf_add_text(&text, " | reason: ");
-		add_slack_text(&text, alert->reason);
-	}
-	if (alert->batch != 0)
-		buf_printf(&text, "\nLook at it with: mailfuse show B%" PRId64, alert->batch);
-	buf_printf(&text, "\n%s from ", alert->event);
-	add_slack_text(&text, gate);
-	/* As much of the hash as nobody can forge in a hurry; `audit verify --head` takes it. */
-	if (alert->audit_id != 0)
-		buf_printf(&text, " | audit %" PRId64 ":%.32s", alert->audit_id, alert->audit_hash);
-	put_text(o, "text", buf_text(&text));
-	buf_free(&text);
 	dump(o, out);
 }

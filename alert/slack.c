@@ -1,21 +1,25 @@
 /*
- * The Slack channel: {"text": ...} by POST to an incoming webhook. Called by outbox.c.
+ * The Slack channel: blocks by POST to an incoming webhook. Called by outbox.c.
  */
-#include "alert/channel.h"
+#include "alert/cards.h"
 #include "alert/http.h"
-#include "alert/payload.h"
 
 static void *
 slack_start(const struct channel_services *services, const struct config_alert *channel,
 	    const struct channel_note *note, channel_done *done, void *context, struct buf *why)
 {
+	struct wording w;
 	struct buf body = {0};
+	struct http_note post = {.url = channel->url};
 	void *attempt;
 
-	payload_slack(note->alert, note->gate, &body);
-	attempt = http_post(services->http, channel->url, buf_text(&body), body.len,
-			    channel->timeout, done, context, why);
+	wording_make(&w, note, channel);
+	cards_slack(&w, note, &body);
+	post.json = buf_text(&body);
+	post.len = body.len;
+	attempt = http_post(services->http, &post, channel->timeout, done, context, why);
 	buf_free(&body);
+	wording_free(&w);
 	return attempt;
 }
 

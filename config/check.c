@@ -1,7 +1,7 @@
 /*
- * Cross checks of a configuration: top level, listeners, upstreams, alerts; check_environment.c has
- * the environments, check_transport.c TLS and logins, check_access.c who may do what. Called by
- * load.c after all values were converted. Allocates nothing that lasts.
+ * Cross checks of a configuration: top level, listeners, upstreams; check_environment.c has the
+ * environments, check_transport.c TLS and logins, check_access.c who may do what, check_alert.c the
+ * channels. Called by load.c after all values were converted. Allocates nothing that lasts.
  */
 #include "config/check.h"
 
@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/check_access.h"
+#include "config/check_alert.h"
 #include "config/check_environment.h"
 #include "config/check_transport.h"
 #include "config/value.h"
@@ -95,122 +96,6 @@ check_upstreams(const struct config *c, const struct text_section *at, struct pr
 	}
 }
 
-/* ---- alerts */
-
-/* docs/api.md, "Alerts". */
-static const char *const event_names[] = {"batch.opened",
-					  "batch.grown",
-					  "batch.observed",
-					  "batch.released",
-					  "batch.discarded",
-					  "batch.restored",
-					  "upstream.down",
-					  "upstream.up",
-					  "hold.set",
-					  "hold.cleared",
-					  "delivery.failed",
-					  "config.reloaded",
-					  "config.refused",
-					  "batch.asked",
-					  "batch.approved",
-					  "batch.lapsed",
-					  "batch.paused",
-					  "batch.resumed",
-					  "batch.done",
-					  "batch.waiting",
-					  "batch.purged",
-					  "batch.imported",
-					  "drill.passed",
-					  "drill.failed",
-					  "login.failures",
-					  "audit.broken",
-					  "dropped.released",
-					  "store.broken",
-					  NULL};
-
-static void
-check_events(const struct config_alert *a, const struct text_section *at, struct problems *problems)
-{
-	if (a->events[0] == NULL)
-		problem_add(
-		    problems, text_line(at, "events"),
-		    "events is empty, so alert %s would never tell anything; write {\"*\"} for all",
-		    a->name);
-	for (size_t i = 0; a->events[i] != NULL; i++) {
-		const char *near;
-		bool known = false;
-
-		for (size_t j = 0; event_names[j] != NULL; j++)
-			known = known || text_glob(a->events[i], event_names[j]);
-		if (known)
-			continue;
-		near = options_nearest(event_names, a->events[i]);
-		problem_add(problems, text_value_line(at, "events", i),
-			    "there is no event %s; %s %s%s", log_safe(a->events[i]),
-			    near != NULL ? "did you mean" : "write one such as",
-			    near != NULL ? near : "batch.* or upstream.*", near != NULL ? "?" : "");
-	}
-}
-
-/* The URL is a secret (it lets anybody post): never shown. */
-static void
-check_url(const struct config_alert *a, const struct text_section *at, bool secrets,
-	  struct problems *problems)
-{
-	const char *host = a->url;
-
-	if (!text_is_set(at, "url")) {
-		problem_add(problems, at->line, "alert %s has no url; add url = \"https://...\"",
-			    a->name);
-		return;
-	}
-	if (!secrets)
-		return;
-	if (host[0] == '\0' && problem_is_at(problems, text_value_line(at, "url", 0)))
-		return; /* its file or variable could not be read, which was said */
-	if (strncasecmp(host, "https://", 8) == 0)
-		host += 8;
-	else if (strncasecmp(host, "http://", 7) == 0)
-		host += 7;
-	if (host == a->url || host[0] == '\0' || host[0] == '/' || strchr(host, ' ') != NULL)
-		problem_add(
-		    problems, text_value_line(at, "url", 0),
-		    "url is no web address; it must begin with https:// or http:// and a host");
-}
-
-static void
-check_command(const struct config_alert *a, const struct text_section *at,
-	      struct problems *problems)
-{
-	if (!text_is_set(at, "command") || a->command[0] == NULL)
-		problem_add(
-		    problems, text_line(at, "command"),
-		    "alert %s has no command; add command = {\"/path/of/program\", \"argument\"}",
-		    a->name);
-	else if (a->command[0][0] != '/')
-		problem_add(problems, text_value_line(at, "command", 0),
-			    "the program of command must be a path that begins with /, not %s",
-			    log_safe(a->command[0]));
-}
-
-static void
-check_alert(const struct config_alert *a, const struct text_section *at, bool secrets,
-	    struct problems *problems)
-{
-	const char *unwanted = a->type == CONFIG_ALERT_EXEC ? "url" : "command";
-
-	check_events(a, at, problems);
-	if (!text_is_set(at, "type") || (int)a->type < 0)
-		return;
-	if (text_is_set(at, unwanted))
-		problem_add(problems, text_line(at, unwanted),
-			    "%s has no meaning for this type of alert; remove it", unwanted);
-	if (a->type == CONFIG_ALERT_EXEC)
-		check_command(a, at, problems);
-	else
-		check_url(a, at, secrets, problems);
-}
-
 void
 check_config(struct config *c, const struct text_section *at, const struct check_scope *scope,
 	     struct problems *problems)
@@ -221,8 +106,7 @@ check_config(struct config *c, const struct text_section *at, const struct check
 	check_transport(c, at, scope, problems);
 	check_environments(c, at, problems);
 	check_access(c, at, problems);
-	for (size_t i = 0; i < c->alert_count; i++)
-		check_alert(&c->alerts[i], text_child(at, "alert", i), scope->secrets, problems);
+	check_alerts(c, at, scope, problems);
 	if (scope->files && scope->secrets && problems->count > 0)
 		check_files(c, at, problems);
 }

@@ -265,7 +265,7 @@ static const struct option table[] = {
      .help = "email: the upstream that takes it; by default the only one"},
     {"alert", "subject", OPTION_TEXT, 0, "", IN(config_alert, subject),
      .help = "email, slack, teams: the headline; %e is the environment, %b the batch, %t what "
-	     "happened, %u a link, %g the gate, %n the event, %% a percent sign"},
+	     "happened, %u a link, %g the gate, %n the event, %l a line end, %% a percent sign"},
     {"alert", "text", OPTION_TEXT, 0, "", IN(config_alert, text),
      .help = "email, slack, teams: the text, with the same letters; by default %t"},
     {"alert", "events", OPTION_LIST, 0, "*", IN(config_alert, events),

@@ -247,6 +247,12 @@ name_is_environment(struct request *r, const char *name)
 	const struct config *config = request_config(r);
 	struct buf names = {0};
 
+	if (strncmp(name, CONFIG_ALERTS, strlen(CONFIG_ALERTS)) == 0) {
+		request_fail(r, 409,
+			     "no hold stops alerts, which tell people of it; take the channel out "
+			     "of the configuration instead");
+		return false;
+	}
 	if (config_find_environment(config, name) != NULL)
 		return true;
 	for (size_t i = 0; i < config->environment_count; i++)

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "config/config.h"
 #include "filters/stream.h"
 
 void
@@ -63,6 +64,10 @@ holds_set(struct holds *h, const struct gate_hold *list, size_t count)
 static bool
 hold_covers(const struct gate_hold *hold, const char *environment, const char *source)
 {
+	/* The gate's own alerts tell people of the hold. */
+	if (environment != NULL &&
+	    strncmp(environment, CONFIG_ALERTS, strlen(CONFIG_ALERTS)) == 0)
+		return false;
 	switch (hold->scope) {
 	case GATE_SCOPE_ENVIRONMENT:
 		return environment != NULL && strcmp(hold->name, environment) == 0;

@@ -37,6 +37,26 @@ is_quiet(int64_t told_at, int64_t now)
 	return now >= told_at && now - told_at < FAILURES_QUIET;
 }
 
+/* Mail of an alert: a channel fails, which is told on the others only (job_alert.c). */
+static enum store_result
+alert_channel(struct work *w, const struct failures *f, int64_t now)
+{
+	const char *channel = f->name + strlen(STORE_ALERTS_PREFIX);
+
+	return work_alert(
+	    w, &(struct event_row){
+		   .at = now,
+		   .event = "alert.failed",
+		   .environment = f->name,
+		   .count = f->count,
+		   .who = "gate",
+		   .text = arena_printf(
+		       &w->arena,
+		       "alerts on channel %s do not arrive: the upstream refused %" PRId64
+		       " for good (mailfuse messages --environment %s), the last: %s",
+		       channel, f->count, f->name, f->reply)});
+}
+
 static enum store_result
 alert(struct work *w, const struct failures *f, int64_t now)
 {
@@ -44,6 +64,8 @@ alert(struct work *w, const struct failures *f, int64_t now)
 							 .key = (uint64_t)f->environment,
 							 .at = now,
 							 .text = ""}));
+	if (store_is_alert_mail(f->name))
+		return alert_channel(w, f, now);
 	return work_alert(
 	    w, &(struct event_row){
 		   .at = now,

@@ -76,7 +76,8 @@ job_abandon(struct work *w, struct store_job *job)
 static bool
 is_counted(const struct verdict *v)
 {
-	static const char *const uncounted[] = {"recipients", "unknown", "panic", "capture"};
+	static const char *const uncounted[] = {"recipients", "unknown", "panic", "capture",
+						"alert"};
 	size_t i;
 
 	if (v->action == VERDICT_DROP || v->action == VERDICT_REJECT)

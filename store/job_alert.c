@@ -38,7 +38,7 @@ struct news {
 	struct work *w;
 	struct {
 		int64_t id;
-		const char *event;
+		const char *event, *environment;
 	} events[FAN_OUT_EVENTS];
 	size_t count;
 };
@@ -49,15 +49,26 @@ keep_event(void *context, const struct event_row *e)
 	struct news *news = context;
 
 	news->events[news->count].id = e->id;
+	news->events[news->count].environment = work_copy(news->w, e->environment);
 	news->events[news->count++].event = work_copy(news->w, e->event);
 	return news->count < FAN_OUT_EVENTS;
 }
 
+/* A channel that fails cannot tell of it, and a bounce of an alert must not make the next one. */
 static bool
-wants(const struct store_channel *c, const char *event)
+is_about(const char *environment, const struct store_channel *c)
+{
+	return store_is_alert_mail(environment) &&
+	       strcmp(environment + strlen(STORE_ALERTS_PREFIX), c->name) == 0;
+}
+
+static bool
+wants(const struct store_channel *c, const char *event, const char *environment)
 {
 	char **glob;
 
+	if (is_about(environment, c))
+		return false;
 	for (glob = c->events; glob != NULL && *glob != NULL; glob++)
 		if (text_glob(*glob, event))
 			return true;
@@ -76,7 +87,8 @@ fan_out(struct work *w, struct store_job *job)
 		TRY(w->b->event_list_new(w->db, FAN_OUT_EVENTS, keep_event, &news));
 		for (i = 0; i < news.count; i++) {
 			for (c = 0; c < job->u.alerts.channel_count; c++)
-				if (wants(&job->u.alerts.channels[c], news.events[i].event))
+				if (wants(&job->u.alerts.channels[c], news.events[i].event,
+					  news.events[i].environment))
 					TRY(w->b->outbox_add(w->db, news.events[i].id,
 							     job->u.alerts.channels[c].name,
 							     job->u.alerts.now));

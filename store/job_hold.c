@@ -38,7 +38,7 @@ stop_covered(struct work *w, struct store_job *job, const struct store_hold *h, 
 	struct delivery_query q = {.states = 1U << STORE_QUEUED | 1U << STORE_WAITING,
 				   .due = DUE_SET};
 	struct delivery_row *rows, next;
-	size_t i, n;
+	size_t i, n, moved = 0;
 
 	if (h->scope == HOLD_SOURCE)
 		q.source = h->name;
@@ -50,6 +50,9 @@ stop_covered(struct work *w, struct store_job *job, const struct store_hold *h, 
 	}
 	TRY(work_list(w, &q, false, &rows, &n));
 	for (i = 0; i < n; i++) {
+		if (store_is_alert_mail(rows[i].environment_name))
+			continue;
+		moved++;
 		next = rows[i];
 		next.state = STORE_HELD;
 		next.due_at = 0;
@@ -67,7 +70,7 @@ stop_covered(struct work *w, struct store_job *job, const struct store_hold *h, 
 		}
 		TRY(work_move(w, &rows[i], &next));
 	}
-	job->u.hold.moved = n;
+	job->u.hold.moved = moved;
 	return STORE_OK;
 }
 

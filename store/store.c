@@ -331,6 +331,12 @@ store_notices_free(struct store_notice *notices, size_t count)
 	free(notices);
 }
 
+bool
+store_is_alert_mail(const char *environment)
+{
+	return strncmp(environment, STORE_ALERTS_PREFIX, strlen(STORE_ALERTS_PREFIX)) == 0;
+}
+
 void
 store_alerts_free(struct store_alert *alerts, size_t count)
 {

@@ -91,6 +91,14 @@ struct store;
 struct store_page;
 
 /*
+ * Mail of the gate's own alerts: its environment begins so (config.h has CONFIG_ALERTS, the same).
+ * No hold covers it, the history of traffic leaves it out, and it is taken while the store is over
+ * a limit: it is what tells people of both.
+ */
+#define STORE_ALERTS_PREFIX "alerts/"
+bool store_is_alert_mail(const char *environment);
+
+/*
  * The burst counters, as the store knows them: it tells them at once what does not leave after all,
  * so that it knows for every trip whether what was counted at it is before or after that. Called on
  * the writer's thread, inside the transaction: they may lock, but not wait for the store. All NULL:
@@ -304,7 +312,9 @@ struct store_channel {
 };
 
 enum store_alert_step {
-	STORE_ALERT_FAN_OUT, /* new events -> one pending row for each channel that wants them */
+	/* New events -> one pending row for each channel that wants them. What is about a channel
+	 * (event.environment is STORE_ALERTS_PREFIX and its name) is told on the others only. */
+	STORE_ALERT_FAN_OUT,
 	STORE_ALERT_TAKE, /* up to `limit` pending rows that are due, not taken; marks them taken */
 	STORE_ALERT_DONE, /* one row delivered */
 	STORE_ALERT_RETRY,  /* one row due again at due_at */

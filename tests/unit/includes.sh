@@ -39,15 +39,15 @@ openssl/kdf.h         base
 openssl/params.h      base
 openssl/core_names.h  base
 openssl/rand.h        base relay
-openssl/evp.h         base net relay store control cli
-openssl/hmac.h        relay
+openssl/evp.h         base net relay store control cli alert
+openssl/hmac.h        relay alert
 confuse.h             config
 sqlite3.h             store
 zstd.h                store
 pcre2.h               filters
 curl/*                alert cli
 jansson.h             control alert cli
-spawn.h               alert
+spawn.h               alert cli
 signal.h              daemon alert cli
 '
 

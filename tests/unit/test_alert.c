@@ -17,6 +17,7 @@
 
 #include "alert/direct.h"
 #include "alert/outbox.h"
+#include "alert/state.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "config/load.h"
@@ -115,7 +116,7 @@ fake_cancel(void *attempt)
 }
 
 static const struct channel_type fake = {fake_start, fake_cancel};
-static const struct outbox_types fakes = {&fake, &fake, &fake};
+static const struct channel_types fakes = {&fake, &fake, &fake, &fake, &fake};
 
 /* ---- the rig */
 
@@ -156,7 +157,7 @@ rig_pulse(void *context)
 }
 
 static void
-rig_open(const char *channels, const char *retry_for)
+rig_open_patient(const char *channels, const char *retry_for, int64_t patience)
 {
 	const struct store_options options = {.path = "memory:", .size_limit = 1000000000};
 	struct config *c = make_config(channels, retry_for);
@@ -169,11 +170,18 @@ rig_open(const char *channels, const char *retry_for)
 		fail_msg("%s", buf_text(&error));
 	rig.view = store_view_open(rig.store, &error);
 	assert_non_null(rig.view);
-	rig.alert = outbox_new(rig.loop, rig.store, rig.view, c, &fakes);
+	rig.alert = outbox_new(rig.loop, rig.store, rig.view, c,
+			       &(struct outbox_options){.types = &fakes, .patience = patience});
 	rig.pulse = loop_timer_new(rig.loop, rig_pulse, NULL);
 	rig_pulse(NULL);
 	config_unref(c);
 	buf_free(&error);
+}
+
+static void
+rig_open(const char *channels, const char *retry_for)
+{
+	rig_open_patient(channels, retry_for, 0);
 }
 
 /* As daemon/ ends it: the outbox first, then the store, then what the store still posted. */
@@ -525,7 +533,7 @@ test_backoff(void **state)
 		int64_t least = INT64_MAX, most = 0;
 
 		for (uint64_t seed = 0; seed < 200; seed++) {
-			int64_t wait = outbox_backoff(rows[i].failures, seed);
+			int64_t wait = state_backoff(rows[i].failures, seed);
 
 			assert_in_range(wait, rows[i].wait * 3 / 4, rows[i].wait * 5 / 4);
 			least = wait < least ? wait : least;

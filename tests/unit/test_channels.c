@@ -99,7 +99,11 @@ rig_start(struct rig *r, const struct channel_type *type, const struct config_al
 				    .reason = TEXT(""),
 				    .channel = TEXT("c"),
 				    .batch = 17};
-	const struct channel_note note = {&alert, "gate.example", json, strlen(json)};
+	const struct channel_note note = {.alert = &alert,
+					  .gate = "gate.example",
+					  .console = "",
+					  .json = json,
+					  .json_len = strlen(json)};
 
 	return type->start(&r->services, to, &note, rig_ended, r, why);
 }
@@ -228,26 +232,66 @@ test_webhook(void **state)
 	}
 }
 
+/* A secret signs the time, a dot and the body (the right value: tests/integration/). */
 static void
-test_slack_channel(void **state)
+test_signature(void **state)
 {
 	struct rig *r = rig_new();
 	struct config_alert to = {.name = TEXT("c"), .timeout = CLOCK_SECOND};
 	static struct server s;
 	struct buf why = {0};
+	const char *at, *value;
 
 	(void)state;
-	server_start(&s, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+	server_start(&s, "HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", 0);
 	to.url = mem_printf("http://127.0.0.1:%u/s", s.port);
-	assert_non_null(rig_start(r, &channel_slack, &to, "{\"not\":\"this\"}", &why));
+	to.secret = TEXT("0123456789abcdef");
+	assert_non_null(rig_start(r, &channel_webhook, &to, "{}", &why));
 	rig_wait(r, 5 * CLOCK_SECOND);
 	assert_true(r->ok);
 	rig_free(r);
 	server_stop(&s);
-	assert_non_null(
-	    strstr(s.request, "\r\n\r\n{\"text\":\"a $(touch x); `id` \\\"text\\\"\\n"));
+	at = strstr(s.request, "\r\nX-Mailfuse-Timestamp: ");
+	value = strstr(s.request, "\r\nX-Mailfuse-Signature: v1=");
+	assert_non_null(at);
+	assert_non_null(value);
+	assert_true(llabs(strtoll(at + 24, NULL, 10) - (long long)(clock_wall() / CLOCK_SECOND)) <
+		    100);
+	assert_int_equal(strspn(value + 27, "0123456789abcdef"), 64);
+	assert_null(strstr(s.request, to.secret));
 	free(to.url);
 	buf_free(&why);
+}
+
+static void
+test_chat_channels(void **state)
+{
+	static const struct {
+		const struct channel_type *type;
+		const char *body;
+	} rows[] = {
+	    {&channel_slack, "\r\n\r\n{\"text\":\"a $(touch x); `id` \\\"text\\\"\\n"},
+	    {&channel_teams, "\r\n\r\n{\"type\":\"message\",\"attachments\":[{"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct rig *r = rig_new();
+		struct config_alert to = {.name = TEXT("c"), .timeout = CLOCK_SECOND};
+		static struct server s;
+		struct buf why = {0};
+
+		server_start(&s, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+		to.url = mem_printf("http://127.0.0.1:%u/s", s.port);
+		assert_non_null(rig_start(r, rows[i].type, &to, "{\"not\":\"this\"}", &why));
+		rig_wait(r, 5 * CLOCK_SECOND);
+		assert_true(r->ok);
+		rig_free(r);
+		server_stop(&s);
+		assert_non_null(strstr(s.request, rows[i].body));
+		free(to.url);
+		buf_free(&why);
+	}
 }
 
 struct url_row {
@@ -424,10 +468,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_webhook),     cmocka_unit_test(test_slack_channel),
-	    cmocka_unit_test(test_no_server),   cmocka_unit_test(test_http_cancel),
-	    cmocka_unit_test(test_exec),        cmocka_unit_test(test_exec_cannot_start),
-	    cmocka_unit_test(test_exec_cancel),
+	    cmocka_unit_test(test_webhook),           cmocka_unit_test(test_chat_channels),
+	    cmocka_unit_test(test_signature),         cmocka_unit_test(test_no_server),
+	    cmocka_unit_test(test_http_cancel),       cmocka_unit_test(test_exec),
+	    cmocka_unit_test(test_exec_cannot_start), cmocka_unit_test(test_exec_cancel),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */

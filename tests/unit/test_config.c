@@ -239,6 +239,11 @@ static const struct good_row good_rows[] = {
      "retry_for = 1h timeout = 3s }",
      "alert s type=1 url=http://127.0.0.1:1/ retry=3600 timeout=3 command={} "
      "events={batch.*,upstream.*}\n"},
+    {"email",
+     "hostname = gate.example upstream s { address = \"h.example:25\" } alert m { type = email to = "
+     "{\"ops@x.test\", \"b@ü.test\"} subject = \"%b 100%%\" }",
+     "environment alerts/m upstream=s prefix=[] others=hold rewrite_to= "
+     "allow={ops@x.test,b@xn--tda.test}\nenvironment unknown"},
     {"exec", "alert e { type = exec command = {\"/bin/sh\", \"-c\", \"x \\\"$1\\\"\"} }",
      "alert e type=2 url= retry=86400 timeout=10 command={/bin/sh,-c,x \"$1\"} events={*}\n"},
     {"variable", "store = \"/srv/${MAILFUSE_TEST_SET}/db\"", "store=/srv/value/db "},

@@ -1,5 +1,5 @@
 /*
- * What alerts look like outside: every byte of the webhook's JSON and of Slack's.
+ * What alerts look like to programs: every byte of the webhook's JSON.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -129,58 +129,7 @@ test_json_text(void **state)
 			fail_msg("%s: got %s", rows[i].name, buf_text(&out));
 		buf_free(&out);
 	}
-}
-
-static void
-test_slack(void **state)
-{
-	static const struct text_row rows[] = {
-	    {"plain", "hello", "", 0, "{\"text\":\"hello\\nbatch.opened from gate\"}"},
-	    {"with a batch", "hello", "", 17,
-	     "{\"text\":\"hello\\nLook at it with: mailfuse show B17\\nbatch.opened from gate\"}"},
-	    {"a subject that would ring", "<!channel> & <http://x|y>", "", 0,
-	     "{\"text\":\"&lt;!channel&gt; &amp; &lt;http://x|y&gt;\\nbatch.opened from gate\"}"},
-	    {"a reason", "released", "looked <at>", 0,
-	     "{\"text\":\"released | reason: looked &lt;at&gt;\\nbatch.opened from gate\"}"},
-	    {"a reason that was said", "released: why", "why", 0,
-	     "{\"text\":\"released: why\\nbatch.opened from gate\"}"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char text[100], reason[100];
-		struct store_alert a;
-		struct buf out = {0};
-
-		snprintf(text, sizeof(text), "%s", rows[i].text);
-		snprintf(reason, sizeof(reason), "%s", rows[i].reason);
-		a = alert_row(text, reason, rows[i].batch);
-		payload_slack(&a, "gate", &out);
-		if (strcmp(buf_text(&out), rows[i].wanted) != 0)
-			fail_msg("%s: got %s", rows[i].name, buf_text(&out));
-		buf_free(&out);
-	}
-}
-
-/* A long text is cut between characters. */
-static void
-test_slack_cut(void **state)
-{
-	static char text[20001];
-	char reason[] = "";
-	struct store_alert a = alert_row(text, reason, 0);
-	struct buf out = {0};
-
-	(void)state;
-	for (size_t i = 0; i < 10000; i++)
-		memcpy(text + 2 * i, "ü", 2);
-	payload_slack(&a, "gate", &out);
-	assert_true(out.len > 2900 && out.len < 3100);
-	assert_non_null(strstr(buf_text(&out), "ü ...\\nbatch.opened from gate\"}"));
-	buf_free(&out);
-}
-
-/* Both carry the head of the audit log's chain. */
+}/* It carries the head of the audit log's chain. */
 static void
 test_audit_head(void **state)
 {
@@ -196,10 +145,6 @@ test_audit_head(void **state)
 	assert_non_null(strstr(buf_text(&out),
 			       "\"audit\":{\"id\":57,\"hash\":\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 			       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}}"));
-	buf_clear(&out);
-	payload_slack(&a, "g", &out);
-	assert_non_null(
-	    strstr(buf_text(&out), "from g | audit 57:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"}"));
 	buf_free(&out);
 }
 
@@ -211,8 +156,6 @@ main(void)
 	    cmocka_unit_test(test_json_with_batch),
 	    cmocka_unit_test(test_audit_head),
 	    cmocka_unit_test(test_json_text),
-	    cmocka_unit_test(test_slack),
-	    cmocka_unit_test(test_slack_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,38 @@
+/*
+ * The kinds of channels that there are. Called by the outbox, direct.c and trial.c.
+ */
+#include "alert/channel.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+const struct channel_types channel_types_real = {&channel_webhook, &channel_slack, &channel_exec,
+						 &channel_teams, &channel_email};
+
+const struct channel_type *
+channel_type_of(const struct channel_types *types, enum config_alert_type type)
+{
+	switch (type) {
+	case CONFIG_ALERT_WEBHOOK:
+		return types->webhook;
+	case CONFIG_ALERT_SLACK:
+		return types->slack;
+	case CONFIG_ALERT_EXEC:
+		return types->exec;
+	case CONFIG_ALERT_TEAMS:
+		return types->teams;
+	case CONFIG_ALERT_EMAIL:
+		return types->email;
+	}
+	panic("alert: no such type of channel: %d", (int)type);
+}
+
+const struct config_alert *
+channel_find(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->alert_count; i++)
+		if (strcmp(config->alerts[i].name, name) == 0)
+			return &config->alerts[i];
+	return NULL;
+}
