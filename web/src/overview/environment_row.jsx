@@ -1,0 +1,76 @@
+/* One environment at a glance: is it guarded, what goes through it, what is held. */
+import { useEffect, useState } from "preact/hooks";
+import { count } from "../format.js";
+import { path } from "../router.js";
+import { Chart } from "../ui/chart.jsx";
+import { Figure, State } from "../ui/notice.jsx";
+import { Text } from "../ui/text.jsx";
+import { use_get } from "../use.js";
+import { day_series, day_summary } from "./day.js";
+
+const DAY_MS = 60_000;
+export const day_lines = [
+	{ label: "passed", tone: "accent" },
+	{ label: "held or dropped", tone: "bad" },
+];
+
+/* The series changes only when its answer does: uPlot draws again for each new one. */
+export function use_day(environment) {
+	const [series, set] = useState(null);
+	useEffect(() => {
+		if (environment) set(day_series(environment));
+	}, [environment]);
+	return series;
+}
+
+function kind(e) {
+	if (!e.configured) return "not configured any more";
+	const where = e.captures ? "captured, nothing leaves" : e.upstream === null ? "no upstream: all is held" : `to ${e.upstream}`;
+	return `${e.production ? "production" : "not production"}, ${where}`;
+}
+
+export function Protection({ environment }) {
+	if (environment.policy === "observe")
+		return <State value="observes only" tone="warn" />;
+	if (environment.policy === "enforce") return <State value="protected" tone="good" />;
+	return <State value="no policy" tone="plain" />;
+}
+
+export function EnvironmentRow({ environment: e }) {
+	const detail = use_get(`/v1/environments/${encodeURIComponent(e.name)}`, {}, { every: DAY_MS });
+	const series = use_day(detail.data);
+	return (
+		<article class="environment">
+			<div class="environment-name">
+				<h3>
+					<a href={path("/environments/:name", { name: e.name })} data-item>
+						<Text value={e.name} most={60} />
+					</a>
+				</h3>
+				<Protection environment={e} />
+				<span class="faint">
+					<Text value={kind(e)} most={120} />
+				</span>
+			</div>
+			<div class="figures">
+				<Figure value={count(e.counts.held)} label="held" tone={e.counts.held > 0 ? "bad" : ""} />
+				<Figure value={count(e.rates.minute.recipients)} label="last minute" title="recipients in the last minute" />
+				<Figure value={count(e.rates.hour.recipients)} label="last hour" />
+				<Figure value={count(e.rates.day.recipients)} label="last day" />
+				<Figure value={count(e.counts.queued + e.counts.waiting)} label="in the queue" />
+			</div>
+			<div class="environment-chart">
+				{series && (
+					<Chart
+						label={`Recipients of ${e.name} in the last day`}
+						summary={day_summary(series)}
+						data={series}
+						series={day_lines}
+						height={84}
+						quiet
+					/>
+				)}
+			</div>
+		</article>
+	);
+}
