@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/tally.h"
 
 enum { CHANNEL_WAITING_MAX = 64, TAKE_LIMIT = 64 };
 #define TICK CLOCK_SECOND
@@ -111,6 +112,7 @@ note_give_up(struct note *n, bool tried, const char *why)
 {
 	char id[32];
 
+	tally_add(tally_get_channel(n->row.channel), TALLY_FAILED, 1);
 	log_warn("%s alert.given-up channel=%s event=%s tries=%u why=%s", note_log_id(n, id),
 		 n->row.channel, n->row.event, n->row.tries + tried, log_safe(why));
 	report_send(n->a->reports, STORE_ALERT_GIVE_UP, n->row.row, 0, tried, why);
@@ -168,6 +170,7 @@ note_failed(struct note *n, const char *why)
 	} else {
 		unsigned failures = tries > c->failures ? tries : c->failures;
 
+		tally_add(tally_get_channel(n->row.channel), TALLY_DEFERRED, 1);
 		log_warn("%s alert.try-failed channel=%s event=%s tries=%u why=%s",
 			 note_log_id(n, id), n->row.channel, n->row.event, tries, log_safe(why));
 		report_send(n->a->reports, STORE_ALERT_RETRY, n->row.row,
@@ -213,6 +216,7 @@ note_ended(void *context, bool ok, const char *why)
 	if (ok) {
 		state_fine(&a->states, n->channel);
 		metric_add(METRIC_ALERTS_SENT, 1);
+		tally_add(tally_get_channel(n->row.channel), TALLY_DELIVERED, 1);
 		log_info("%s alert.sent channel=%s event=%s tries=%u", note_log_id(n, id),
 			 n->row.channel, n->row.event, n->row.tries + 1);
 		report_send(a->reports, STORE_ALERT_DONE, n->row.row, 0, true, "");
@@ -380,6 +384,16 @@ outbox_tick(void *context)
 
 /* ---- alert.h */
 
+/* Those that can alert are told of from now on, as 0. */
+static void
+count_channels(const struct config *config)
+{
+	for (size_t i = 0; i < config->alert_count; i++)
+		tally_expect(tally_get_channel(config->alerts[i].name),
+			     TALLY_BIT(TALLY_DELIVERED) | TALLY_BIT(TALLY_DEFERRED) |
+				 TALLY_BIT(TALLY_FAILED));
+}
+
 struct alert *
 outbox_new(struct loop *loop, struct store *store, struct store_view *view, struct config *config,
 	   const struct outbox_options *options)
@@ -395,6 +409,7 @@ outbox_new(struct loop *loop, struct store *store, struct store_view *view, stru
 	states_init(&a->states, store, view,
 		    options->patience != 0 ? options->patience : STATE_PATIENCE);
 	a->reports = reports_new(loop, store);
+	count_channels(config);
 	trials_init(&a->trials, &a->services, &a->types, store);
 	TAILQ_INIT(&a->waiting);
 	TAILQ_INIT(&a->flights);
@@ -423,6 +438,7 @@ alert_set_config(struct alert *a, struct config *config)
 	loop_assert(a->loop);
 	config_unref(a->config);
 	a->config = config_ref(config);
+	count_channels(config);
 	state_forgive(&a->states);
 	outbox_look(a);
 }

@@ -7,14 +7,14 @@ import threading
 
 import pytest
 
-from rig.batch import Batch
 from rig.client import Blast, letter
-from rig.gate import (PRODUCTION_CLIENT, QUIET, STAGING_CLIENT, STRANGER, TOP, Gate, listener,
-                      production, scaled, staging, upstream)
+from rig.gate import (PRODUCTION_CLIENT, QUIET, STAGING_CLIENT, STRANGER, TOP, listener, production,
+                      scaled, staging, upstream)
 from rig.metrics import TYPE, Metrics, lint, parse, promtool, scrape, scrape_text
 from rig.people import ask, http_section
 from rig.sink import Refuse
 from rig.wait import wait_for
+from rig.webhook import Webhook
 
 QA, LOCKED, BOX = "127.0.4.1", "127.0.5.1", "127.0.6.1"
 RULES = TOP / "etc" / "prometheus-rules.yml"
@@ -257,6 +257,33 @@ def test_a_drill_is_an_environment_of_its_own(gate, sink, webhook):
     assert now.value("mailfuse_last_drill_passed_timestamp_seconds") > 1.6e9
     assert recipients(now, "production", "", "accepted") == 0
     assert now.total("mailfuse_recipients_total", environment="drill", verdict="held") > 0
+
+
+def alerts(metrics, channel, result):
+    return metrics.value("mailfuse_alerts_total", channel=channel, result=result)
+
+
+def test_alerts_by_channel(gate, webhook):
+    other = Webhook()
+    other.stop()  # nobody listens there
+    running = gate(ALL, more=f'''
+alert "ops" {{ type = webhook url = "{webhook.url}" events = {{"batch.opened"}} }}
+alert "gone" {{ type = webhook url = "{other.url}" events = {{"batch.*"}} }}
+alert "idle" {{ type = webhook url = "{webhook.url}" events = {{"upstream.down"}} }}
+''')
+    now = scrape(running)
+    for channel in ("ops", "gone", "idle"):
+        assert [alerts(now, channel, r) for r in ("delivered", "deferred", "failed")] == [0, 0, 0]
+    running.send(letter("Big sale"), names("s", 5), PRODUCTION_CLIENT)
+    webhook.wait("batch.opened")
+    now = wait_value(running, 1, "mailfuse_alerts_total", channel="ops", result="delivered")
+    wait_for("a try that failed",
+             lambda: alerts(scrape(running), "gone", "deferred") > 0)
+    now = scrape(running)
+    assert alerts(now, "gone", "delivered") == 0 and alerts(now, "gone", "failed") == 0
+    assert alerts(now, "ops", "deferred") == 0 and alerts(now, "idle", "delivered") == 0
+    assert now.value("mailfuse_alerts_pending") == 1
+    wait_for("it gets old", lambda: scrape(running).value("mailfuse_alerts_oldest_seconds") > 0)
 
 
 # ---- reloads, restarts
