@@ -1,0 +1,43 @@
+// A blast arrives: the overview shows it live, the batch page tells its story, ten are released.
+import assert from "node:assert/strict";
+import { noErrors, openPage, person, screenshot } from "../browser.js";
+import { batchPage, counted, decide, figure } from "../steps.js";
+
+export default async function ({ browser, tokens, ask }) {
+	const context = await person(browser, tokens.ann);
+	const page = await openPage(context, "/");
+	await page.getByRole("heading", { level: 1 }).waitFor();
+	assert.equal(await page.getByRole("link", { name: /B1\b/ }).count(), 0, "nothing is held yet");
+	await ask("blast", { count: 200 });
+	// By its events alone: nobody reloads.
+	await page
+		.getByRole("link", { name: /\bB1\b/ })
+		.first()
+		.waitFor();
+	await screenshot(page, "overview-blast");
+	await page
+		.getByRole("link", { name: /\bB1\b/ })
+		.first()
+		.click();
+	await batchPage(page, "B1");
+	await figure(page, "Held", "180");
+	await page.getByRole("img", { name: /^Arrivals: .*recipients in/ }).waitFor();
+	await page.locator(".chart-box canvas").waitFor();
+	await ask("blast", { count: 20 });
+	await figure(page, "Held", "200");
+	await screenshot(page, "batch-held", { fullPage: true });
+
+	await page.getByRole("button", { name: "Release first 10…" }).click();
+	const dialog = page.getByRole("dialog");
+	await counted(page, "Release 10 recipients");
+	await dialog.getByText("Release 10 recipients of B1 to production’s upstream?").waitFor();
+	await dialog.getByRole("button", { name: "Release 10 recipients" }).click();
+	await dialog.getByText("Say why").waitFor();
+	assert.equal(await dialog.count(), 1, "without a reason nothing is done");
+	await screenshot(page, "release-dialog");
+	await decide(page, "looked at ten of them");
+	await page.getByText("Released 10 recipients.").first().waitFor();
+	await figure(page, "Held", "190");
+	await figure(page, "Sent", "10");
+	noErrors(page);
+}

@@ -1,0 +1,78 @@
+// The corpus of hostile mail, each letter in every view: no request leaves, no script runs, no
+// download, window or dialog opens. What the browser's network did is read by the test afterwards.
+import assert from "node:assert/strict";
+import { noErrors, openPage, person, screenshot, url } from "../browser.js";
+
+const shots = ["script", "remote images", "text rtl", "text controls", "nested"];
+
+// What a script would have left behind, in the page and in each frame of it.
+async function nothingRan(page, name) {
+	for (const frame of page.frames()) {
+		const left = await frame
+			.evaluate(() => [globalThis.ran, document.title === "ran"])
+			.catch(() => [undefined, false]);
+		assert.deepEqual(left, [undefined, false], `${name}: a script ran in ${frame.url()}`);
+		const where = new URL(frame.url());
+		assert.ok(
+			where.origin === url || /^(about|chrome-error):/.test(frame.url()),
+			`${name}: a frame is at ${frame.url()}`,
+		);
+	}
+}
+
+// The frame's own links and buttons, pressed as a careless person would.
+async function press(page, name) {
+	const frame = page.frameLocator("iframe.mail-frame");
+	const targets = frame.locator("a, area, button, input[type=submit], input[type=image]");
+	const many = Math.min(await targets.count(), 8);
+	for (let i = 0; i < many; i++) {
+		await targets
+			.nth(i)
+			.click({ force: true, timeout: 2000 })
+			.catch(() => {});
+		await nothingRan(page, `${name}, pressed ${i}`);
+	}
+}
+
+async function look(page, id, name) {
+	await page.goto(`/messages/${id}`);
+	await page.getByRole("tab", { name: "HTML" }).waitFor();
+	await page.locator(".loading").first().waitFor({ state: "detached" });
+	const frame = page.locator("iframe.mail-frame");
+	if (await frame.count()) {
+		assert.equal(await frame.getAttribute("sandbox"), "", name);
+		await page.frameLocator("iframe.mail-frame").locator(":root").waitFor();
+	}
+	await nothingRan(page, name);
+	await press(page, name);
+	if (shots.includes(name)) await screenshot(page, `hostile-${name.replace(/ /g, "-")}`);
+	for (const tab of ["Text", "Headers", "Source", "Attachments"]) {
+		await page.getByRole("tab", { name: tab }).click();
+		await page.locator(".loading").first().waitFor({ state: "detached" });
+		await nothingRan(page, `${name}, ${tab}`);
+	}
+	if (name === "nested") await page.getByText("Its attachments cannot be listed.").waitFor();
+	if (name === "beside") await page.getByText(/9,8\d\d more are not listed/).waitFor();
+	if (name === "attachments") assert.equal(await page.locator("main .tab-panel tbody tr").count(), 7);
+}
+
+export default async function ({ browser, tokens, ask }) {
+	const names = await ask("ids");
+	const canary = await ask("canary");
+	const context = await person(browser, tokens.ann);
+	const page = await openPage(context);
+	for (const [id, name] of Object.entries(names)) {
+		await look(page, id, name);
+		const asked = page.noted.requests.filter(
+			(where) => where.includes(canary.slice(7)) && !blocked.has(where),
+		);
+		assert.deepEqual(asked, [], `${name} asked the canary`);
+		assert.deepEqual([page.noted.popups, page.noted.downloads], [[], []], name);
+		assert.equal(context.pages().length, 1, `${name} opened a window`);
+	}
+	page.noted.requests = page.noted.requests.filter((where) => !blocked.has(where));
+	noErrors(page);
+}
+
+// Requests that the browser refused before they were any; none until it is seen that there are such.
+const blocked = new Set();
