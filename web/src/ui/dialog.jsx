@@ -9,9 +9,14 @@ export function Dialog({ title, children, actions, onClose, onSubmit, busy = fal
 	const dialog = useRef(null);
 	const id = useId();
 	useEffect(() => {
+		const element = dialog.current;
 		const before = document.activeElement;
-		dialog.current.showModal();
-		return () => before?.isConnected && before.focus();
+		element.showModal();
+		// Closed first: what is behind an open modal dialog cannot have the focus.
+		return () => {
+			element.close();
+			if (before?.isConnected) before.focus();
+		};
 	}, []);
 	const cancel = (event) => {
 		event.preventDefault();
