@@ -23,7 +23,15 @@
 #include "base/mem.h"
 #include "control/headers.h"
 
-/* Waiting: between an answer and the first byte of the next request. */
+/*
+ *               first byte           seats_answering()             all taken
+ *     WAITING ------------> READING -------------------> ANSWERING ----------+
+ *        ^                     ^ from the accept on                          |
+ *        |                     |                  more has come meanwhile    |
+ *        +---------------------+---------------------------------------------+
+ *
+ * The next piece of a stream leads from WAITING to ANSWERING.
+ */
 enum phase { WAITING, READING, ANSWERING };
 
 struct seat {

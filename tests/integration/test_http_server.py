@@ -197,6 +197,71 @@ def test_large_answers_and_requests_over_tls(secure, ca):
     assert status == 413
 
 
+def test_who_asks_before_it_sends_a_body_is_told_to_go_on(plain):
+    """curl waits for 100 Continue where a body is large; the answer proper has all its headers."""
+    text = json.dumps({"client": "127.0.2.1", "from": "a@b.example", "to": ["c@d.example"],
+                       "message": "Subject: x\n\n" + "y" * 1_500_000})
+    done = subprocess.run(
+        ["curl", "-sSi", "--max-time", str(PATIENCE), "--expect100-timeout", str(PATIENCE),
+         "-H", "Expect: 100-continue", "-H", f"Authorization: Bearer {secret('viewer')}",
+         "--data-binary", "@-", f"http://127.0.0.1:{port(plain)}/v1/explain"],
+        input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, rest = done.stdout.split("\n\n", 1)
+    assert first.strip() == "HTTP/1.1 100 Continue"
+    assert rest.startswith("HTTP/1.1 200 OK") and "nosniff" in rest
+
+
+def test_several_requests_at_once(secure, ca):
+    """Sent without waiting for answers, over TLS: each is answered, in order."""
+    bearer = f"Authorization: Bearer {secret('viewer')}"
+    paths = ["/livez", "/v1/batches", "/v1/nothing", "/readyz", "/v1/queue"] * 4
+    with context(ca).wrap_socket(connect(secure), server_hostname="gate.example") as peer:
+        peer.sendall("".join(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{bearer}\r\n"
+            + ("Connection: close\r\n" if at == len(paths) - 1 else "") + "\r\n"
+            for at, path in enumerate(paths)).encode())
+        answers = re.findall(rb"HTTP/1\.1 (\d+)", drain(peer))
+    assert answers == [b"404" if path == "/v1/nothing" else b"200" for path in paths]
+
+
+def listen(gate, ca, headers):
+    """A stream of events over TLS, its first one read."""
+    peer = context(ca).wrap_socket(connect(gate), server_hostname="gate.example")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    peer.sendall(f"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
+    text = b""
+    while b"event: status" not in text:
+        part = peer.recv(65536)
+        assert part, text
+        text += part
+    assert b"text/event-stream" in text and b"nosniff" in text
+    return peer
+
+
+@pytest.mark.parametrize("end", ["session", "token"])
+def test_a_stream_over_tls_ends_with_who_listens(secure, ca, tmp_path, end):
+    page = Browser(secure, secret("operator"), https(secure, ca))
+    headers = {"Cookie": f"mailfuse={page.cookie}", "Sec-Fetch-Site": "same-origin"}
+    if end == "token":
+        headers = Token(secure, "operator").headers()
+    stream, other = listen(secure, ca, headers), listen(secure, ca, Token(secure, "viewer").headers())
+    if end == "session":
+        assert page.api("DELETE", "/v1/session")[0] == 200
+    else:
+        http_section(tmp_path, viewer="viewer")
+        secure.reload()
+    drain(stream)  # to its end
+    other.setblocking(False)
+    try:
+        while other.recv(65536):
+            pass
+        raise AssertionError("another's stream ended too")
+    except ssl.SSLWantReadError:
+        pass
+    other.close()
+
+
 def certificate_of(gate, ca):
     with context(ca).wrap_socket(connect(gate), server_hostname="gate.example") as peer:
         return peer.getpeercert(binary_form=True)
@@ -282,6 +347,16 @@ def test_all_addresses_of_the_machine(holding, tmp_path, ca):
     assert call(connection, "GET", "/livez")[0] == 200
     for host, wanted in ((f"127.0.0.2:{number}", 200), ("127.0.0.3", 421), ("0.0.0.0", 200),
                          ("gate.example", 421), ("localhost", 200)):
+        assert call(connection, "GET", "/livez", {"Host": host})[0] == wanted, host
+
+
+def test_ipv6(holding, tmp_path, ca):
+    keys = with_tls(ca.issue("gate.example", ip="::1"))
+    running, _, _ = holding(1, more=section(tmp_path, keys, "[::1]:0", viewer="viewer"))
+    number = int(running.wait_logged(r"http\.listening address=\[::1\]:(\d+)")[1])
+    connection = http.client.HTTPSConnection("::1", number, timeout=PATIENCE, context=context(ca))
+    for host, wanted in ((f"[::1]:{number}", 200), ("[::1]", 200), ("::1", 421), ("[::2]", 421),
+                         ("localhost", 200)):
         assert call(connection, "GET", "/livez", {"Host": host})[0] == wanted, host
 
 
