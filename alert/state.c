@@ -167,9 +167,11 @@ state_tick(struct states *s, const struct config *config)
 {
 	struct channel *c;
 
-	LIST_FOREACH (c, &s->channels, next)
-		if (channel_find(config, c->name) != NULL)
-			tell_if_due(s, c);
+	LIST_FOREACH (c, &s->channels, next) {
+		if (channel_find(config, c->name) == NULL)
+			c->failing_since = 0; /* one of that name may come back */
+		tell_if_due(s, c);
+	}
 }
 
 void

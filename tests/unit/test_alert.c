@@ -29,10 +29,10 @@ enum { SEEN_MAX = 400 };
 
 /*
  * A fake channel does what its name begins with: "ok" takes everything, "bad" refuses everything,
- * "once" refuses the first, "hang" never answers, "no" cannot start.
+ * "once" refuses the first, "twice" the first two, "hang" never answers, "no" cannot start.
  */
 struct seen {
-	char channel[20], text[40];
+	char channel[20], event[40], text[40];
 	long long id;
 	int64_t at;
 };
@@ -84,6 +84,7 @@ fake_start(const struct channel_services *services, const struct config_alert *c
 
 	assert_true(rig.count < SEEN_MAX);
 	snprintf(s->channel, sizeof(s->channel), "%s", channel->name);
+	snprintf(s->event, sizeof(s->event), "%s", note->alert->event);
 	snprintf(s->text, sizeof(s->text), "%s", note->alert->text);
 	s->id = (long long)note->alert->event_id;
 	s->at = clock_mono();
@@ -98,7 +99,8 @@ fake_start(const struct channel_services *services, const struct config_alert *c
 	t->done = done;
 	t->context = context;
 	t->ok = strncmp(channel->name, "ok", 2) == 0 ||
-		(strncmp(channel->name, "once", 4) == 0 && seen_by(channel->name) > 1);
+		(strncmp(channel->name, "once", 4) == 0 && seen_by(channel->name) > 1) ||
+		(strncmp(channel->name, "twice", 5) == 0 && seen_by(channel->name) > 2);
 	t->timer = loop_timer_new(services->loop, fake_answer, t);
 	if (strncmp(channel->name, "hang", 4) != 0)
 		loop_timer_set(t->timer, CLOCK_SECOND / 1000);
@@ -487,6 +489,140 @@ test_no_channels(void **state)
 	rig_close();
 }
 
+/* ---- a channel that fails is told of on the others */
+
+static size_t
+told_of(const char *channel, const char *event)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rig.count; i++)
+		n += strcmp(rig.seen[i].channel, channel) == 0 &&
+		     strcmp(rig.seen[i].event, event) == 0;
+	return n;
+}
+
+static bool
+is_told(const char *channel, const char *event, size_t count, int64_t time)
+{
+	int64_t end = clock_mono() + time;
+
+	while (told_of(channel, event) < count && clock_mono() < end)
+		rig_turn();
+	return told_of(channel, event) >= count;
+}
+
+/* Once, after its patience and not before, never to itself; and that it works again. */
+static void
+test_failing_channel_is_told(void **state)
+{
+	(void)state;
+	rig_open_patient("twice ok*alert.*", "1d", 2 * CLOCK_SECOND);
+	tell("batch.opened", "x");
+	alert_poke(rig.alert);
+	assert_true(rig_sees("twice", 1, PATIENCE));
+	assert_true(is_told("ok", "alert.failed", 1, PATIENCE));
+	assert_true(clock_mono() - rig.seen[0].at >= 2 * CLOCK_SECOND);
+	assert_true(is_told("ok", "alert.recovered", 1, PATIENCE));
+	assert_true(backlog_becomes(0, 0, PATIENCE));
+	rig_pass(3 * CLOCK_SECOND / 2);
+	assert_int_equal(told_of("ok", "alert.failed"), 1);
+	assert_int_equal(told_of("ok", "alert.recovered"), 1);
+	assert_int_equal(told_of("twice", "alert.failed"), 0);
+	assert_int_equal(told_of("twice", "alert.recovered"), 0);
+	rig_close();
+}
+
+/* What works again soon is nobody's business. */
+static void
+test_short_failure_is_not_told(void **state)
+{
+	(void)state;
+	rig_open_patient("once ok*alert.*", "1d", 60 * CLOCK_SECOND);
+	tell("batch.opened", "x");
+	assert_true(rig_sees("once", 2, PATIENCE));
+	assert_true(backlog_becomes(0, 0, PATIENCE));
+	rig_pass(3 * CLOCK_SECOND / 2);
+	assert_int_equal(seen_by("ok"), 0);
+	rig_close();
+}
+
+/* A reload that takes the channel away ends it without a word. */
+static void
+test_removed_channel_is_not_told(void **state)
+{
+	struct config *c = make_config("ok*alert.*", "1d");
+
+	(void)state;
+	rig_open_patient("bad ok*alert.*", "1d", 2 * CLOCK_SECOND);
+	tell("batch.opened", "x");
+	assert_true(rig_sees("bad", 1, PATIENCE));
+	alert_set_config(rig.alert, c);
+	config_unref(c);
+	assert_true(backlog_becomes(0, 1, PATIENCE));
+	rig_pass(3 * CLOCK_SECOND);
+	assert_int_equal(seen_by("ok"), 0);
+	rig_close();
+}
+
+/* ---- trials */
+
+static struct {
+	size_t ended;
+	bool ok;
+	char why[100];
+} trial;
+
+static void
+trial_ended(void *context, bool ok, int64_t took, const char *why)
+{
+	assert_null(context);
+	assert_true(took >= 0);
+	trial.ended++;
+	trial.ok = ok;
+	snprintf(trial.why, sizeof(trial.why), "%s", why);
+}
+
+static void
+test_trials(void **state)
+{
+	static const struct {
+		const char *channel;
+		bool ok;
+		const char *why;
+	} rows[] = {
+	    {"ok", true, ""}, {"bad", false, "answered \"no\""}, {"no", false, "cannot start"}};
+	struct buf why = {0};
+
+	(void)state;
+	rig_open("ok bad no hang", "1d");
+	for (size_t i = 0; i < 3; i++) {
+		int64_t end = clock_mono() + PATIENCE;
+
+		trial.ended = 0;
+		assert_true(alert_try(rig.alert, rows[i].channel, "me", trial_ended, NULL, &why));
+		assert_int_equal(trial.ended, 0); /* never from inside */
+		while (trial.ended == 0 && clock_mono() < end)
+			rig_turn();
+		assert_int_equal(trial.ended, 1);
+		assert_int_equal(trial.ok, rows[i].ok);
+		assert_string_equal(trial.why, rows[i].why);
+	}
+	assert_false(alert_try(rig.alert, "nobody", "me", trial_ended, NULL, &why));
+	assert_string_equal(buf_text(&why), "there is no channel nobody");
+	/* What is under way ends with the outbox. */
+	trial.ended = 0;
+	assert_true(alert_try(rig.alert, "hang", "me", trial_ended, NULL, &why));
+	rig_pass(CLOCK_SECOND / 20);
+	assert_int_equal(trial.ended, 0);
+	rig_close();
+	assert_int_equal(trial.ended, 1);
+	assert_false(trial.ok);
+	assert_string_equal(trial.why, "mailfused stops");
+	assert_int_equal(rig.cancelled, 1);
+	buf_free(&why);
+}
+
 static void
 test_stop_in_flight(void **state)
 {
@@ -600,6 +736,10 @@ main(void)
 	    cmocka_unit_test(test_gives_up),
 	    cmocka_unit_test(test_reload),
 	    cmocka_unit_test(test_no_channels),
+	    cmocka_unit_test(test_failing_channel_is_told),
+	    cmocka_unit_test(test_short_failure_is_not_told),
+	    cmocka_unit_test(test_removed_channel_is_not_told),
+	    cmocka_unit_test(test_trials),
 	    cmocka_unit_test(test_stop_in_flight),
 	    cmocka_unit_test(test_stop_at_once),
 	    cmocka_unit_test(test_backoff),
