@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/field.h"
+#include "cli/pager.h"
 #include "cli/screen.h"
 
 enum { LAST = 20, LAST_MAX = 1000, POLL_SECONDS = 1 };
@@ -128,7 +129,10 @@ audit_log_run(struct command *c)
 	buf_free(&path);
 	if (result != CLIENT_DONE)
 		return result;
+	if (!options_has(c->options, "follow"))
+		pager_start(c, json_array_size(json_object_get(answer, "items")));
 	rows = print_rows(c, answer, &after);
+	pager_finish();
 	json_decref(answer);
 	if (options_has(c->options, "follow"))
 		return follow(c, after);

@@ -13,6 +13,7 @@
 #include "cli/follow.h"
 #include "cli/ids.h"
 #include "cli/screen.h"
+#include "cli/seen.h"
 
 static const struct decision decision_release = {DECISION_RELEASE, "/v1/release", "Releasing",
 						 "Released", "release"};
@@ -86,14 +87,30 @@ call_parts(const struct command *c, const struct decision *d, const struct ids *
 	return result;
 }
 
-/* The dry run, and the question unless that is all that was wanted; CLIENT_DONE = go on. */
+/* With --stream whoever decides expects more mail, and what is filling must be stoppable. */
+static unsigned
+seen_fields(const struct command *c, const struct decision *d)
+{
+	unsigned fields = SEEN_NUMBERS | SEEN_PLAN | SEEN_RING;
+
+	return d->kind == DECISION_RELEASE && !options_has(c->options, "stream")
+		   ? fields | SEEN_HELD
+		   : fields;
+}
+
+/* The dry run, and the question unless that is all that was wanted; CLIENT_DONE = go on. *seen is
+ * what it was about, NULL where nobody was asked. */
 static int
 ask_first(const struct command *c, const struct decision *d, const struct ids *ids, json_t *body,
-	  const char *what, json_t **dry)
+	  const char *what, json_t **dry, json_t **seen)
 {
 	struct buf question = {0}, doing = {0};
 	int result;
 
+	*seen = NULL;
+	if (ids_count(ids) == 1 && !options_has(c->options, "dry-run"))
+		*seen = seen_read(c, json_string_value(json_array_get(ids->list, 0)),
+				  seen_fields(c, d));
 	json_object_set_new(body, "dry_run", json_true());
 	result = call_parts(c, d, ids, body, dry);
 	json_object_del(body, "dry_run");
@@ -151,11 +168,11 @@ static int
 decide_ids(struct command *c, const struct decision *d, const struct ids *ids, json_t *body)
 {
 	struct buf what = {0};
-	json_t *dry = NULL, *answer = NULL;
+	json_t *dry = NULL, *answer = NULL, *seen = NULL;
 	int result;
 
 	decide_text_ids(ids->list, &what);
-	result = ask_first(c, d, ids, body, buf_text(&what), &dry);
+	result = ask_first(c, d, ids, body, buf_text(&what), &dry, &seen);
 	if (result != CLIENT_DONE)
 		goto out;
 	if (options_has(c->options, "dry-run")) {
@@ -167,11 +184,14 @@ decide_ids(struct command *c, const struct decision *d, const struct ids *ids, j
 			decide_print_dry_run(d, body, dry, buf_text(&what));
 		goto out;
 	}
+	if (seen != NULL)
+		json_object_set(body, "seen", seen);
 	result = carry_out(c, d, ids, body, buf_text(&what), &answer);
 	if (result == CLIENT_DONE && is_watched(c, answer))
 		result = follow_batch(c, json_string_value(json_array_get(ids->list, 0)));
 out:
 	json_decref(dry);
+	json_decref(seen);
 	json_decref(answer);
 	buf_free(&what);
 	return result;

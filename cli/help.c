@@ -9,12 +9,6 @@
 
 enum { NAME_COLUMNS = 22 };
 
-bool
-help_is_available(const struct verb *v)
-{
-	return v->run != NULL || strcmp(v->name, "help") == 0;
-}
-
 static void
 print_options(FILE *out, const struct option *row)
 {
@@ -38,10 +32,8 @@ help_print(FILE *out, const struct verb *verbs, const struct option *global)
 
 	fprintf(out, "Usage: mailfuse [OPTION..] VERB [OPTION..] [WORD..]\n"
 		     "Sees and decides what mailfused, the outbound mail fuse, holds.\n\n");
-	for (v = verbs; v->name != NULL; v++) {
-		if (help_is_available(v))
-			fprintf(out, "  %-12s %s\n", v->name, v->help);
-	}
+	for (v = verbs; v->name != NULL; v++)
+		fprintf(out, "  %-12s %s\n", v->name, v->help);
 	fprintf(out, "\nOptions, before or after the verb:\n");
 	print_options(out, global);
 	fprintf(out, "\nmailfuse help VERB says more. Woken at night? Begin with mailfuse status, "

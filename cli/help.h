@@ -4,7 +4,6 @@
 #ifndef CLI_HELP_H
 #define CLI_HELP_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "cli/command.h"
@@ -16,11 +15,10 @@ struct verb {
 	const char *help;     /* one line */
 	const struct option *options;
 	size_t words_min, words_max;
-	int (*run)(struct command *c); /* NULL = not in this version; `help` is main()'s */
+	int (*run)(struct command *c); /* NULL: it is main()'s, as help */
 	const char *details;           /* lines for `help VERB`; NULL = none */
 };
 
-bool help_is_available(const struct verb *v);
 void help_print(FILE *out, const struct verb *verbs, const struct option *global);
 void help_print_verb(FILE *out, const struct verb *v, const struct option *global);
 

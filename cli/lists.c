@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/field.h"
+#include "cli/pager.h"
 #include "cli/plan_show.h"
 
 /* What a list is filled into; lives on the stack of the verb. */
@@ -49,7 +50,10 @@ list_run(struct command *c, const char *path, const struct table_column *columns
 
 	table_init(&list.table, columns, count);
 	result = command_list(c, path, limit, list_take, &list, &more);
+	/* Its titles, and the prompt that follows. */
+	pager_start(c, list.rows + 1);
 	lists_print(&list.table);
+	pager_finish();
 	if (result == CLIENT_DONE && list.rows == 0)
 		command_note("%s", nothing);
 	if (more)
@@ -266,8 +270,10 @@ queue_run(struct command *c)
 		json_decref(answer);
 		return CLIENT_DONE;
 	}
-	print_queue_environments(answer);
 	items = json_object_get(answer, "deliveries");
+	pager_start(c, json_array_size(items) +
+			   json_array_size(json_object_get(answer, "environments")) + 4);
+	print_queue_environments(answer);
 	table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
 	json_array_foreach(items, i, item)
 	{
@@ -285,6 +291,7 @@ queue_run(struct command *c)
 	else
 		command_note("No mail waits to be sent.");
 	lists_print(&t);
+	pager_finish();
 	json_decref(answer);
 	return CLIENT_DONE;
 }

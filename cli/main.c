@@ -15,6 +15,7 @@
 #include "cli/audit_log.h"
 #include "cli/backup.h"
 #include "cli/command.h"
+#include "cli/complete.h"
 #include "cli/decide.h"
 #include "cli/drill.h"
 #include "cli/explain.h"
@@ -397,13 +398,6 @@ report_unknown(const char *name)
 	return CLIENT_USAGE;
 }
 
-static int
-report_later(const struct verb *v)
-{
-	fprintf(stderr, "mailfuse %s: not available in this version\n", v->name);
-	return CLIENT_USAGE;
-}
-
 /* help [VERB], --help, VERB --help. */
 static int
 show_help(const char *name)
@@ -412,8 +406,6 @@ show_help(const char *name)
 
 	if (name != NULL && v == NULL)
 		return report_unknown(name);
-	if (v != NULL && !help_is_available(v))
-		return report_later(v);
 	if (v != NULL)
 		help_print_verb(stdout, v, global_options);
 	else
@@ -501,11 +493,13 @@ run_arguments(int argc, char **argv, int at, struct options *o)
 		help_print(stderr, verbs, global_options);
 		return CLIENT_USAGE;
 	}
+	/* What the shells ask; it takes half a command line, so nothing of it is checked. */
+	if (strcmp(argv[at], "complete") == 0)
+		return complete_run(&(struct complete){verbs, global_options, open_client},
+				    argc - at - 1, argv + at + 1);
 	v = find_verb(argv[at]);
 	if (v == NULL)
 		return report_unknown(argv[at]);
-	if (!help_is_available(v))
-		return report_later(v);
 	at++;
 	if (!options_parse(o, argc, argv, &at, global_options, v->options, false, &error)) {
 		fprintf(stderr, "mailfuse %s: %s\nSee mailfuse help %s.\n", v->name,

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "cli/field.h"
 #include "cli/lists.h"
+#include "cli/pager.h"
 #include "cli/screen.h"
 
 /* A terminal gets whole lines, so that no character is split between two pieces. */
@@ -51,12 +52,14 @@ print_raw(struct command *c, const char *id)
 	return result;
 }
 
+/* The last of what is paged: notes about it follow. */
 static void
 print_text(const json_t *answer)
 {
 	const char *text = field_text(answer, "text");
 
 	screen_lines(stdout, text, strlen(text));
+	pager_finish();
 	if (*text == '\0')
 		command_note("The message has no text; mailfuse message %s --raw shows it whole.",
 			     screen_text(field_text(answer, "id")));
@@ -157,7 +160,15 @@ print_message(const json_t *m)
 	printf("\n%sHeader as it would leave%s\n", screen_on(SCREEN_BOLD), screen_off(SCREEN_BOLD));
 	screen_lines(stdout, header, strlen(header));
 	printf("\n%sText%s\n", screen_on(SCREEN_BOLD), screen_off(SCREEN_BOLD));
-	print_text(m);
+}
+
+static void
+print_paged(const struct command *c, const json_t *message, bool only_text)
+{
+	pager_start(c, SIZE_MAX);
+	if (!only_text)
+		print_message(message);
+	print_text(message);
 }
 
 int
@@ -194,10 +205,8 @@ message_run(struct command *c)
 		return result;
 	if (c->json)
 		command_print_json(answer);
-	else if (text)
-		print_text(answer);
 	else
-		print_message(answer);
+		print_paged(c, answer, text);
 	json_decref(answer);
 	return CLIENT_DONE;
 }

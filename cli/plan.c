@@ -13,6 +13,7 @@
 #include "cli/follow.h"
 #include "cli/plan_text.h"
 #include "cli/screen.h"
+#include "cli/seen.h"
 
 /* One for each verb. */
 struct plan_verb {
@@ -22,6 +23,7 @@ struct plan_verb {
 	const char *doing; /* NULL: approve_doing() */
 	const char *would; /* "Would pause the release of B17: 10 recipients" */
 	void (*done)(const char *batch, const json_t *answer);
+	unsigned seen; /* a pause must not be refused because more has left meanwhile */
 };
 
 static const char *
@@ -148,12 +150,12 @@ resume_done(const char *batch, const json_t *answer)
 		       batch, left);
 }
 
-static const struct plan_verb verb_approve = {"/v1/approve", approve_question, NULL, "approve",
-					      approve_done};
-static const struct plan_verb verb_pause = {"/v1/pause", pause_question, "Pausing", "pause",
-					    pause_done};
+static const struct plan_verb verb_approve = {"/v1/approve", approve_question, NULL,
+					      "approve",     approve_done,     SEEN_PLAN};
+static const struct plan_verb verb_pause = {"/v1/pause", pause_question, "Pausing",
+					    "pause",     pause_done,     SEEN_PLAN};
 static const struct plan_verb verb_resume = {"/v1/resume", resume_question, "Resuming",
-					     "go on with", resume_done};
+					     "go on with", resume_done,     SEEN_PLAN | SEEN_RING};
 
 /* ---- the calls */
 
@@ -213,11 +215,14 @@ print_dry_run(const struct command *c, const struct plan_verb *v, const char *ba
 /* The dry run and the question; CLIENT_DONE = go on. */
 static int
 ask_first(const struct command *c, const struct plan_verb *v, const char *batch, json_t *body,
-	  json_t **dry)
+	  json_t **dry, json_t **seen)
 {
 	struct buf question = {0}, doing = {0};
 	int result;
 
+	*seen = NULL;
+	if (!options_has(c->options, "dry-run"))
+		*seen = seen_read(c, batch, v->seen);
 	json_object_set_new(body, "dry_run", json_true());
 	result = command_post(c, v->path, body, dry);
 	json_object_del(body, "dry_run");
@@ -240,14 +245,14 @@ ask_first(const struct command *c, const struct plan_verb *v, const char *batch,
 static int
 run_plan(struct command *c, const struct plan_verb *v)
 {
-	json_t *body, *dry = NULL, *answer = NULL, *id;
+	json_t *body, *dry = NULL, *answer = NULL, *seen = NULL, *id;
 	char *batch;
 	int result;
 
 	body = make_body(c, &batch);
 	if (body == NULL)
 		return CLIENT_REFUSED;
-	result = ask_first(c, v, batch, body, &dry);
+	result = ask_first(c, v, batch, body, &dry, &seen);
 	if (result == CLIENT_DONE && options_has(c->options, "dry-run")) {
 		print_dry_run(c, v, batch, dry);
 		goto out;
@@ -256,6 +261,8 @@ run_plan(struct command *c, const struct plan_verb *v)
 	id = json_object_get(plan_of(dry), "id");
 	if (v == &verb_approve && json_is_integer(id))
 		json_object_set(body, "plan", id);
+	if (seen != NULL)
+		json_object_set(body, "seen", seen);
 	if (result == CLIENT_DONE)
 		result = command_post(c, v->path, body, &answer);
 	if (result == CLIENT_DONE) {
@@ -269,6 +276,7 @@ run_plan(struct command *c, const struct plan_verb *v)
 	}
 out:
 	json_decref(answer);
+	json_decref(seen);
 	json_decref(dry);
 	json_decref(body);
 	free(batch);

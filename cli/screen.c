@@ -20,6 +20,7 @@
 
 enum { TEXT_BUFFERS = 16, MARKS_MAX = 4, CHARACTER_BYTES = 4 };
 
+static int terminal = STDOUT_FILENO;
 static bool is_utf8, is_terminal, can_redraw, has_colours;
 static struct buf buffers[TEXT_BUFFERS];
 static unsigned turn;
@@ -55,6 +56,12 @@ screen_can_redraw(void)
 	return can_redraw;
 }
 
+void
+screen_set_terminal(int fd)
+{
+	terminal = fd;
+}
+
 size_t
 screen_rows(void)
 {
@@ -62,7 +69,7 @@ screen_rows(void)
 
 	if (!is_terminal)
 		return 0;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
+	if (ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
 		return size.ws_row;
 	return 24;
 }
@@ -74,7 +81,7 @@ screen_columns(void)
 
 	if (!is_terminal)
 		return 0;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+	if (ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
 		return size.ws_col;
 	return 80;
 }

@@ -27,6 +27,8 @@ bool screen_is_utf8(void);
 bool screen_is_terminal(void);
 /* True if lines on it can be written over. */
 bool screen_can_redraw(void);
+/* Where the terminal is while a pager stands before it: its size is asked there. */
+void screen_set_terminal(int fd);
 /* Columns of the terminal; 0 if stdout is none, so that nothing is cut. */
 size_t screen_columns(void);
 /* Its lines; 0 if stdout is none. */

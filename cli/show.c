@@ -15,10 +15,11 @@
 #include "cli/field.h"
 #include "cli/follow.h"
 #include "cli/lists.h"
+#include "cli/pager.h"
 #include "cli/plan_show.h"
 #include "cli/screen.h"
 
-enum { CHART_COLUMNS = 60 };
+enum { CHART_COLUMNS = 60, CHART_MARGIN = 9 };
 
 static void
 print_title(const char *title)
@@ -125,13 +126,53 @@ print_facts(const json_t *b)
 	plan_show_stream(b);
 }
 
+/* True if it was opened by a rule that counts, at the moment of its trip. */
+static bool
+has_tripped(const json_t *b)
+{
+	const char *rule = field_text(b, "rule");
+
+	return builtin_rule(rule) == NULL && strcmp(rule, "restored") != 0 &&
+	       strcmp(rule, "imported") != 0;
+}
+
+/* Room for the indent and for the name of the limit behind it. */
+static size_t
+chart_columns(void)
+{
+	size_t columns = screen_columns();
+
+	if (columns == 0 || columns >= CHART_COLUMNS + CHART_MARGIN)
+		return CHART_COLUMNS;
+	return columns > CHART_MARGIN ? columns - CHART_MARGIN : 1;
+}
+
+/* What the chart shows beside the arrivals. */
+static struct chart_marks
+read_marks(const json_t *b)
+{
+	int64_t limit = field_count(b, "limit"), window = field_count(b, "window");
+	struct chart_marks marks = {0};
+	static char text[64];
+
+	if (!has_tripped(b))
+		return marks;
+	if (limit > 0 && window > 0)
+		marks.limit = (double)limit / (double)window;
+	marks.trip_at = screen_time_parse(field_text(b, "opened_at"));
+	snprintf(text, sizeof(text), "tripped %s", screen_time(field_text(b, "opened_at")));
+	marks.trip = text;
+	return marks;
+}
+
 static void
-print_arrivals(const json_t *story)
+print_arrivals(const json_t *b, const json_t *story)
 {
 	json_t *items = json_object_get(story, "arrivals"), *item;
 	struct chart_point *points;
-	int64_t step = field_count(story, "step_seconds"), most = 0;
-	size_t count = 0, i;
+	int64_t step = field_count(story, "step_seconds");
+	struct chart_marks marks = read_marks(b);
+	size_t count = 0, columns = chart_columns(), i;
 	char unit[UNITS_BYTES];
 
 	points = mem_alloc((json_array_size(items) + 1) * sizeof(*points));
@@ -142,12 +183,11 @@ print_arrivals(const json_t *story)
 		if (at < 0)
 			continue;
 		points[count++] = (struct chart_point){at, field_count(item, "count")};
-		most = field_count(item, "count") > most ? field_count(item, "count") : most;
 	}
 	step = step < 1 ? 1 : step;
 	if (count > 0) {
 		print_title("Arrivals");
-		step = chart_print(stdout, points, count, step, CHART_COLUMNS, "  ");
+		step = chart_print(stdout, points, count, step, columns, "  ", &marks);
 		printf("  %s to %s, %s a column\n",
 		       screen_time(field_text(json_array_get(items, 0), "at")),
 		       screen_time(
@@ -236,7 +276,7 @@ print_batch(const json_t *b)
 	const json_t *story = json_object_get(b, "story");
 
 	print_facts(b);
-	print_arrivals(story);
+	print_arrivals(b, story);
 	print_domains(b, story);
 	print_texts(story, "subjects", "Sample subjects");
 	print_first_messages(story);
@@ -268,7 +308,9 @@ show_run(struct command *c)
 	} else if (c->json) {
 		command_print_json(batch);
 	} else {
+		pager_start(c, SIZE_MAX);
 		print_batch(batch);
+		pager_finish();
 	}
 out:
 	json_decref(batch);

@@ -8,6 +8,7 @@
 
 #include "cli/field.h"
 #include "cli/lists.h"
+#include "cli/pager.h"
 #include "cli/screen.h"
 
 /* Columns of the table of counts; a state that is not here is not for the daily look. */
@@ -314,6 +315,8 @@ status_run(struct command *c)
 	} else {
 		const char *config = field_text(status, "config");
 
+		pager_start(c, SIZE_MAX);
+
 		print_trouble(status);
 		print_drill(status);
 		print_title("Running");
@@ -327,6 +330,7 @@ status_run(struct command *c)
 		print_rules(status);
 		print_upstreams(status);
 		print_counts(status);
+		pager_finish();
 	}
 	json_decref(status);
 	return CLIENT_DONE;

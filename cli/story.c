@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cli/pager.h"
 #include "cli/screen.h"
 #include "cli/story_show.h"
 
@@ -35,7 +36,9 @@ story_run(struct command *c)
 		command_print_json(story);
 	} else {
 		story_show(story, options_has(c->options, "markdown"), &text);
+		pager_start(c, SIZE_MAX);
 		fputs(buf_text(&text), stdout);
+		pager_finish();
 		buf_free(&text);
 	}
 	json_decref(story);

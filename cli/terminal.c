@@ -24,7 +24,7 @@
 /* CAN ends a sequence that was cut in the middle. */
 #define LEAVE "\030\033[0m\033[?7h\033[?25h\033[?1049l"
 
-enum { KEYS_MAX = 64, PIECE = 256, CRASHES = 5, LEAVE_MS = 200 };
+enum { KEYS_MAX = 64, PIECE = 256, CRASHES = 5, LEAVE_MS = 200, SEQUENCE_MS = 25, ESCAPE = 27 };
 
 static const int taken[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
 static const int crashes[CRASHES] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -315,13 +315,14 @@ take_signal(struct terminal *t, enum terminal_event *event)
 	return true;
 }
 
+/* Waits so many milliseconds at most. */
 static void
-read_keys(struct terminal *t)
+read_keys(struct terminal *t, int wait)
 {
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 	ssize_t n;
 
-	if (!t->keys_on || t->key_count >= KEYS_MAX || poll(&input, 1, 0) < 1)
+	if (!t->keys_on || t->key_count >= KEYS_MAX || poll(&input, 1, wait) < 1)
 		return;
 	n = read(STDIN_FILENO, t->keys + t->key_count, KEYS_MAX - t->key_count);
 	if (n > 0)
@@ -338,7 +339,7 @@ terminal_look(struct terminal *t)
 	while (t->ended_by == 0 && take_signal(t, &event))
 		;
 	if (t->ended_by == 0)
-		read_keys(t);
+		read_keys(t, 0);
 	if (t->ended_by == 0)
 		write_pending(t);
 	if (t->ended_by != 0)
@@ -364,25 +365,38 @@ name_key(unsigned char final, unsigned char number)
 	}
 }
 
-/* The bytes of the first key, and which it is. */
+/* Bytes of the sequence that begins with ESC [ or ESC O; 0 while its end has not come. */
 static size_t
-decode_key(const unsigned char *keys, size_t count, int *key)
+sequence_length(const unsigned char *keys, size_t count)
 {
 	size_t n = 2;
 
-	*key = keys[0];
-	if (keys[0] != 0x1b)
-		return 1;
-	if (count == 1)
-		return 1;
-	*key = 0;
-	if (count < 2 || (keys[1] != '[' && keys[1] != 'O'))
+	if (count >= 2 && keys[1] != '[' && keys[1] != 'O')
 		return 1;
 	while (n < count && (keys[n] < 0x40 || keys[n] > 0x7e))
 		n++;
-	if (n < count)
-		*key = name_key(keys[n], keys[2]);
-	return n < count ? n + 1 : n;
+	return n < count ? n + 1 : 0;
+}
+
+/* The bytes of the first key, and which it is; 0 means nothing here. */
+static size_t
+decode_key(struct terminal *t, int *key)
+{
+	size_t n;
+
+	*key = t->keys[0];
+	if (t->keys[0] != ESCAPE)
+		return 1;
+	n = sequence_length(t->keys, t->key_count);
+	/* What a terminal sends for one key comes at once; alone it is the Escape key. */
+	if (n == 0) {
+		read_keys(t, SEQUENCE_MS);
+		n = sequence_length(t->keys, t->key_count);
+	}
+	if (t->key_count == 1)
+		return 1;
+	*key = n > 2 ? name_key(t->keys[n - 1], t->keys[2]) : 0;
+	return n > 0 ? n : t->key_count;
 }
 
 int
@@ -391,7 +405,7 @@ terminal_key(struct terminal *t)
 	int key = 0;
 
 	while (key == 0 && t->key_count > 0) {
-		size_t n = decode_key(t->keys, t->key_count, &key);
+		size_t n = decode_key(t, &key);
 
 		t->key_count -= n;
 		memmove(t->keys, t->keys + n, t->key_count);

@@ -33,6 +33,7 @@ struct top {
 	int64_t interval, environments_at, drawn_at;
 	size_t total; /* rows of the section that is shown alone */
 	bool no_environments, done;
+	bool ask_now; /* whoever goes on wants to see what there is */
 	int result;
 };
 
@@ -220,6 +221,7 @@ take_key(struct top *t, int key)
 		show(t, t->view.section);
 		break;
 	case ' ':
+		t->ask_now = t->view.stopped;
 		t->view.stopped = !t->view.stopped;
 		break;
 	case 'j':
@@ -278,16 +280,14 @@ watch_look(void *context)
 static void
 wait_until(struct top *t, int64_t due)
 {
-	bool was_stopped = t->view.stopped;
-
-	while (!t->done && (t->view.stopped || (!was_stopped && clock_mono() < due))) {
+	t->ask_now = false;
+	while (!t->done && !t->ask_now && (t->view.stopped || clock_mono() < due)) {
 		struct pollfd fds[CLIENT_WATCH_FDS];
 		size_t count = terminal_fds(t->terminal, fds);
 		int64_t left = (due - clock_mono()) / 1000 + 1;
 
 		if (t->view.stopped || left > 1000)
 			left = 1000;
-		was_stopped = t->view.stopped;
 		poll(fds, count, left > 0 ? (int)left : 0);
 		watch_look(t);
 	}

@@ -273,7 +273,7 @@ compare_batches(const void *a, const void *b)
 		return x->filling ? -1 : 1;
 	if (strcmp(p, q) != 0)
 		return -strcmp(p, q);
-	return strcmp(field_text(x->batch, "id"), field_text(y->batch, "id"));
+	return x->place < y->place ? -1 : 1;
 }
 
 struct top_batch *
@@ -293,6 +293,7 @@ top_data_batches(const struct top_data *d, bool planned, size_t *count)
 		if (is_planned(batch) != planned)
 			continue;
 		b->batch = batch;
+		b->place = i;
 		b->joined = top_data_rate(d, TOP_JOINED, field_text(batch, "id"));
 		b->filling = is_filling(batch, b->joined, now);
 		++*count;

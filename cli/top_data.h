@@ -61,6 +61,7 @@ struct top_batch {
 	const json_t *batch;
 	double joined; /* recipients a second */
 	bool filling;
+	size_t place; /* in mailfused's list: the newest first */
 };
 
 /*

@@ -82,7 +82,9 @@ print_environments(const struct top_data *d, struct table *t, const struct top_s
 	struct top_environment *list;
 	size_t count, i;
 
-	table_init(t, columns, sizeof(columns) / sizeof(columns[0]));
+	/* The last column is what GET /v1/environments says, where there is that call. */
+	table_init(t, columns,
+		   sizeof(columns) / sizeof(columns[0]) - (d->answers.environments == NULL));
 	list = top_data_environments(d, &count);
 	for (i = span->offset; i < count && i - span->offset < span->rows; i++) {
 		const struct top_environment *e = &list[i];
@@ -96,7 +98,8 @@ print_environments(const struct top_data *d, struct table *t, const struct top_s
 		add_mail(t, e->failed, SCREEN_RED);
 		add_age(t, e->oldest_at, span->now);
 		table_add(t, e->production ? "production" : "test");
-		table_add(t, e->policy);
+		if (d->answers.environments != NULL)
+			table_add(t, e->policy);
 	}
 	free(list);
 }
@@ -127,8 +130,8 @@ print_batches(const struct top_data *d, struct table *t, const struct top_span *
 	    {"LEAKED", TABLE_RIGHT | TABLE_OPTIONAL},
 	    {"ENVIRONMENT", TABLE_SHRINKS | TABLE_OPTIONAL},
 	    {"LAST", TABLE_RIGHT | TABLE_OPTIONAL},
-	    {"RULE", TABLE_SHRINKS | TABLE_OPTIONAL},
-	    {"SUBJECT", TABLE_SHRINKS | TABLE_OPTIONAL}};
+	    {"SUBJECT", TABLE_SHRINKS | TABLE_OPTIONAL},
+	    {"RULE", TABLE_SHRINKS | TABLE_OPTIONAL}};
 	struct top_batch *list;
 	size_t count, i;
 
@@ -145,8 +148,8 @@ print_batches(const struct top_data *d, struct table *t, const struct top_span *
 		add_mail(t, field_count(b, "leaked"), SCREEN_RED);
 		table_add(t, field_text(b, "environment"));
 		add_age(t, screen_time_parse(field_text(b, "last_at")), span->now);
-		table_add(t, field_text(b, "rule"));
 		table_add(t, *subject != '\0' ? subject : field_text(b, "key"));
+		table_add(t, field_text(b, "rule"));
 	}
 	free(list);
 }

@@ -11,7 +11,7 @@ build_packages=(
 # end-to-end tests put in front of the gate and behind it.
 test_packages=(
 	clang clang-format libclang-rt-dev llvm libcmocka-dev xz-utils
-	python3-pytest python3-pytest-xdist openssl
+	python3-pytest python3-pytest-xdist python3-pyte openssl
 	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
 	sasl2-bin libsasl2-modules faketime sqlite3 prometheus
 	python3-jsonschema mandoc zsh fish

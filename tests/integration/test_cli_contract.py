@@ -26,7 +26,6 @@ MAILFUSE = os.environ.get(
     "MAILFUSE_CLI", os.environ.get("MAILFUSE", str(TOP / "build" / "mailfuse"))
 )
 MESSAGE = "01JD8Z2E3M0G4S7T2V9W1X5Y6Z"
-LATER = "not available in this version"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -116,7 +115,7 @@ class Fake:
         keep = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS",
                                                                "UBSAN_OPTIONS", "TSAN_OPTIONS")}
         return keep | {"MAILFUSE_CONTROL": self.path, "LC_ALL": "C.UTF-8", "TZ": "UTC-2",
-                       "TERM": "xterm"} | more
+                       "TERM": "xterm", "PAGER": ""} | more
 
     def run(self, *args, stdin=subprocess.DEVNULL, data=None, **environment):
         more = {"input": data} if data is not None else {"stdin": stdin}
@@ -525,8 +524,9 @@ USAGE = [
     ("pause nothing", ["pause"], "which one?"),
     ("resume at a rate", ["resume", "B17", "--rate", "fast"], "such as 100/1m"),
     ("rate of approve", ["approve", "B17", "--rate", "1/m"], "unknown option --rate"),
-    ("a later verb", ["top", "--whatever"], LATER),
-    ("help of a later verb", ["help", "top"], LATER),
+    ("top of a batch", ["top", "B17"], "is too much"),
+    ("top too often", ["top", "--interval", "0s"], "from 1s to 30d"),
+    ("a CA for the socket", ["status", "--ca", "x.pem"], "goes with --url"),
     ("help of nothing", ["help", "xyzzy"], "there is no verb"),
 ]
 
@@ -834,7 +834,8 @@ Arrivals
    \u2588
    \u2588  \u2584
    \u2588  \u2588
-  \u2585\u2588  \u2588
+  \u2585\u2588\u254c\u254c\u2588 limit
+  \u25b2 tripped 2026-11-21 12:04:11
   2026-11-21 12:04:10 to 2026-11-21 12:04:50, 10 s a column
 
 Top domains
@@ -854,7 +855,7 @@ What can be done next
   mailfuse release B17 --first 10 --reason TEXT
 """
     plain = fake.run("show", "B17", LC_ALL="C").out
-    assert "   #\n   #\n   #  #\n   #  #\n  ##  #\n" in plain
+    assert "   #\n   #\n   #  #\n   #  #\n  ##--# limit\n  ^ tripped 2026-11-21 12:04:11\n" in plain
 
 
 def test_show_audience(fake):
@@ -1052,10 +1053,10 @@ def test_release_output(fake):
                         "again.\n")
 
 
-# typed, exit code, requests: dry run, environment, the change
+# typed, exit code, requests: what was seen, dry run, environment, the change
 @pytest.mark.parametrize("typed,code,requests", [
-    (b"y\n", 0, 3), (b"YES\n", 0, 3), (b"n\n", 1, 2), (b"\n", 1, 2), (b"\x04", 1, 2),
-    (b"yikes\n", 1, 2), (b"y" * 100 + b"\n", 1, 2)])
+    (b"y\n", 0, 4), (b"YES\n", 0, 4), (b"n\n", 1, 3), (b"\n", 1, 3), (b"\x04", 1, 3),
+    (b"yikes\n", 1, 3), (b"y" * 100 + b"\n", 1, 3)])
 def test_release_asks(fake, typed, code, requests):
     can(fake)
     got, seen = fake.terminal(*RELEASE, typed=typed)

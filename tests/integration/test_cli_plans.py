@@ -135,7 +135,7 @@ def test_a_release_in_rings_returns_at_once_in_a_pipe(fake):
 def test_purge_says_that_nothing_brings_it_back(fake):
     can(fake)
     code, seen = fake.terminal("purge", "B17", *REASON, typed=b"n\n")
-    assert code == 1 and len(fake.requests) == 1
+    assert code == 1 and [r[1] for r in fake.requests] == ["/v1/batches/B17", "/v1/purge"]
     assert ("Delete 4,990 recipients of B17 for good? Nothing brings them back. [y/N] "
             in seen)
     done = fake.run("purge", "B17", *REASON)

@@ -521,8 +521,49 @@ test_chart(void **state)
 		size_t count, columns;
 		int64_t step, wanted_step;
 		const char *wanted;
+		struct chart_marks marks;
 	} rows[] = {
-	    {"nothing", {{0, 0}}, 0, 60, 10, 10, ""},
+	    {.name = "the limit, and the trip",
+	     .points = {{100, 8}, {110, 40}, {130, 80}},
+	     .count = 3,
+	     .columns = 60,
+	     .step = 10,
+	     .wanted_step = 10,
+	     .wanted = "   \xe2\x96\x88\n   \xe2\x96\x88\n"
+		       "\xe2\x95\x8c\xe2\x96\x84\xe2\x95\x8c\xe2\x96\x88 limit\n"
+		       " \xe2\x96\x88 \xe2\x96\x88\n"
+		       "\xe2\x96\x84\xe2\x96\x88 \xe2\x96\x88\n"
+		       " \xe2\x96\xb2 tripped\n",
+	     .marks = {4, 119, "tripped"}},
+	    {.name = "a limit above all, a trip at the edge",
+	     .points = {{0, 1}, {10, 1}, {20, 1}, {30, 1}},
+	     .count = 4,
+	     .columns = 4,
+	     .step = 10,
+	     .wanted_step = 10,
+	     .wanted = "\xe2\x95\x8c\xe2\x95\x8c\xe2\x95\x8c\xe2\x95\x8c limit\n\n\n"
+		       "\xe2\x96\x86\xe2\x96\x86\xe2\x96\x86\xe2\x96\x86\n"
+		       "\xe2\x96\x88\xe2\x96\x88\xe2\x96\x88\xe2\x96\x88\n"
+		       "x \xe2\x96\xb2\n",
+	     .marks = {0.3, 29, "x"}},
+	    {.name = "a limit far above all",
+	     .points = {{0, 1}},
+	     .count = 1,
+	     .columns = 4,
+	     .step = 10,
+	     .wanted_step = 10,
+	     .wanted = "\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n",
+	     .marks = {0.5, 0, NULL}},
+	    {.name = "a trip before and after all there is",
+	     .points = {{100, 1}},
+	     .count = 1,
+	     .columns = 60,
+	     .step = 10,
+	     .wanted_step = 10,
+	     .wanted = "\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n"
+		       "\xe2\x96\x88\n\xe2\x96\xb2 x\n",
+	     .marks = {0, 1, "x"}},
+	    {"nothing", {{0, 0}}, 0, 60, 10, 10, "", {0, 0, NULL}},
 	    {"one",
 	     {{100, 7}},
 	     1,
@@ -530,7 +571,8 @@ test_chart(void **state)
 	     10,
 	     10,
 	     "\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n"
-	     "\xe2\x96\x88\n\xe2\x96\x88\n"},
+	     "\xe2\x96\x88\n\xe2\x96\x88\n",
+	     {0, 0, NULL}},
 	    {"a gap, and little is seen",
 	     {{100, 1}, {120, 1000}},
 	     2,
@@ -538,7 +580,8 @@ test_chart(void **state)
 	     10,
 	     10,
 	     "  \xe2\x96\x88\n  \xe2\x96\x88\n  \xe2\x96\x88\n  \xe2\x96\x88\n"
-	     "\xe2\x96\x81 \xe2\x96\x88\n"},
+	     "\xe2\x96\x81 \xe2\x96\x88\n",
+	     {0, 0, NULL}},
 	    {"added up",
 	     {{0, 5}, {10, 5}, {20, 5}, {30, 5}},
 	     4,
@@ -546,7 +589,8 @@ test_chart(void **state)
 	     10,
 	     20,
 	     "\xe2\x96\x88\xe2\x96\x88\n\xe2\x96\x88\xe2\x96\x88\n\xe2\x96\x88\xe2\x96\x88\n"
-	     "\xe2\x96\x88\xe2\x96\x88\n\xe2\x96\x88\xe2\x96\x88\n"},
+	     "\xe2\x96\x88\xe2\x96\x88\n\xe2\x96\x88\xe2\x96\x88\n",
+	     {0, 0, NULL}},
 	    {"a clock set back",
 	     {{100, 5}, {50, 5}},
 	     2,
@@ -554,14 +598,16 @@ test_chart(void **state)
 	     10,
 	     10,
 	     "\xe2\x96\x88\n"
-	     "\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n"},
+	     "\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n\xe2\x96\x88\n",
+	     {0, 0, NULL}},
 	    {"no step, hostile numbers",
 	     {{0, -5}, {INT64_MAX / 2, INT64_MAX}},
 	     2,
 	     2,
 	     0,
 	     INT64_MAX / 4 + 1,
-	     " \xe2\x96\x88\n \xe2\x96\x88\n \xe2\x96\x88\n \xe2\x96\x88\n \xe2\x96\x88\n"},
+	     " \xe2\x96\x88\n \xe2\x96\x88\n \xe2\x96\x88\n \xe2\x96\x88\n \xe2\x96\x88\n",
+	     {0, 0, NULL}},
 	};
 	size_t i;
 
@@ -571,7 +617,7 @@ test_chart(void **state)
 		size_t len;
 		FILE *out = open_memstream(&got, &len);
 		int64_t step = chart_print(out, rows[i].points, rows[i].count, rows[i].step,
-					   rows[i].columns, "");
+					   rows[i].columns, "", &rows[i].marks);
 
 		fclose(out);
 		if (strcmp(got, rows[i].wanted) != 0 || step != rows[i].wanted_step)
