@@ -72,6 +72,14 @@ export function ago(at, now = Date.now()) {
 	return seconds > 0 ? `${text} ago` : `in ${text}`;
 }
 
+/* "for 3 min", of something that goes on. */
+export function lasting(at, now = Date.now()) {
+	const ms = instant(at);
+	if (ms === null) return "";
+	const text = ago(ms, Math.max(now, ms));
+	return text === "just now" ? "since a moment" : `for ${text.replace(/ ago$/, "")}`;
+}
+
 const two = (n) => String(n).padStart(2, "0");
 
 /* "2026-11-22" of the reader's day. */

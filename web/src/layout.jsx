@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { online, session, session_end } from "./api.js";
 import { common, help_open, keys_extra, keys_on, keys_turn } from "./keys.js";
+import { count } from "./format.js";
 import { live, live_status } from "./live.js";
 import { route } from "./router.js";
 import { said } from "./say.js";
@@ -26,7 +27,12 @@ function Navigation({ page }) {
 					<li key={href}>
 						<a href={href} aria-current={of.includes(page) ? "page" : undefined}>
 							{name}
-							{href === "/" && held > 0 && <span class="badge">{held} held</span>}
+							{href === "/" && held > 0 && (
+								<span class="badge">
+									{count(held)}
+									<span class="wide-only"> held</span>
+								</span>
+							)}
 						</a>
 					</li>
 				))}

@@ -57,7 +57,7 @@ export function EnvironmentRow({ environment: e }) {
 				<Figure value={count(e.rates.minute.recipients)} label="last minute" title="recipients in the last minute" />
 				<Figure value={count(e.rates.hour.recipients)} label="last hour" />
 				<Figure value={count(e.rates.day.recipients)} label="last day" />
-				<Figure value={count(e.counts.queued + e.counts.waiting)} label="in the queue" />
+				<Figure value={count(e.counts.queued + e.counts.waiting)} label="queued" />
 			</div>
 			<div class="environment-chart">
 				{series && (
@@ -67,6 +67,7 @@ export function EnvironmentRow({ environment: e }) {
 						data={series}
 						series={day_lines}
 						height={84}
+						stack
 						quiet
 					/>
 				)}

@@ -16,7 +16,7 @@ const columns = [
 		main: true,
 		cell: (b) => (
 			<>
-				{b.id} <Text value={b.subject} most={80} empty="(no subject)" />
+				{b.id} <Text value={b.subject || `from ${b.source || b.sender || "everywhere"}`} most={80} />
 			</>
 		),
 	},

@@ -1,5 +1,5 @@
 /* What needs a person, out of GET /v1/status: [{tone, text, href, link}], the worst first. Pure. */
-import { ago, many } from "../format.js";
+import { lasting, many } from "../format.js";
 
 /* Where the sentences of `warnings` repeat what stands here anyway. */
 function is_told(sentence, status) {
@@ -10,7 +10,7 @@ function is_told(sentence, status) {
 function hold_text(hold, now) {
 	const where = hold.scope === "everything" ? "Everything" : `${hold.scope} ${hold.name}`;
 	const why = hold.reason ? `: ${hold.reason}` : "";
-	return `${where} is stopped by the panic button since ${ago(hold.since, now)} (${hold.who})${why}.`;
+	return `${where} is stopped by the panic button ${lasting(hold.since, now)} (${hold.who})${why}.`;
 }
 
 export function needs(status, now) {
@@ -28,10 +28,10 @@ export function needs(status, now) {
 		);
 	for (const hold of status.holds ?? []) bad(hold_text(hold, now));
 	for (const u of status.upstreams ?? [])
-		if (!u.up) bad(`Upstream ${u.name} is down since ${ago(u.since, now)}${u.why ? `: ${u.why}` : ""}. Its mail waits in the queue.`);
+		if (!u.up) bad(`Upstream ${u.name} is down ${lasting(u.since, now)}${u.why ? `: ${u.why}` : ""}. Its mail waits in the queue.`);
 	if (status.alerts?.failed > 0)
 		warn(`${many(status.alerts.failed, "alert")} could not be delivered.`, "/alerts", "Alerts");
 	for (const sentence of [...(status.warnings ?? []), ...(status.policy_warnings ?? [])])
-		if (!is_told(sentence, status)) warn(sentence);
+		if (!is_told(sentence, status)) warn(sentence.charAt(0).toUpperCase() + sentence.slice(1));
 	return list;
 }

@@ -1,5 +1,5 @@
 /* Whether the gate is proven to work: the last drill, the upstreams, the store. */
-import { count } from "../format.js";
+import { count, lasting, many } from "../format.js";
 import { State } from "../ui/notice.jsx";
 import { Text } from "../ui/text.jsx";
 import { Ago } from "../ui/time.jsx";
@@ -23,7 +23,7 @@ function Drill({ drill }) {
 	);
 }
 
-export function Proof({ status }) {
+export function Proof({ status, now }) {
 	return (
 		<section class="panel" aria-labelledby="proof">
 			<h2 id="proof">Is the gate working?</h2>
@@ -38,8 +38,7 @@ export function Proof({ status }) {
 							Upstream <Text value={u.name} most={60} />
 						</dt>
 						<dd>
-							<State value={u.up ? "up" : "down"} tone={u.up ? "good" : "bad"} /> since <Ago at={u.since} />,{" "}
-							{count(u.connections)} connections to <Text value={u.address} most={120} />
+							<State value={u.up ? "up" : "down"} tone={u.up ? "good" : "bad"} /> {lasting(u.since, now)}, {many(u.connections, "connection")} to <Text value={u.address} most={120} />
 						</dd>
 					</>
 				))}
@@ -52,7 +51,7 @@ export function Proof({ status }) {
 				</dd>
 				<dt>Running</dt>
 				<dd>
-					mailfused {status.version}, since <Ago at={status.started_at} />
+					mailfused {status.version}, started <Ago at={status.started_at} />
 				</dd>
 				<dt>Counters</dt>
 				<dd>

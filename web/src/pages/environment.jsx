@@ -102,7 +102,7 @@ export function Environment({ params }) {
 				<section class="panel" aria-label="Traffic">
 					<div class="figures">
 						<Figure value={count(e.counts.held)} label="held" tone={e.counts.held > 0 ? "bad" : ""} />
-						<Figure value={count(e.counts.queued + e.counts.waiting)} label="in the queue" />
+						<Figure value={count(e.counts.queued + e.counts.waiting)} label="queued" />
 						<Figure value={count(e.counts.sent)} label="sent" />
 						<Figure value={count(e.counts.dropped)} label="dropped" />
 						<Figure value={count(e.counts.failed)} label="failed" />
@@ -111,7 +111,7 @@ export function Environment({ params }) {
 						<Figure value={count(e.rates.day.recipients)} label="last day" />
 					</div>
 					{series && (
-						<Chart label="Recipients in the last day" summary={day_summary(series)} data={series} series={day_lines} height={200} />
+						<Chart label="Recipients in the last day" summary={day_summary(series)} data={series} series={day_lines} height={200} stack />
 					)}
 				</section>
 			)}

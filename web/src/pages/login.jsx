@@ -33,6 +33,8 @@ export function Login() {
 			<form onSubmit={submit} noValidate>
 				<h1>mailfuse</h1>
 				<p>Outgoing mail, before it is too late.</p>
+				{/* Managers of passwords want a name beside the secret. */}
+				<input class="hidden" type="text" autocomplete="username" value="mailfuse" readOnly tabIndex={-1} aria-hidden="true" />
 				<Field label="Token" error={error} hint="Who runs the gate makes it with: mailfuse token NAME --role operator">
 					{(p) => (
 						<input

@@ -72,7 +72,7 @@ export function Settings() {
 					<h2>
 						<Text value={s.name} most={200} />
 					</h2>
-					<Table caption={s.name} columns={columns} rows={s.rows} row_key={(r) => r.name} />
+					<Table caption={s.name} columns={columns} rows={s.rows} row_key={(r) => r.name} kind="settings" />
 				</section>
 			))}
 			{list.next && <More list={list} what="settings" />}

@@ -50,12 +50,30 @@ function draw_down(u, ctx, bbox, line) {
 	ctx.fillText(line.label, x + (right ? -4 : 4) * devicePixelRatio, bbox.top + 2 * devicePixelRatio);
 }
 
+/* Labels of the time axis: hours of a day, seconds where that is all there is; the day where it changes. */
+function clock_labels(ticks) {
+	const span = ticks.length > 1 ? ticks[1] - ticks[0] : 60;
+	return ticks.map((t) => {
+		const d = new Date(t * 1000);
+		const two = (n) => String(n).padStart(2, "0");
+		const clock = `${two(d.getHours())}:${two(d.getMinutes())}${span < 60 ? `:${two(d.getSeconds())}` : ""}`;
+		return span >= 86400 ? `${d.getMonth() + 1}/${d.getDate()}` : clock;
+	});
+}
+
+/* Each series on top of those behind it: what is drawn, not what is told. */
+function stacked(data) {
+	const result = [...data];
+	for (let i = data.length - 2; i > 0; i--) result[i] = data[i].map((v, k) => v + result[i + 1][k]);
+	return result;
+}
+
 function axes(small) {
 	const stroke = colour("faint");
 	const grid = { stroke: colour("line"), width: 1 };
 	const font = "11px system-ui, sans-serif";
 	return [
-		{ stroke, grid: { show: false }, ticks: { ...grid, size: 4 }, font, size: 28, space: small ? 60 : 80 },
+		{ stroke, grid: { show: false }, ticks: { ...grid, size: 4 }, font, size: 24, space: small ? 60 : 80, values: (_, ticks) => clock_labels(ticks) },
 		{
 			stroke,
 			grid,
@@ -68,7 +86,7 @@ function axes(small) {
 	];
 }
 
-function options({ width, height, series, lines, top, small }) {
+function options({ width, height, series, lines, top, small, stack }) {
 	return {
 		width,
 		height,
@@ -84,10 +102,10 @@ function options({ width, height, series, lines, top, small }) {
 			...series.map((s) => ({
 				label: s.label,
 				stroke: colour(s.tone ?? "accent"),
-				fill: s.fill === false ? undefined : `${colour(s.tone ?? "accent")}33`,
-				width: 1.5,
+				fill: s.fill === false ? undefined : `${colour(s.tone ?? "accent")}${stack ? "" : "33"}`,
+				width: stack ? 0 : 1.5,
 				points: { show: false },
-				paths: uPlot.paths.stepped({ align: 1 }),
+				paths: stack ? uPlot.paths.bars({ size: [0.9], align: 1 }) : uPlot.paths.stepped({ align: 1 }),
 			})),
 		],
 		hooks: { draw: [(u) => draw_lines(u, lines)] },
@@ -107,17 +125,20 @@ function Numbers({ label, data, series }) {
 /*
  * `data`: [times in seconds, values, ...] as uPlot takes it, one array for each of `series`
  * ({label, tone, fill}). `summary`: a sentence that says what is to be seen, for a screen reader.
- * `lines`: see draw_lines(). `quiet`: without the table, where the page has one already.
+ * `lines`: see draw_lines(). `quiet`: without the table, where the page has one already. `stack`: bars,
+ * one series on the other.
  */
-export function Chart({ label, summary, data, series, lines = [], height = 180, quiet = false }) {
+export function Chart({ label, summary, data, series, lines = [], height = 180, quiet = false, stack = false }) {
 	const box = useRef(null);
 	const plot = useRef(null);
 	const dark = use_media("(prefers-color-scheme: dark)");
+	const drawn = useRef(null);
+	drawn.current = stack ? stacked(data) : data;
 	const top = Math.max(0, ...lines.map((l) => l.y ?? 0));
-	const shape = JSON.stringify([series, lines, height, dark]);
+	const shape = JSON.stringify([series, lines, height, dark, stack]);
 	useEffect(() => {
 		const width = Math.max(box.current.clientWidth, 120);
-		plot.current = new uPlot(options({ width, height, series, lines, top, small: height < 120 }), data, box.current);
+		plot.current = new uPlot(options({ width, height, series, lines, top, small: height < 120, stack }), drawn.current, box.current);
 		const watch = new ResizeObserver(() =>
 			plot.current?.setSize({ width: Math.max(box.current.clientWidth, 120), height }),
 		);
@@ -128,7 +149,7 @@ export function Chart({ label, summary, data, series, lines = [], height = 180, 
 			plot.current = null;
 		};
 	}, [shape]);
-	useEffect(() => plot.current?.setData(data), [data]);
+	useEffect(() => plot.current?.setData(drawn.current), [data]);
 	return (
 		<figure class="chart">
 			<div ref={box} class="chart-box" role="img" aria-label={summary ? `${label}: ${summary}` : label} />

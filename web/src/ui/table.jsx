@@ -1,12 +1,12 @@
 /*
  * A table that becomes a list of cards on a narrow screen. `columns` are
  * {head, cell(row), number?: right-aligned, main?: the row's name, its header for a screen reader}.
- * With `href(row)` the main cell is a link that j and k go to (keys.js).
+ * `kind`: a class for its widths. With `href(row)` the main cell is a link that j and k go to (keys.js).
  */
-export function Table({ caption, columns, rows, row_key, href, row_class }) {
+export function Table({ caption, columns, rows, row_key, href, row_class, kind = "" }) {
 	return (
 		<div class="table-frame">
-			<table role="table">
+			<table role="table" class={kind}>
 				<caption class="hidden">{caption}</caption>
 				<thead role="rowgroup">
 					<tr role="row">
