@@ -195,6 +195,7 @@ set_up(size_t i, struct policy *policy, struct message *m, struct delivery *d,
 	    .rewritten = envelope_rows[i].rewritten};
 	*d = (struct delivery){.message = m,
 			       .policy = policy,
+			       .tally = gate_tally(policy, "qa"),
 			       .upstream = (char *)"up",
 			       .remote_mta = "mx",
 			       .recipients = r,
