@@ -48,8 +48,24 @@ export async function person(browser, token, options = {}) {
 // A page whose errors fail the case. `noted` has what a hostile message would have brought about.
 export async function openPage(context, where) {
 	const page = await context.newPage();
-	const noted = { requests: [], dialogs: [], errors: [], popups: [], downloads: [], violations: [] };
+	const noted = {
+		requests: [],
+		blocked: [],
+		failed: [],
+		dialogs: [],
+		errors: [],
+		popups: [],
+		downloads: [],
+		violations: [],
+	};
 	page.on("request", (request) => noted.requests.push(request.url()));
+	// What the page's or the message's policy forbids is told of, and is never sent.
+	page.on("requestfailed", (request) => {
+		const why = request.failure()?.errorText ?? "";
+		if (!/^csp$|ERR_BLOCKED_BY_CSP/.test(why)) return noted.failed.push(`${request.url()}: ${why}`);
+		noted.blocked.push(request.url());
+		noted.requests.splice(noted.requests.indexOf(request.url()), 1);
+	});
 	page.on("dialog", (dialog) => {
 		noted.dialogs.push(dialog.message());
 		dialog.dismiss();

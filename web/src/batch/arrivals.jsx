@@ -7,10 +7,16 @@ import { useMemo } from "preact/hooks";
 
 const words = { count, duration, rate: short, time: (seconds) => time(seconds * 1000) };
 
-/* A step before the trip and one after the last, so that one step of mail is seen as one. */
+/*
+ * At least LEAST steps wide, so that a blast of a second is seen as one: the batch had no mail before
+ * its trip. One step behind the last ends it.
+ */
+const LEAST = 24;
+
 function chart_data(series, tripped) {
-	const before = Math.min(series.at[0], tripped) - series.step;
 	const last = series.at.at(-1) + series.step;
+	const first = Math.min(series.at[0], tripped);
+	const before = Math.min(first - 2 * series.step, last - LEAST * series.step);
 	return [
 		[before, ...series.at, last],
 		[0, ...series.rate, 0],
