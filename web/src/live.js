@@ -102,6 +102,8 @@ export function live_stop() {
 	wanted = false;
 	document.removeEventListener("visibilitychange", visibility);
 	close();
+	broken = false;
+	retry = FIRST_RETRY_MS;
 	live_status.set(null);
 	live.set("off");
 }

@@ -16,6 +16,8 @@ import { merge_batch } from "../overview/merge.js";
 
 const STATUS_MS = 15_000;
 const ENVIRONMENTS_MS = 5_000;
+/* Each chart is a call of its own, once a minute. */
+const CHARTS_MAX = 12;
 
 /* Calls `run` at most every `ms`: a blast changes its batch every second. */
 function use_at_most(run, ms) {
@@ -89,8 +91,8 @@ export function Overview() {
 			<section class="panel" aria-labelledby="environments">
 				<h2 id="environments">Environments</h2>
 				<Failed problem={environments.problem} retry={environments.reload} />
-				{environments.data?.items.map((e) => (
-					<EnvironmentRow key={e.name} environment={e} />
+				{environments.data?.items.map((e, i) => (
+					<EnvironmentRow key={e.name} environment={e} chart={i < CHARTS_MAX} />
 				))}
 				{environments.data?.items.length === 0 && <Empty>No environment is configured: all mail is held.</Empty>}
 				{environments.data?.next && <p class="faint">The first {environments.data.items.length} are shown.</p>}
