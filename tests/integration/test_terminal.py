@@ -33,8 +33,8 @@ def terminal(fake, tmp_path):
         t.close()
 
 
-def script(path, text):
-    path.write_text("#!/bin/sh\n" + text)
+def script(path, text, interpreter="#!/bin/sh\n"):
+    path.write_text(interpreter + text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 
@@ -147,9 +147,10 @@ def test_a_pager_that_is_left_early(fake, terminal, tmp_path):
 def test_control_c_is_the_pagers(fake, terminal, tmp_path):
     """less stays on Ctrl-C; so must we, or the shell and less would share the terminal."""
     held(fake, 100)
-    t = terminal("batches", PAGER=script(
-        tmp_path / "p", "trap 'echo TRAPPED' INT\necho READY\n(read line </dev/tty)\n"
-                        "read line </dev/tty\necho \"GOT $line\"\n"))
+    t = terminal("batches", PAGER=script(tmp_path / "p", "import signal\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('TRAPPED', flush=True))\n"
+        "print('READY', flush=True)\n"
+        "print('GOT', open('/dev/tty').readline())\n", "#!/usr/bin/env python3\n"))
     t.wait("READY")
     t.type(b"\x03")
     t.wait("TRAPPED")
