@@ -53,6 +53,14 @@ is_silent(const struct smtp_client *c)
 	       !gate_may_reach(c->delivery->policy, m->environment, m->sender.text);
 }
 
+/* An alert that was queued before a reload took its reader off the channel. */
+static bool
+is_off_channel(const struct delivery *d, const char *address)
+{
+	return store_is_alert_mail(d->message->environment) &&
+	       !gate_may_reach(d->policy, d->message->environment, address);
+}
+
 void
 smtp_envelope_choose(struct smtp_client *c)
 {
@@ -76,6 +84,9 @@ smtp_envelope_choose(struct smtp_client *c)
 		if (!is_sendable(address)) {
 			delivery_answer(d, i, 550,
 					"550 5.1.3 the address cannot be sent over SMTP");
+		} else if (is_off_channel(d, address)) {
+			delivery_answer(d, i, 550,
+					"550 5.7.1 the alert channel does not name it any more");
 		} else if ((utf8 || message_utf8) && !c->has.utf8) {
 			delivery_answer(d, i, 550, no_utf8);
 		} else {

@@ -2,10 +2,12 @@
 
 import email
 import email.policy
+import json
 
 import pytest
 from rig.client import letter
-from rig.gate import PRODUCTION_CLIENT, production, staging
+from rig.gate import (PRODUCTION_CLIENT, UnixHTTPConnection, production, sanitized, scaled,
+                      staging)
 from rig.sink import Sink
 from rig.wait import stays_true, wait_for
 
@@ -160,7 +162,7 @@ def test_a_bounce_that_comes_back_makes_no_storm(gate, sink):
     report = (b"From: MAILER-DAEMON@x.test\r\nTo: <mailfuse@gate.example>\r\n"
               b"Subject: failure notice\r\n\r\n" + taken.data)
     running.send(report, ["mailfuse@gate.example"], PRODUCTION_CLIENT, sender="")
-    sink.wait_recipient("mailfuse@gate.example") if hasattr(sink, "wait_recipient") else None
+    wait_for("the bounce goes its way", lambda: "mailfuse@gate.example" in sink.recipients())
     stays_true("one alert", lambda: len(alerts(sink)) == 1, 0.7)
 
 
@@ -229,6 +231,21 @@ def test_a_channel_that_is_taken_away(gate, sink, webhook):
     stays_true("nothing for people", lambda: alerts(sink) == [], 0.7)
 
 
+def test_somebody_is_taken_off_the_list(gate, sink):
+    """While an alert for two people is queued a reload leaves one: only that one gets it."""
+    sink.stop()
+    running = gate(production() + staging(TRIPS), more=mail(
+        'to = {"ops@people.test", "left@people.test"}', '"batch.opened"'))
+    blow(running)
+    wait_for("the alert is queued", lambda: running.counts("alerts/mail").get("queued") == 2)
+    running.config.write_text(running.config.read_text().replace(', "left@people.test"', ""))
+    running.reload()
+    sink.start()
+    taken, _ = wait_alert(sink, "staging")[0]
+    assert taken.recipients == ["ops@people.test"]
+    running.wait_counts("alerts/mail", {"sent": 1, "failed": 1})
+
+
 def test_two_smarthosts(gate, sink):
     """A channel goes by its own upstream, and a reload may change which."""
     other = Sink()
@@ -265,3 +282,28 @@ def test_it_is_no_traffic(gate, sink):
     assert status == 200
     assert [row for row in page["items"] if row["environment"].startswith("alerts/")] == []
     assert running.batches("--all") == []
+
+
+def test_a_storm_of_alerts(gate, sink, webhook):
+    """A storm of alerts: mail is neither stopped nor lost, memory stays, and so do other channels."""
+    count = scaled(500)
+    webhook.delay = 30  # and a channel that hangs
+    running = gate(production() + staging(TRIPS), more=mail(events='"hold.*"')
+                   + hook(webhook, keys="timeout = 1s"))
+    connection = UnixHTTPConnection(running.control)
+    for n in range(count):
+        body = json.dumps({"scope": "source", "name": f"s{n}", "reason": "x"})
+        connection.request("POST", "/v1/hold", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        if n == count // 2:
+            running.reload()
+    connection.close()
+    running.send(letter(), ["p@x.test"], PRODUCTION_CLIENT)
+    wait_for("mail goes", lambda: "p@x.test" in sink.recipients())
+    wait_for("every alert came", lambda: len(alerts(sink)) >= count, 120)
+    subjects = {str(p["subject"]) for _, p in alerts(sink)}
+    assert len(subjects) == count == len(alerts(sink))
+    if not sanitized():
+        assert running.memory_peak() < 200 << 20
