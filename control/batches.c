@@ -26,8 +26,6 @@ add_batch(void *context, const struct store_batch *b)
 	struct page *page = context;
 	size_t n = json_array_size(page->items);
 
-	if (page->after != 0 && b->id >= page->after)
-		return true;
 	if (n == page->limit) {
 		page->more = true;
 		return false;
@@ -99,7 +97,7 @@ batches_list(struct request *r)
 		return;
 	page.items = json_make_array();
 	page.ids = mem_zalloc(page.limit * sizeof(*page.ids));
-	result = store_view_batches(r->deps->view, state, all, add_batch, &page);
+	result = store_view_batches_before(r->deps->view, state, all, page.after, add_batch, &page);
 	n = json_array_size(page.items);
 	for (size_t i = 0; i < n && result == STORE_OK; i++)
 		result =

@@ -344,7 +344,7 @@ drill_finish(struct request *r)
 	call->job.bytes = sizeof(*call) + strlen(call->text);
 	call->job.u.fact.event = passed ? "drill.passed" : "drill.failed";
 	call->job.u.fact.environment = call->environment;
-	call->job.u.fact.object = "";
+	call->job.u.fact.object = call->environment;
 	call->job.u.fact.who = call->who;
 	call->job.u.fact.reason = "";
 	call->job.u.fact.text = call->text;

@@ -4,6 +4,7 @@
  */
 #include "control/environments.h"
 
+#include <event2/http.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #include "control/pulse.h"
 #include "control/request.h"
 #include "control/status.h"
+
+enum { DRILL_ROWS = 50 };
 
 struct row {
 	char *name;
@@ -138,8 +141,27 @@ put_policy(json_t *o, const struct config_environment *env)
 	json_put_text(o, "policy", env != NULL ? policy_word(env) : NULL);
 }
 
+static bool
+see_drill(void *context, const struct store_audit *a)
+{
+	if (strcmp(a->action, "drill.passed") == 0)
+		*(int64_t *)context = a->at;
+	return true;
+}
+
+/* When a drill of it passed last, out of its newest rows in the audit log; 0 = none did. */
+static int64_t
+drill_passed_at(struct store_view *view, const char *environment)
+{
+	int64_t at = 0;
+
+	(void)store_view_audit_before(view, INT64_MAX, DRILL_ROWS, environment, see_drill, &at);
+	return at;
+}
+
 static json_t *
-json_from_row(const struct row *row, const struct pulse_rates *rates, bool complete)
+json_from_row(struct request *r, const struct row *row, const struct pulse_rates *rates,
+	      bool complete)
 {
 	json_t *o = json_make_object(), *counts = json_make_object(), *of = json_make_object();
 
@@ -153,6 +175,7 @@ json_from_row(const struct row *row, const struct pulse_rates *rates, bool compl
 	json_put(of, "day", json_from_sums(&rates->day));
 	json_put(o, "rates", of);
 	json_put_bool(o, "rates_complete", complete);
+	json_put_time(o, "drill_passed_at", drill_passed_at(r->deps->view, row->name));
 	return o;
 }
 
@@ -208,9 +231,10 @@ json_from_steps(const struct pulse_rates *rates)
 }
 
 static json_t *
-json_from_one(const struct row *row, const struct pulse_rates *rates, bool complete)
+json_from_one(struct request *r, const struct row *row, const struct pulse_rates *rates,
+	      bool complete)
 {
-	json_t *o = json_from_row(row, rates, complete);
+	json_t *o = json_from_row(r, row, rates, complete);
 	const struct config_environment *env = row->config;
 
 	json_put(o, "allow", env != NULL ? json_from_texts(env->allow) : json_null());
@@ -260,7 +284,7 @@ environments_list(struct request *r)
 		i++;
 	for (; i < t.count && json_array_size(items) < limit; i++) {
 		pulse_rates(r->pulse, t.rows[i].name, &rates);
-		json_append(items, json_from_row(&t.rows[i], &rates, complete));
+		json_append(items, json_from_row(r, &t.rows[i], &rates, complete));
 		last = t.rows[i].name;
 	}
 	if (i < t.count)
@@ -274,20 +298,25 @@ environments_get(struct request *r)
 {
 	static const char *const none[] = {NULL};
 	struct table t = {.count = 0};
-	struct row key = {.name = r->id};
+	struct row key;
 	struct pulse_rates rates;
 	const struct row *row;
 	bool complete;
 
 	if (!request_check_query(r, none) || !read_all(r, &t, &complete))
 		return;
+	/* A name may have what has to be written as %2F in a path. */
+	key.name = evhttp_uridecode(r->id, 0, NULL);
+	if (key.name == NULL)
+		fatal("out of memory");
 	row = t.count > 0 ? bsearch(&key, t.rows, t.count, sizeof(key), by_name) : NULL;
 	if (row == NULL) {
 		request_fail(r, 404, "there is no environment %s; GET /v1/environments lists them",
-			     log_safe(r->id));
+			     log_safe(key.name));
 	} else {
 		pulse_rates(r->pulse, row->name, &rates);
-		request_reply(r, json_from_one(row, &rates, complete));
+		request_reply(r, json_from_one(r, row, &rates, complete));
 	}
+	free(key.name);
 	table_free(&t);
 }

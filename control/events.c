@@ -12,6 +12,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,18 @@ send_all(struct events *e, const struct buf *text)
 	}
 }
 
+/* libevent does not read while an answer goes, so a page that was closed would keep its place until
+ * something is written to it. */
+static bool
+is_gone(const struct listener *l)
+{
+	struct bufferevent *stream =
+	    evhttp_connection_get_bufferevent(evhttp_request_get_connection(l->http));
+	struct pollfd p = {.fd = bufferevent_getfd(stream), .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 /* Whose token is deleted hears nothing more. */
 static void
 send_off(struct events *e)
@@ -155,7 +168,9 @@ send_off(struct events *e)
 
 	for (l = LIST_FIRST(&e->listeners); l != NULL; l = next) {
 		next = LIST_NEXT(l, next);
-		if (l->guard != NULL && !guard_still_admits(l->guard, e->deps, l->http)) {
+		if (is_gone(l)) {
+			evhttp_connection_free(evhttp_request_get_connection(l->http));
+		} else if (l->guard != NULL && !guard_still_admits(l->guard, e->deps, l->http)) {
 			log_info("- control.listener-ended who=%s", log_safe(l->who));
 			evhttp_connection_free(evhttp_request_get_connection(l->http));
 		}

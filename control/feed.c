@@ -268,9 +268,9 @@ look_at_batches(struct feed *f)
 	(void)store_view_planned(f->deps->view, see_planned, f);
 	f->found = 0;
 	if (f->silent)
-		(void)store_view_batches_before(f->deps->view, 0, see_newest, f);
+		(void)store_view_batches_before(f->deps->view, -1, true, 0, see_newest, f);
 	else
-		(void)store_view_batches_before(f->deps->view, 0, see_newer, &newer);
+		(void)store_view_batches_before(f->deps->view, -1, true, 0, see_newer, &newer);
 	look_at_rest(f);
 	if (f->silent)
 		return;

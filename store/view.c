@@ -83,8 +83,15 @@ enum store_result
 store_view_batches(struct store_view *v, int state, bool all,
 		   bool (*row)(void *context, const struct store_batch *b), void *context)
 {
+	return store_view_batches_before(v, state, all, 0, row, context);
+}
+
+enum store_result
+store_view_batches_before(struct store_view *v, int state, bool all, int64_t before,
+			  bool (*row)(void *context, const struct store_batch *b), void *context)
+{
 	struct batch_call call = {row, context, false};
-	struct batch_query q = {.states = 0};
+	struct batch_query q = {.id_before = before};
 
 	if (state >= 0)
 		q.states = 1U << state;
@@ -112,17 +119,6 @@ store_view_holding(struct store_view *v, bool (*row)(void *context, const struct
 {
 	struct batch_call call = {row, context, false};
 	const struct batch_query q = {.holding = true};
-
-	TRY(view_begin(v));
-	return view_end(v, v->b->batch_list(v->db, &q, give_batch, &call));
-}
-
-enum store_result
-store_view_batches_before(struct store_view *v, int64_t before,
-			  bool (*row)(void *context, const struct store_batch *b), void *context)
-{
-	struct batch_call call = {row, context, false};
-	const struct batch_query q = {.id_before = before};
 
 	TRY(view_begin(v));
 	return view_end(v, v->b->batch_list(v->db, &q, give_batch, &call));

@@ -107,8 +107,9 @@ enum store_result store_view_batch(struct store_view *v, int64_t id,
 enum store_result store_view_holding(struct store_view *v,
 				     bool (*row)(void *context, const struct store_batch *b),
 				     void *context);
-/* All older than `before` (0 = all), newest first. */
-enum store_result store_view_batches_before(struct store_view *v, int64_t before,
+/* The same as store_view_batches(), older than `before` (0 = all). */
+enum store_result store_view_batches_before(struct store_view *v, int state, bool all,
+					    int64_t before,
 					    bool (*row)(void *context, const struct store_batch *b),
 					    void *context);
 /* How often the rules have tripped: of the newest so many batches those that each opened. */

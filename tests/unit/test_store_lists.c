@@ -230,11 +230,17 @@ batches_by_what_they_hold(void **state)
 	assert_int_equal(store_view_holding(f->v, count_batch, &seen), STORE_OK);
 	assert_int_equal(seen, 31);
 	seen = 0;
-	assert_int_equal(store_view_batches_before(f->v, 3, count_batch, &seen), STORE_OK);
+	assert_int_equal(store_view_batches_before(f->v, -1, true, 3, count_batch, &seen),
+			 STORE_OK);
 	assert_int_equal(seen, 21);
 	seen = 0;
-	assert_int_equal(store_view_batches_before(f->v, 0, count_batch, &seen), STORE_OK);
+	assert_int_equal(store_view_batches_before(f->v, -1, true, 0, count_batch, &seen),
+			 STORE_OK);
 	assert_int_equal(seen, 321);
+	seen = 0;
+	assert_int_equal(store_view_batches_before(f->v, -1, false, 3, count_batch, &seen),
+			 STORE_OK);
+	assert_int_equal(seen, 1);
 }
 
 /* ---- alerts ---- */
