@@ -234,6 +234,25 @@ delivery_recall(struct delivery *d)
 	return left;
 }
 
+static size_t
+delivery_taken_back(const struct delivery *d)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < d->count; i++)
+		n += d->recipients[i].taken_back;
+	return n;
+}
+
+bool
+delivery_stands(struct delivery *d)
+{
+	size_t before = delivery_taken_back(d);
+
+	delivery_recall(d);
+	return delivery_taken_back(d) == before;
+}
+
 bool
 delivery_may_begin(struct delivery *d)
 {

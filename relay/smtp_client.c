@@ -97,14 +97,16 @@ static struct delivery *
 smtp_client_leave(struct smtp_client *c, const char *why)
 {
 	bool go_clear = smtp_client_failed_tls(c);
-	struct delivery *d = c->delivery;
+	struct delivery *d = c->now->delivery, *ahead = c->ahead->delivery;
 
+	if (c->ahead->early || (c->now->early && c->now->answered == 0))
+		upstream_no_ahead(c, false);
 	smtp_client_set_state(c, CLIENT_ENDED);
 	loop_timer_free(c->timer);
 	c->timer = NULL;
 	smtp_opening_forget(c);
 	smtp_transaction_forget(c);
-	c->delivery = NULL;
+	c->now->delivery = c->ahead->delivery = NULL;
 	if (go_clear)
 		upstream_go_clear(c, why);
 	else
@@ -113,6 +115,8 @@ smtp_client_leave(struct smtp_client *c, const char *why)
 	policy_unref(c->policy);
 	tls_unref(c->tls);
 	loop_free_later(c->rl->loop, c);
+	if (ahead != NULL) /* of it only the envelope was said */
+		delivery_again(ahead);
 	return d;
 }
 
@@ -120,8 +124,9 @@ smtp_client_leave(struct smtp_client *c, const char *why)
 static bool
 smtp_client_is_untouched(const struct smtp_client *c)
 {
-	return c->state == CLIENT_ENVELOPE && c->answered == 0 && c->next_recipient <= c->count &&
-	       c->delivery != NULL && !c->rl->stopping;
+	return c->state == CLIENT_ENVELOPE && c->now->answered == 0 &&
+	       c->now->next_recipient <= c->now->count && c->now->delivery != NULL &&
+	       !c->rl->stopping;
 }
 
 static void
@@ -143,10 +148,11 @@ void
 smtp_client_end(struct smtp_client *c, const char *why)
 {
 	/* A kept connection that was closed meanwhile says nothing about the message. */
-	bool stale = c->used && smtp_client_is_untouched(c) && !c->delivery->moved_on;
+	bool stale = c->used && smtp_client_is_untouched(c) &&
+		     (c->now->early || !c->now->delivery->moved_on);
 
-	if (stale)
-		c->delivery->moved_on = true;
+	if (stale && !c->now->early)
+		c->now->delivery->moved_on = true;
 	smtp_client_close(c, stale, why);
 }
 
@@ -164,7 +170,7 @@ smtp_client_move_on(struct smtp_client *c, const char *why)
 void
 smtp_client_nonsense(struct smtp_client *c, const char *why)
 {
-	memset(c->answers, 0, sizeof(c->answers));
+	memset(c->now->answers, 0, sizeof(c->now->answers));
 	smtp_client_end(c, why);
 }
 
@@ -354,6 +360,8 @@ smtp_client_open(struct upstream *u, bool probe)
 	struct smtp_client *c = mem_zalloc(sizeof(*c));
 	int64_t limit = u->config->timeout < CONNECT_LIMIT ? u->config->timeout : CONNECT_LIMIT;
 
+	c->now = &c->places[0];
+	c->ahead = &c->places[1];
 	c->upstream = u;
 	c->rl = u->rl;
 	c->policy = policy_ref(u->policy);
@@ -376,31 +384,67 @@ smtp_client_idle(struct smtp_client *c)
 }
 
 void
-smtp_client_send(struct smtp_client *c, struct delivery *d)
+smtp_client_take(struct smtp_client *c, struct smtp_transaction *t, struct delivery *d)
 {
-	c->delivery = d;
+	t->delivery = d;
+	t->next_recipient = 0;
+	t->early = false;
 	d->remote_mta = arena_strdup(&d->arena, c->config->host);
 	d->relayed = !c->has.dsn;
-	c->next_recipient = 0;
+}
+
+void
+smtp_client_send(struct smtp_client *c, struct delivery *d)
+{
+	smtp_client_take(c, c->now, d);
 	smtp_transaction_start(c);
+}
+
+/*
+ * The message before it is answered: the one whose envelope was said ahead is now the one. Where it
+ * must not leave any more (a trip, a pause, the panic button, a reload), the connection ends
+ * without its content.
+ */
+static void
+smtp_client_go_ahead(struct smtp_client *c)
+{
+	struct smtp_transaction *over = c->now;
+	struct delivery *d = over->delivery;
+
+	c->now = c->ahead;
+	c->ahead = over;
+	over->delivery = NULL;
+	over->early = false;
+	delivery_done(d, true, "4.3.0 no answer was given for this recipient");
+	if (!c->retired && delivery_may_move(c->now->delivery) &&
+	    delivery_stands(c->now->delivery)) {
+		smtp_transaction_start(c);
+		return;
+	}
+	c->now->early = false; /* that is not the upstream's fault */
+	smtp_client_close(c, true, "what was said ahead must not be sent");
 }
 
 /* The connection is READY again: more recipients, or the next delivery. */
 void
 smtp_client_transaction_over(struct smtp_client *c)
 {
-	struct delivery *d = c->delivery;
+	struct delivery *d = c->now->delivery;
 
 	smtp_client_set_state(c, CLIENT_READY);
 	c->used = true;
 	upstream_refresh(c->upstream); /* a reload may have asked for TLS meanwhile */
-	if (c->next_recipient < d->count && !c->retired && delivery_may_move(d) &&
+	if (c->ahead->delivery != NULL) {
+		smtp_client_go_ahead(c);
+		return;
+	}
+	if (c->now->next_recipient < d->count && !c->retired && delivery_may_move(d) &&
 	    delivery_recall(d)) {
 		smtp_transaction_start(c);
 		return;
 	}
-	c->delivery = NULL;
-	if (c->next_recipient < d->count)
+	c->now->delivery = NULL;
+	if (c->now->next_recipient < d->count)
 		delivery_done(d, false, "stopped before its transaction began");
 	else
 		delivery_done(d, true, "4.3.0 no answer was given for this recipient");

@@ -17,7 +17,7 @@
  *   ENVELOPE   -354-> BODY                    ENVELOPE -nobody accepted-> RESET
  *   ENVELOPE   -354, nobody accepted-> FINAL (the dot alone)
  *   BODY       -all written-> FINAL
- *   FINAL      -reply-> READY | RESET
+ *   FINAL      -reply-> READY | RESET         READY -its envelope was said ahead-> ENVELOPE
  *   RESET      -2xx-> READY                   READY -more recipients-> ENVELOPE
  *
  *   READY -idle too long, retired-> (QUIT) ENDED
@@ -67,6 +67,19 @@ struct smtp_answer {
 	const char *text; /* in the delivery's memory */
 };
 
+struct smtp_transaction {
+	struct delivery *delivery;                /* NULL: nothing is here */
+	size_t next_recipient;                    /* of the delivery, for the next transaction */
+	size_t recipients[CLIENT_RECIPIENTS_MAX]; /* indexes in the delivery */
+	struct smtp_answer answers[CLIENT_RECIPIENTS_MAX];
+	size_t count, accepted_count;
+	size_t sent, answered; /* steps: MAIL, each RCPT, DATA */
+	bool mail_refused;
+	bool utf8;   /* this one goes with SMTPUTF8 */
+	bool silent; /* its sender may not be reached from here: NOTIFY=NEVER */
+	bool early;  /* its envelope was said before the reply to the one before it */
+};
+
 struct smtp_client {
 	LIST_ENTRY(smtp_client) next; /* upstream.idle in READY, else upstream.busy */
 	struct upstream *upstream;
@@ -89,16 +102,11 @@ struct smtp_client {
 	struct loop_timer *timer;
 	int64_t idle_until; /* READY: monotonic */
 
-	/* the transaction */
-	struct delivery *delivery;
-	size_t next_recipient;                    /* of the delivery, for the next transaction */
-	size_t recipients[CLIENT_RECIPIENTS_MAX]; /* indexes in the delivery */
-	struct smtp_answer answers[CLIENT_RECIPIENTS_MAX];
-	size_t count, accepted_count;
-	size_t sent, answered; /* steps: MAIL, each RCPT, DATA */
-	bool mail_refused;
-	bool utf8;           /* this one goes with SMTPUTF8 */
-	bool silent;         /* its sender may not be reached from here: NOTIFY=NEVER */
+	/* Two places that take turns: the one whose replies are due, and the next one's envelope,
+	 * said behind the final dot before that is answered. */
+	struct smtp_transaction places[2], *now, *ahead;
+
+	/* the content of `now` */
 	struct seven *seven; /* 8-bit content, and the upstream takes 7 bits */
 	struct body_out out;
 	bool dotted;             /* BODY: the end is written too, behind all the rest */
@@ -112,6 +120,8 @@ struct smtp_client *smtp_client_open(struct upstream *u, bool probe);
 /* Sends to all recipients, in as many transactions as it takes; ends in delivery_done() and
  * upstream_release(). */
 void smtp_client_send(struct smtp_client *c, struct delivery *d);
+/* Puts a delivery (state SENDING) into one of the client's places; nothing is said. */
+void smtp_client_take(struct smtp_client *c, struct smtp_transaction *t, struct delivery *d);
 /* Nothing to do: waits a while, then quits. */
 void smtp_client_idle(struct smtp_client *c);
 /* QUIT and the end, without waiting for the reply. */
@@ -136,15 +146,18 @@ void smtp_opening_forget(struct smtp_client *c);
  * Picks the recipients of the next transaction, from next_recipient on; who cannot be sent is
  * failed here. Sets `utf8` and `silent`.
  */
-void smtp_envelope_choose(struct smtp_client *c);
+void smtp_envelope_choose(const struct smtp_client *c, struct smtp_transaction *t);
 /* True if the content must be made 7-bit for this upstream. */
-bool smtp_envelope_is_seven(const struct smtp_client *c);
+bool smtp_envelope_is_seven(const struct smtp_client *c, const struct message *m);
 uint64_t smtp_envelope_size(const struct message *m);
 /* The command's line without its end. */
-void smtp_envelope_mail(const struct smtp_client *c, struct buf *line);
-void smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line);
+void smtp_envelope_mail(const struct smtp_client *c, const struct smtp_transaction *t,
+			struct buf *line);
+void smtp_envelope_rcpt(const struct smtp_client *c, const struct smtp_transaction *t,
+			size_t number, struct buf *line);
 
-/* smtp_transaction.c: the steps of a transaction, told by smtp_client.c what came. */
+/* smtp_transaction.c: the steps of a transaction, told by smtp_client.c what came. Of `now`, whose
+ * envelope may have been said already. */
 void smtp_transaction_start(struct smtp_client *c);
 void smtp_transaction_reply(struct smtp_client *c);
 void smtp_transaction_drained(struct smtp_client *c);

@@ -45,12 +45,12 @@ needs_utf8(const struct message *m)
 
 /* Where the sender itself may not be reached, the upstream shall not bounce to it either. */
 static bool
-is_silent(const struct smtp_client *c)
+is_silent(const struct smtp_client *c, const struct delivery *d)
 {
-	const struct message *m = c->delivery->message;
+	const struct message *m = d->message;
 
 	return c->has.dsn && *m->sender.text != '\0' &&
-	       !gate_may_reach(c->delivery->policy, m->environment, m->sender.text);
+	       !gate_may_reach(d->policy, m->environment, m->sender.text);
 }
 
 /* An alert that was queued before a reload took its reader off the channel. */
@@ -62,19 +62,19 @@ is_off_channel(const struct delivery *d, const char *address)
 }
 
 void
-smtp_envelope_choose(struct smtp_client *c)
+smtp_envelope_choose(const struct smtp_client *c, struct smtp_transaction *t)
 {
 	static const char no_utf8[] =
 	    "550 5.6.7 it needs SMTPUTF8, which the upstream does not offer";
-	struct delivery *d = c->delivery;
+	struct delivery *d = t->delivery;
 	bool message_utf8 = needs_utf8(d->message);
 
-	c->utf8 = message_utf8;
-	c->silent = is_silent(c);
-	c->count = 0;
-	for (; c->next_recipient < d->count && c->count < CLIENT_RECIPIENTS_MAX;
-	     c->next_recipient++) {
-		size_t i = c->next_recipient;
+	t->utf8 = message_utf8;
+	t->silent = is_silent(c, d);
+	t->count = 0;
+	for (; t->next_recipient < d->count && t->count < CLIENT_RECIPIENTS_MAX;
+	     t->next_recipient++) {
+		size_t i = t->next_recipient;
 		const char *address = d->recipients[i].address;
 		bool utf8 = !text_is_ascii(address, strlen(address));
 
@@ -90,16 +90,16 @@ smtp_envelope_choose(struct smtp_client *c)
 		} else if ((utf8 || message_utf8) && !c->has.utf8) {
 			delivery_answer(d, i, 550, no_utf8);
 		} else {
-			c->recipients[c->count++] = i;
-			c->utf8 = c->utf8 || utf8;
+			t->recipients[t->count++] = i;
+			t->utf8 = t->utf8 || utf8;
 		}
 	}
 }
 
 bool
-smtp_envelope_is_seven(const struct smtp_client *c)
+smtp_envelope_is_seven(const struct smtp_client *c, const struct message *m)
 {
-	return c->delivery->message->eightbit && !c->has.eightbit;
+	return m->eightbit && !c->has.eightbit;
 }
 
 uint64_t
@@ -109,18 +109,19 @@ smtp_envelope_size(const struct message *m)
 }
 
 void
-smtp_envelope_mail(const struct smtp_client *c, struct buf *line)
+smtp_envelope_mail(const struct smtp_client *c, const struct smtp_transaction *t, struct buf *line)
 {
-	const struct message *m = c->delivery->message;
+	const struct message *m = t->delivery->message;
 
 	buf_add_text(line, "MAIL FROM:<");
 	buf_add_text(line, m->sender.text);
 	buf_add_char(line, '>');
-	if (c->has.size && !smtp_envelope_is_seven(c)) /* as 7-bit it grows, who knows how much */
+	if (c->has.size &&
+	    !smtp_envelope_is_seven(c, m)) /* as 7-bit it grows, who knows how much */
 		buf_printf(line, " SIZE=%" PRIu64, smtp_envelope_size(m));
 	if (c->has.eightbit && m->eightbit)
 		buf_add_text(line, " BODY=8BITMIME");
-	if (c->utf8)
+	if (t->utf8)
 		buf_add_text(line, " SMTPUTF8");
 	if (!c->has.dsn)
 		return;
@@ -155,16 +156,17 @@ add_notify(unsigned notify, struct buf *line)
 }
 
 void
-smtp_envelope_rcpt(const struct smtp_client *c, size_t number, struct buf *line)
+smtp_envelope_rcpt(const struct smtp_client *c, const struct smtp_transaction *t, size_t number,
+		   struct buf *line)
 {
-	const struct delivery_recipient *r = &c->delivery->recipients[c->recipients[number]];
+	const struct delivery_recipient *r = &t->delivery->recipients[t->recipients[number]];
 
 	buf_add_text(line, "RCPT TO:<");
 	buf_add_text(line, r->address);
 	buf_add_char(line, '>');
 	if (!c->has.dsn)
 		return;
-	add_notify(c->silent ? DSN_NEVER : r->notify, line);
+	add_notify(t->silent ? DSN_NEVER : r->notify, line);
 	/* Whom it was meant for is not the business of whom it goes to instead. */
 	if (r->rewritten)
 		return;

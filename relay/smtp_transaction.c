@@ -30,29 +30,39 @@ size_t
 smtp_transaction_outstanding(const struct smtp_client *c)
 {
 	if (c->state == CLIENT_ENVELOPE)
-		return c->sent - c->answered;
+		return c->now->sent - c->now->answered;
+	if (c->state == CLIENT_FINAL && c->ahead->early)
+		return 1 + c->ahead->sent;
 	return c->state == CLIENT_FINAL || c->state == CLIENT_RESET ? 1 : 0;
 }
 
+/* The commands of a transaction from where it is to before step `end`, in one write. */
 static void
-send_steps(struct smtp_client *c)
+say_steps(struct smtp_client *c, struct smtp_transaction *t, size_t end)
 {
 	struct buf lines = {0};
-	size_t last = c->has.pipelining ? c->count + 2 : c->answered + 1;
 
 	buf_reserve(&lines, 240); /* one recipient's, mostly */
-	for (; c->sent < last; c->sent++) {
-		if (c->sent == 0)
-			smtp_envelope_mail(c, &lines);
-		else if (c->sent <= c->count)
-			smtp_envelope_rcpt(c, c->sent - 1, &lines);
+	for (; t->sent < end; t->sent++) {
+		if (t->sent == 0)
+			smtp_envelope_mail(c, t, &lines);
+		else if (t->sent <= t->count)
+			smtp_envelope_rcpt(c, t, t->sent - 1, &lines);
 		else
 			buf_add_text(&lines, "DATA");
 		buf_add_text(&lines, "\r\n");
 	}
 	conn_write(c->conn, lines.data, lines.len);
-	smtp_client_expect(c, c->config->timeout);
 	buf_free(&lines);
+}
+
+static void
+send_steps(struct smtp_client *c)
+{
+	struct smtp_transaction *t = c->now;
+
+	say_steps(c, t, c->has.pipelining ? t->count + 2 : t->answered + 1);
+	smtp_client_expect(c, c->config->timeout);
 }
 
 static void
@@ -60,9 +70,9 @@ answer_all(struct smtp_client *c, int code, const char *text, bool accepted_only
 {
 	size_t i;
 
-	for (i = 0; i < c->count; i++)
-		if (!accepted_only || c->answers[i].code / 100 == 2)
-			delivery_answer(c->delivery, c->recipients[i], code, text);
+	for (i = 0; i < c->now->count; i++)
+		if (!accepted_only || c->now->answers[i].code / 100 == 2)
+			delivery_answer(c->now->delivery, c->now->recipients[i], code, text);
 }
 
 /*
@@ -74,11 +84,12 @@ settle(struct smtp_client *c)
 {
 	size_t i;
 
-	for (i = 0; i < c->count; i++) {
-		int code = c->answers[i].code;
+	for (i = 0; i < c->now->count; i++) {
+		int code = c->now->answers[i].code;
 
 		if (code != 0 && code / 100 != 2)
-			delivery_answer(c->delivery, c->recipients[i], code, c->answers[i].text);
+			delivery_answer(c->now->delivery, c->now->recipients[i], code,
+					c->now->answers[i].text);
 	}
 }
 
@@ -89,26 +100,66 @@ reset(struct smtp_client *c)
 	smtp_client_say(c, "RSET");
 }
 
+static bool
+is_too_large(const struct smtp_client *c, const struct message *m)
+{
+	return c->has.size_max > 0 && smtp_envelope_size(m) > c->has.size_max;
+}
+
+/* False where there is nothing to say to this upstream. */
+static bool
+prepare(struct smtp_client *c, struct smtp_transaction *t)
+{
+	smtp_envelope_choose(c, t);
+	t->sent = t->answered = 0;
+	t->accepted_count = 0;
+	t->mail_refused = false;
+	memset(t->answers, 0, sizeof(t->answers));
+	return t->count > 0 && !is_too_large(c, t->delivery->message);
+}
+
 void
 smtp_transaction_start(struct smtp_client *c)
 {
-	const struct message *m = c->delivery->message;
+	struct smtp_transaction *t = c->now;
+	bool ready = t->early || prepare(c, t);
 
-	smtp_envelope_choose(c);
 	smtp_client_set_state(c, CLIENT_ENVELOPE);
-	c->sent = c->answered = 0;
-	c->accepted_count = 0;
-	c->mail_refused = false;
 	c->out = (struct body_out){0};
 	c->next_chunk = 1;
-	memset(c->answers, 0, sizeof(c->answers));
-	if (c->has.size_max > 0 && smtp_envelope_size(m) > c->has.size_max)
-		answer_all(c, 552, "552 5.3.4 larger than the upstream's size limit", false);
-	else if (c->count > 0) {
+	if (t->early) {
+		smtp_client_expect(c, c->config->timeout);
+		return;
+	}
+	if (ready) {
 		send_steps(c);
 		return;
 	}
+	if (is_too_large(c, t->delivery->message))
+		answer_all(c, 552, "552 5.3.4 larger than the upstream's size limit", false);
 	reset(c); /* nothing to say after all */
+}
+
+/*
+ * The envelope of the next message goes out behind the final dot of this one (RFC 2920 3.1), where
+ * so many wait that it would not be sent sooner on another connection: one round trip a message
+ * instead of two. Its content leaves only once this one is answered, and if it still may then.
+ */
+static void
+say_ahead(struct smtp_client *c)
+{
+	struct smtp_transaction *t = c->ahead;
+	struct delivery *d;
+
+	if (!c->has.pipelining || c->now->next_recipient < c->now->delivery->count)
+		return;
+	d = upstream_take_ahead(c);
+	if (d == NULL)
+		return;
+	smtp_client_take(c, t, d);
+	t->early = prepare(c, t);
+	if (t->early)
+		say_steps(c, t, t->count + 2);
 }
 
 /* The body_sink of what goes out. */
@@ -152,12 +203,12 @@ write_chunk(struct smtp_client *c, struct chunk *chunk)
 static void
 start_body(struct smtp_client *c)
 {
-	const struct message *m = c->delivery->message;
+	const struct message *m = c->now->delivery->message;
 	struct chunk *chunk;
 
 	smtp_client_set_state(c, CLIENT_BODY);
 	loop_timer_cancel(c->timer); /* the connection's own limit watches that bytes go out */
-	if (smtp_envelope_is_seven(c))
+	if (smtp_envelope_is_seven(c, m))
 		c->seven = seven_new();
 	write_content(c, m->header.data, m->header.len);
 	write_content(c, "\r\n", 2);
@@ -167,9 +218,11 @@ start_body(struct smtp_client *c)
 		STAILQ_FOREACH (chunk, &m->body.list, next)
 			write_chunk(c, chunk);
 	/* All of it is in memory: the end goes out with it. */
-	c->dotted = c->seven == NULL && c->next_chunk >= c->delivery->chunk_count;
-	if (c->dotted)
+	c->dotted = c->seven == NULL && c->next_chunk >= c->now->delivery->chunk_count;
+	if (c->dotted) {
 		body_finish(&c->out, write_wire, c);
+		say_ahead(c);
+	}
 	/* seven.c keeps a header section until it knows what follows: nothing was written. */
 	conn_ask_drained(c->conn);
 }
@@ -212,7 +265,7 @@ load_chunk(struct smtp_client *c)
 	load->loop = c->rl->loop;
 	load->client = c;
 	load->job.op = STORE_LOAD_CHUNK;
-	load->job.u.load.id = c->delivery->message->id;
+	load->job.u.load.id = c->now->delivery->message->id;
 	load->job.u.load.number = c->next_chunk++;
 	load->job.done = chunk_load_done;
 	load->job.context = load;
@@ -229,7 +282,7 @@ smtp_transaction_forget(struct smtp_client *c)
 	c->in_memory = NULL;
 	seven_free(c->seven);
 	c->seven = NULL;
-	if (c->delivery != NULL)
+	if (c->now->delivery != NULL)
 		settle(c);
 }
 
@@ -262,7 +315,7 @@ smtp_transaction_drained(struct smtp_client *c)
 		if (conn_pending(c->conn) > 0)
 			return;
 	}
-	if (c->next_chunk < c->delivery->chunk_count) {
+	if (c->next_chunk < c->now->delivery->chunk_count) {
 		load_chunk(c);
 		return;
 	}
@@ -272,6 +325,7 @@ smtp_transaction_drained(struct smtp_client *c)
 		c->seven = NULL;
 	}
 	body_finish(&c->out, write_wire, c);
+	say_ahead(c);
 	await_final(c);
 }
 
@@ -282,7 +336,7 @@ effective_code(const struct smtp_client *c, int code)
 {
 	bool ours = code == 530 || code == 534 || code == 535 || code == 538;
 
-	return ours && c->answered == 0 ? 450 : code;
+	return ours && c->now->answered == 0 ? 450 : code;
 }
 
 static void
@@ -292,12 +346,13 @@ data_replied(struct smtp_client *c, int code, const char *text)
 	 * A 2xx is no delivery: a reply too many has come before it. And where it has refused the
 	 * sender but taken recipients, a final dot would send them an empty message.
 	 */
-	if (code / 100 == 2 || (code == 354 && c->mail_refused && c->accepted_count > 0)) {
+	if (code / 100 == 2 ||
+	    (code == 354 && c->now->mail_refused && c->now->accepted_count > 0)) {
 		smtp_client_nonsense(c, text);
 		return;
 	}
 	settle(c);
-	if (code == 354 && !c->mail_refused && c->accepted_count > 0) {
+	if (code == 354 && !c->now->mail_refused && c->now->accepted_count > 0) {
 		start_body(c);
 		return;
 	}
@@ -318,11 +373,11 @@ rcpt_replied(struct smtp_client *c, size_t number, int code, const char *text)
 	if (code == 552) /* "too many recipients" of old (RFC 5321 4.5.3.1.10) */
 		code = 452;
 	if (code / 100 == 2)
-		c->accepted_count++;
+		c->now->accepted_count++;
 	else if (code / 100 != 5)
 		code = 451;
-	c->answers[number].code = code;
-	c->answers[number].text = arena_strdup(&c->delivery->arena, text);
+	c->now->answers[number].code = code;
+	c->now->answers[number].text = arena_strdup(&c->now->delivery->arena, text);
 }
 
 /*
@@ -332,7 +387,7 @@ rcpt_replied(struct smtp_client *c, size_t number, int code, const char *text)
 static bool
 has_had_its_share(const struct smtp_client *c, int code)
 {
-	return c->answered == 0 && code / 100 == 4 && c->carried;
+	return c->now->answered == 0 && code / 100 == 4 && c->carried;
 }
 
 static void
@@ -343,23 +398,34 @@ envelope_replied(struct smtp_client *c, const char *text)
 
 	if (has_had_its_share(c, code) && smtp_client_move_on(c, text))
 		return;
-	step = c->answered++;
-	if (step <= c->count && code / 100 == 3) {
+	/* Bad sequence of commands: it cannot take what comes behind a final dot after all. */
+	if (c->now->early && c->now->answered == 0 && code == 503) {
+		upstream_no_ahead(c, true);
+		if (smtp_client_move_on(c, text))
+			return;
+	}
+	if (c->now->early) {
+		c->now->early = false;
+		upstream_took_ahead(c);
+	}
+	step = c->now->answered++;
+	if (step <= c->now->count && code / 100 == 3) {
 		smtp_client_nonsense(c, text);
 	} else if (step == 0) {
-		c->mail_refused = code / 100 != 2;
-		if (c->mail_refused)
+		c->now->mail_refused = code / 100 != 2;
+		if (c->now->mail_refused)
 			answer_all(c, code / 100 == 5 ? code : 451, text, false);
-	} else if (step <= c->count) {
+	} else if (step <= c->now->count) {
 		rcpt_replied(c, step - 1, code, text);
 	} else {
 		data_replied(c, code, text);
 	}
 	if (c->state != CLIENT_ENVELOPE)
 		return;
-	if (c->answered < c->sent)
+	if (c->now->answered < c->now->sent)
 		smtp_client_expect(c, c->config->timeout); /* for each reply its own time */
-	else if (c->mail_refused || (c->answered == c->count + 1 && c->accepted_count == 0))
+	else if (c->now->mail_refused ||
+		 (c->now->answered == c->now->count + 1 && c->now->accepted_count == 0))
 		reset(c); /* not pipelined: DATA is not worth sending where nobody was accepted */
 	else
 		send_steps(c);
@@ -371,8 +437,10 @@ final_replied(struct smtp_client *c, const char *text)
 	int code = c->reply.code;
 
 	answer_all(c, code / 100 == 2 || code / 100 == 5 ? code : 451, text, true);
-	if (code / 100 == 2 && c->accepted_count > 0) {
+	if (code / 100 == 2 && c->now->accepted_count > 0) {
 		c->carried = true;
+		smtp_client_transaction_over(c);
+	} else if (c->ahead->early) { /* the end of data has ended it (RFC 5321 4.1.1.4) */
 		smtp_client_transaction_over(c);
 	} else {
 		reset(c);

@@ -14,10 +14,11 @@
 #include "relay/keyring.h"
 #include "relay/smtp_client.h"
 
-enum { WAITING_MAX = 500 };
+enum { WAITING_MAX = 500, AHEAD_LOST_MAX = 3 };
 
 #define FULL_WAIT (5 * CLOCK_SECOND)
 #define CLEAR_WAIT (10 * CLOCK_MINUTE)
+#define NO_AHEAD_WAIT CLOCK_HOUR
 
 size_t
 upstream_share(uint32_t all, size_t loop_index, size_t loop_count)
@@ -266,6 +267,43 @@ upstream_release(struct smtp_client *c)
 	LIST_REMOVE(c, next);
 	LIST_INSERT_HEAD(&u->idle, c, next);
 	smtp_client_idle(c);
+}
+
+struct delivery *
+upstream_take_ahead(struct smtp_client *c)
+{
+	struct upstream *u = smtp_client_upstream(c);
+	struct delivery *d;
+
+	if (u->rl->stopping || u->config == NULL || smtp_client_is_retired(c) ||
+	    u->waiting_count < u->clients || health_is_starving(u->health) ||
+	    clock_mono() < u->no_ahead_until)
+		return NULL;
+	while ((d = upstream_take_waiting(u)) != NULL && !delivery_may_begin(d))
+		;
+	if (d != NULL)
+		delivery_sending(d);
+	return d;
+}
+
+void
+upstream_no_ahead(struct smtp_client *c, bool sure)
+{
+	struct upstream *u = smtp_client_upstream(c);
+
+	u->ahead_lost = sure ? AHEAD_LOST_MAX : u->ahead_lost + 1;
+	if (u->ahead_lost < AHEAD_LOST_MAX || u->rl->stopping)
+		return;
+	u->ahead_lost = 0;
+	u->no_ahead_until = clock_mono() + NO_AHEAD_WAIT;
+	log_info("- upstream.no-ahead name=%s next=%s", u->name,
+		 log_safe("for an hour each message waits for the reply to the one before it"));
+}
+
+void
+upstream_took_ahead(struct smtp_client *c)
+{
+	smtp_client_upstream(c)->ahead_lost = 0;
 }
 
 void

@@ -33,7 +33,9 @@ struct upstream {
 	int64_t full_until; /* monotonic: no more connections before that */
 	bool starving; /* mail waits, none is open, and it is full: health.c tells the others */
 	struct loop_timer *again;
-	int64_t clear_until; /* monotonic: opportunistic TLS is not tried before that */
+	int64_t clear_until;    /* monotonic: opportunistic TLS is not tried before that */
+	int64_t no_ahead_until; /* monotonic: no envelope goes behind a final dot before that */
+	unsigned ahead_lost;    /* connections that were lost with one said ahead, in a row */
 };
 
 /* True if a delivery for it can be taken straight from memory now. */
@@ -49,6 +51,15 @@ void upstream_acquire(struct delivery *d);
 void upstream_opened(struct smtp_client *c);
 /* A client's transaction is over, its connection is fine: next delivery, or idle. */
 void upstream_release(struct smtp_client *c);
+/*
+ * A delivery (now SENDING) whose envelope this client may say behind its final dot; NULL where one
+ * is as soon on another connection, or this upstream does not take it.
+ */
+struct delivery *upstream_take_ahead(struct smtp_client *c);
+/* That went wrong, surely or perhaps: after some times in a row there is none for an hour. */
+void upstream_no_ahead(struct smtp_client *c, bool sure);
+/* It went well. */
+void upstream_took_ahead(struct smtp_client *c);
 /* A client ended; `opened` if it had once been usable. The client frees itself. */
 void upstream_lost(struct smtp_client *c, bool opened, const char *why);
 /* The same for one whose opportunistic TLS failed: another one is opened at once, in clear. */

@@ -317,7 +317,7 @@ connect_file(struct sqlite_db *db, int flags, struct buf *error)
 {
 	static const char writer[] = "PRAGMA journal_mode = WAL;"
 				     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-				     "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768";
+				     "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384";
 	int code = sqlite3_open_v2(db->path, &db->sql,
 				   flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 

@@ -31,7 +31,7 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--build", type=Path, help="directory of mailfused and mailfuse")
     parser.add_argument("--every", type=float, default=5, help="seconds between two samples")
-    parser.add_argument("--pause", type=float, default=0.06, help="seconds between a client's mails")
+    parser.add_argument("--pause", type=float, default=0.03, help="seconds between a client's mails")
     return parser.parse_args()
 
 

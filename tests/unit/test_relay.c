@@ -542,6 +542,8 @@ test_policy_in_force_at_once(void **state)
 	assert_ptr_equal(s->policy, third);
 	policy_unref(second);
 	policy_unref(third);
+	relay_stop(g.relay, 1000, relay_ended, &g);
+	loop_run(g.main);
 	gate_close(&g);
 	close(pair[1]);
 }

@@ -211,6 +211,7 @@ test_envelope(void **state)
 	(void)state;
 	for (i = 0; i < COUNT(envelope_rows); i++) {
 		struct smtp_client c = {.has = envelope_rows[i].has};
+		struct smtp_transaction t = {0};
 		struct message *m = message_new();
 		struct delivery_recipient r;
 		struct delivery d;
@@ -218,16 +219,16 @@ test_envelope(void **state)
 
 		print_message("  %s\n", envelope_rows[i].name);
 		set_up(i, policy, m, &d, &r);
-		c.delivery = &d;
-		smtp_envelope_choose(&c);
+		t.delivery = &d;
+		smtp_envelope_choose(&c, &t);
 		if (envelope_rows[i].mail == NULL) {
-			assert_int_equal(c.count, 0);
+			assert_int_equal(t.count, 0);
 			assert_int_equal(r.result.state, STORE_FAILED);
 			assert_int_equal(r.code, 550);
 		} else {
-			assert_int_equal(c.count, 1);
-			smtp_envelope_mail(&c, &mail);
-			smtp_envelope_rcpt(&c, 0, &rcpt);
+			assert_int_equal(t.count, 1);
+			smtp_envelope_mail(&c, &t, &mail);
+			smtp_envelope_rcpt(&c, &t, 0, &rcpt);
 			assert_string_equal(buf_text(&mail), envelope_rows[i].mail);
 			assert_string_equal(buf_text(&rcpt), envelope_rows[i].rcpt);
 		}

@@ -67,6 +67,13 @@ class Refuse:
             return self.reply
 
 
+def hung_up(sock, milliseconds):
+    """True once the other side has closed, also where it has sent something before that."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(milliseconds))
+
+
 class Valve:
     """A rule that lets `free` messages through, and has the others wait at their end until open().
 
@@ -106,8 +113,8 @@ class Valve:
             self.waiting.append(entry)
         try:
             while not self._passes():
-                if select.select([session.sock], [], [], 0.01)[0]:
-                    return CUT  # it hung up: nobody speaks before the reply
+                if hung_up(session.sock, 10):
+                    return CUT
         finally:
             with self.lock:
                 self.waiting.remove(entry)
