@@ -18,6 +18,7 @@ from rig.webhook import Webhook
 
 QA, LOCKED, BOX = "127.0.4.1", "127.0.5.1", "127.0.6.1"
 RULES = TOP / "etc" / "prometheus-rules.yml"
+TESTS = sorted((TOP / "tests" / "prometheus").glob("*-test.yml"))
 
 
 def environment(name, network, keys):
@@ -467,7 +468,7 @@ def get(running, path, who):
 def test_promtool_takes_the_rules_and_their_tests():
     done = promtool("check", "rules", RULES)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = promtool("test", "rules", TOP / "tests" / "prometheus" / "rules-test.yml")
+    done = promtool("test", "rules", *TESTS)
     assert done.returncode == 0 and "FAILED" not in done.stdout + done.stderr, (
         done.stdout + done.stderr)
 
@@ -475,7 +476,7 @@ def test_promtool_takes_the_rules_and_their_tests():
 def test_each_rule_is_tested_and_says_what_to_do():
     text = RULES.read_text()
     alerts = re.split(r"\n      - alert: ", text)[1:]
-    tests = (TOP / "tests" / "prometheus" / "rules-test.yml").read_text()
+    tests = "".join(path.read_text() for path in TESTS)
     page = (TOP / "man" / "mailfuse-operations.7").read_text()
     sections = set(re.findall(r"^\.Ss (.*)", page, re.M))
     assert len(alerts) >= 12

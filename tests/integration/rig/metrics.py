@@ -99,7 +99,7 @@ def scrape(gate):
 
 def promtool(*arguments, **keys):
     return subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True,
-                          timeout=60, **keys)
+                          timeout=600, **keys)
 
 
 def lint(text):
