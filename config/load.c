@@ -246,6 +246,7 @@ load_singles(struct loader *l, cfg_t *cfg, const struct text_section *at)
 {
 	struct config *c = l->config;
 	char *url;
+	size_t len;
 
 	load_once(l, cfg, at, "approval", &c->approval);
 	c->access.set = load_once(l, cfg, at, "access", &c->access);
@@ -254,8 +255,9 @@ load_singles(struct loader *l, cfg_t *cfg, const struct text_section *at)
 		c->http.line = text_child(at, "http", 0)->line;
 	/* Links are made by adding a path. */
 	url = c->http.url;
-	if (url[0] != '\0' && url[strlen(url) - 1] == '/')
-		url[strlen(url) - 1] = '\0';
+	len = strlen(url);
+	if (len > 1 && url[len - 1] == '/' && url[len - 2] != '/')
+		url[len - 1] = '\0';
 }
 
 /* ---- what a file leaves open */

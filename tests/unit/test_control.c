@@ -113,7 +113,7 @@ test_bad_reads(void **state)
 	    {"encoded path traversal", "GET", "/v1/batches/%2e%2e%2f%2e%2e", NULL, 404, NULL, NULL},
 	    {"empty segment", "GET", "/v1/batches/", NULL, 404, NULL, NULL},
 	    {"no final slash", "GET", "/v1/status/", NULL, 404, NULL, NULL},
-	    {"wrong method", "POST", "/v1/status", "{}", 405, "takes GET only", NULL},
+	    {"wrong method", "POST", "/v1/status", "{}", 405, "takes GET, HEAD only", NULL},
 	    {"wrong method for a change", "GET", "/v1/release", NULL, 405, "takes POST only", NULL},
 	    {"made-up method", "BREW", "/v1/status", NULL, 405, NULL, NULL},
 	    {"body on a GET", "GET", "/v1/status", "{}", 400, "takes no body", NULL},

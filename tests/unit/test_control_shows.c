@@ -243,7 +243,7 @@ test_batches_tell(void **state)
 	     NULL},
 	    {"a list of too many", "GET", "/v1/batches/B1/alerts?limit=1001", NULL, 400,
 	     "1 to 1000", NULL},
-	    {"only GET", "POST", "/v1/batches/B1/alerts", "{}", 405, "takes GET only", NULL}};
+	    {"only GET", "POST", "/v1/batches/B1/alerts", "{}", 405, "takes GET, HEAD only", NULL}};
 	static const struct row list[] = {
 	    {"the list has plans", "GET", "/v1/batches", NULL, 200,
 	     "\"plan\":{\"id\":3,\"state\":\"running\"", NULL},
