@@ -61,14 +61,14 @@ x
 	assert.equal(parts.more, 0);
 });
 
-test("10,000 parts within parts are refused, 10,000 beside each other are counted", async () => {
+test("10,000 parts within parts are refused, 1,000 beside each other are counted", async () => {
 	let deep = "";
 	for (let i = 0; i < 10000; i++) deep += `Content-Type: multipart/mixed; boundary=b${i}\n\n--b${i}\n`;
 	await assert.rejects(take_apart(bytes(deep)), /nesting/);
-	const wide = `Content-Type: multipart/mixed; boundary=b\n\n${"--b\nContent-Type: image/png\n\nx\n".repeat(10000)}--b--\n`;
+	const wide = `Content-Type: multipart/mixed; boundary=b\n\n${"--b\nContent-Type: image/png\n\nx\n".repeat(1000)}--b--\n`;
 	const parts = await take_apart(bytes(wide));
 	assert.equal(parts.attachments.length, limits.attachments);
-	assert.equal(parts.more, 10000 - limits.attachments);
+	assert.equal(parts.more, 1000 - limits.attachments);
 });
 
 test("what is no message does no harm", async () => {
