@@ -248,10 +248,23 @@ test_batches_tell(void **state)
 	    {"the list has plans", "GET", "/v1/batches", NULL, 200,
 	     "\"plan\":{\"id\":3,\"state\":\"running\"", NULL},
 	    {"and where there is none", "GET", "/v1/batches", NULL, 200, "\"plan\":null", NULL}};
-	static const struct store_alert_fate fates[] = {
-	    {9, NOON, "batch.opened", "8 held", "ops", STORE_FATE_DELIVERED, NOON, 2, ""},
-	    {9, NOON, "batch.opened", "8 held", "pager", STORE_FATE_FAILED, 0, 7,
-	     "connection refused"}};
+	static const struct store_alert_fate fates[] = {{.event_id = 9,
+							 .at = NOON,
+							 .event = "batch.opened",
+							 .text = "8 held",
+							 .channel = "ops",
+							 .fate = STORE_FATE_DELIVERED,
+							 .done_at = NOON,
+							 .tries = 2,
+							 .error = ""},
+							{.event_id = 9,
+							 .at = NOON,
+							 .event = "batch.opened",
+							 .text = "8 held",
+							 .channel = "pager",
+							 .fate = STORE_FATE_FAILED,
+							 .tries = 7,
+							 .error = "connection refused"}};
 
 	(void)state;
 	gate_start();
