@@ -199,7 +199,7 @@ def test_reload_adds_and_removes_upstreams_and_alerts(gate, sink, webhook):
 
 @pytest.mark.parametrize("section, says", [
     ("approval { above = 10000 approvers = 1 }", "no second person"),
-    ('http { address = "0.0.0.0:8025" tokens = "/etc/mailfuse/tokens" }', "TLS proxy"),
+    ('http { address = "0.0.0.0:8025" tokens = "/etc/mailfuse/tokens" }', "without TLS"),
     ('environment "drill" { match { network = {"10.0.0.0/8"} } }', "kept for drills")])
 def test_what_would_not_protect_is_refused_with_its_line(section, says, tmp_path):
     path = tmp_path / "mailfuse.conf"
