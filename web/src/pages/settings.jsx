@@ -44,7 +44,8 @@ function use_all() {
 export function Settings() {
 	const list = use_all();
 	const [word, set_word] = useState("");
-	const [only, set_only] = useState(false);
+	// On a phone all of them are a hundred screens.
+	const [only, set_only] = useState(() => matchMedia("(max-width: 720px)").matches);
 	const shown = sections(list.items, { word, changed: only });
 	return (
 		<>
