@@ -14,6 +14,11 @@ from rig.gate import MAILFUSE, MAILFUSED, Gate, listener, upstream  # noqa: E402
 from rig.sink import Sink  # noqa: E402
 from rig.webhook import Webhook  # noqa: E402
 
+try:
+    from rig import openapi
+except ImportError:  # no python3-jsonschema: test_openapi.py says so
+    openapi = None
+
 
 def pytest_configure(config):
     # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
@@ -21,6 +26,7 @@ def pytest_configure(config):
     for binary in (MAILFUSED, MAILFUSE):
         if not os.access(binary, os.X_OK):
             pytest.exit(f"{binary} is not there: build first, or set MAILFUSED and MAILFUSE", 2)
+    Gate.watch = openapi.Watch() if openapi else None
     config.addinivalue_line("markers", "heavy: thousands of messages or many megabytes")
 
 

@@ -133,6 +133,8 @@ class UnixHTTPConnection(http.client.HTTPConnection):
 class Gate:
     """One directory, one configuration, any number of starts."""
 
+    watch = None  # called with each answer of the API: what docs/openapi.json says of it
+
     def __init__(self, directory, config, environment=None, head=HEAD):
         self.dir = Path(directory)
         # A socket's path must fit 107 bytes, which pytest's own directories need not.
@@ -298,7 +300,10 @@ class Gate:
         content = answer.read()
         connection.close()
         kind = answer.headers.get("Content-Type", "")
-        return answer.status, json.loads(content) if "json" in kind else content
+        value = json.loads(content) if "json" in kind else content
+        if Gate.watch:
+            Gate.watch(method, path, answer.status, kind, value)
+        return answer.status, value
 
     def deliveries(self, **filters):
         """Every delivery that fits, page by page."""

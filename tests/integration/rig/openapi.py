@@ -102,3 +102,18 @@ def check_query(method, path):
         value = int(text) if schema.get("type") == "integer" else text
         wrong = faults(known[name], value)
         assert not wrong, f"{method} {path}: {name}: {wrong}"
+
+
+class Watch:
+    """Answers that other tests get: the first few of each kind, then one of a hundred."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def __call__(self, method, path, status, kind, value):
+        key = method, find_path(path), status
+        if not find_operation(method, path):
+            return  # a call that there is not, asked for in vain
+        self.seen[key] = self.seen.get(key, 0) + 1
+        if self.seen[key] <= 3 or self.seen[key] % 100 == 0:
+            check(method, path, status, kind, value, most=3)
