@@ -12,6 +12,8 @@ const HIDDEN_MS = 30_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 const NAMES = ["batch", "status", "alert", "reload"];
+/* Told here, not by the gate: the stream was answered with an error, perhaps because the session is over. */
+const REFUSED = "refused";
 
 /* "off", "connecting", "on". */
 export const live = state("off");
@@ -19,7 +21,7 @@ export const live = state("off");
 /* The newest `status` event; null before the first. */
 export const live_status = state(null);
 
-const listeners = new Map(NAMES.map((name) => [name, new Set()]));
+const listeners = new Map([...NAMES, REFUSED].map((name) => [name, new Set()]));
 let source = null;
 let retry = FIRST_RETRY_MS;
 let timer = null;
@@ -59,6 +61,7 @@ function lost() {
 	// The browser tries again by itself, but not after an answer that is an error.
 	if (source?.readyState !== EventSource.CLOSED) return;
 	close();
+	tell(REFUSED, null);
 	timer = setTimeout(open, retry);
 	retry = Math.min(retry * 2, LAST_RETRY_MS);
 }

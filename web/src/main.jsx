@@ -7,7 +7,7 @@ import { useEffect } from "preact/hooks";
 import { online, session, session_look } from "./api.js";
 import { key_press } from "./keys.js";
 import { Layout } from "./layout.jsx";
-import { live_start, live_stop } from "./live.js";
+import { live_start, live_stop, on } from "./live.js";
 import { Login } from "./pages/login.jsx";
 import { pages } from "./pages/pages.js";
 import { go, route, route_start, safe_next } from "./router.js";
@@ -64,5 +64,7 @@ function App() {
 route_start();
 document.addEventListener("keydown", key_press);
 setInterval(ping, PING_MS);
+// A session may end while its page does nothing but listen.
+on("refused", () => session.get() && session_look().catch(() => {}));
 session_look().catch(() => {});
 render(<App />, document.getElementById("app"));

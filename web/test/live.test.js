@@ -107,6 +107,8 @@ test("after a break everything is read again, once", () => {
 });
 
 test("a connection that was refused is tried again, less and less often", () => {
+	let refusals = 0;
+	const end = on("refused", () => refusals++);
 	live_start();
 	for (const [wait, sources] of [[1000, 2], [2000, 3], [4000, 4]]) {
 		newest().readyState = Source.CLOSED;
@@ -116,6 +118,8 @@ test("a connection that was refused is tried again, less and less often", () => 
 		clock.tick(1);
 		assert.equal(Source.all.length, sources);
 	}
+	assert.equal(refusals, 3);
+	end();
 });
 
 test("a page that nobody sees gives its connection back, and reads again when it is seen", () => {

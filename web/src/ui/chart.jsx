@@ -34,9 +34,9 @@ function draw_across(u, ctx, bbox, line) {
 	if (y < bbox.top - 1 || y > bbox.top + bbox.height) return;
 	ctx.moveTo(bbox.left, y);
 	ctx.lineTo(bbox.left + bbox.width, y);
-	ctx.textAlign = "right";
+	ctx.textAlign = "left";
 	ctx.textBaseline = y - bbox.top < 16 * devicePixelRatio ? "top" : "bottom";
-	ctx.fillText(line.label, bbox.left + bbox.width - 4 * devicePixelRatio, y);
+	ctx.fillText(line.label, bbox.left + 4 * devicePixelRatio, y);
 }
 
 function draw_down(u, ctx, bbox, line) {
