@@ -58,10 +58,12 @@ check_hosts(const struct config_http *h, const struct text_section *at, struct p
 static bool
 is_port(const char *text)
 {
-	size_t digits = strspn(text + 1, "0123456789");
+	size_t digits;
 
-	return text[0] == '\0' ||
-	       (text[0] == ':' && digits > 0 && digits <= 5 && text[1 + digits] == '\0');
+	if (text[0] != ':')
+		return text[0] == '\0';
+	digits = strspn(text + 1, "0123456789");
+	return digits > 0 && digits <= 5 && text[1 + digits] == '\0';
 }
 
 static bool
