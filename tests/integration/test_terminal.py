@@ -147,9 +147,9 @@ def test_a_pager_that_is_left_early(fake, terminal, tmp_path):
 def test_control_c_is_the_pagers(fake, terminal, tmp_path):
     """less stays on Ctrl-C; so must we, or the shell and less would share the terminal."""
     held(fake, 100)
-    t = terminal("batches", PAGER=script(tmp_path / "p", "import signal\n"
-        "signal.signal(signal.SIGINT, lambda *_: print('TRAPPED', flush=True))\n"
-        "print('READY', flush=True)\n"
+    t = terminal("batches", PAGER=script(tmp_path / "p", "import os, signal\n"
+        "signal.signal(signal.SIGINT, lambda *_: os.write(1, b'TRAPPED'))\n"
+        "os.write(1, b'READY')\n"
         "print('GOT', open('/dev/tty').readline())\n", "#!/usr/bin/env python3\n"))
     t.wait("READY")
     t.type(b"\x03")
