@@ -33,7 +33,8 @@
 #include "base/metrics.h"
 #include "base/tally.h"
 
-enum { CHANNEL_WAITING_MAX = 64, TAKE_LIMIT = 64 };
+/* No more are taken for a channel that has ENOUGH: one that is handed back would lose its place. */
+enum { TAKE_LIMIT = 64, CHANNEL_ENOUGH = 32, CHANNEL_WAITING_MAX = CHANNEL_ENOUGH + TAKE_LIMIT };
 #define TICK CLOCK_SECOND
 
 struct note {
@@ -223,6 +224,9 @@ note_ended(void *context, bool ok, const char *why)
 	} else {
 		note_failed(n, why);
 	}
+	/* There was more than it could take, perhaps. */
+	if (ok && n->channel->waiting == CHANNEL_ENOUGH - 1)
+		outbox_look(a);
 	note_free(n);
 	outbox_pump(a);
 }
@@ -355,11 +359,21 @@ outbox_looked(void *context, enum store_alert_step step, bool ok, const struct s
 	}
 }
 
+/* What waits here for a slow channel is enough: the rest stays in the store, and is not carried to
+ * and fro. */
+static bool
+outbox_is_full(void *context, const char *channel)
+{
+	struct alert *a = context;
+
+	return state_get(&a->states, channel)->waiting >= CHANNEL_ENOUGH;
+}
+
 static void
 outbox_step(struct alert *a, enum store_alert_step step)
 {
 	a->stepping = true;
-	report_look(a->reports, step, a->config, TAKE_LIMIT, outbox_looked, a);
+	report_look(a->reports, step, a->config, TAKE_LIMIT, outbox_is_full, outbox_looked, a);
 }
 
 static void

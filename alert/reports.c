@@ -18,7 +18,7 @@ struct report {
 	struct reports *owner;
 	char *why;
 	/* of a look */
-	struct config *config; /* FAN_OUT: owns the names and events in channels */
+	struct config *config; /* owns the names and events in channels */
 	struct store_channel *channels;
 	report_looked *done;
 	void *context;
@@ -172,23 +172,22 @@ report_look_done(struct loop_post *post)
 
 void
 report_look(struct reports *s, enum store_alert_step step, struct config *config, uint32_t limit,
-	    report_looked *done, void *context)
+	    bool (*is_full)(void *context, const char *channel), report_looked *done, void *context)
 {
 	struct report *r = report_new(s, step, report_look_done);
-	size_t n = config->alert_count;
+	size_t n = 0;
 
 	r->done = done;
 	r->context = context;
+	r->config = config_ref(config);
+	r->channels = mem_zalloc((config->alert_count + 1) * sizeof(*r->channels));
+	for (size_t i = 0; i < config->alert_count; i++)
+		if (step == STORE_ALERT_FAN_OUT || is_full(context, config->alerts[i].name))
+			r->channels[n++] = (struct store_channel){config->alerts[i].name,
+								  config->alerts[i].events};
 	r->job.u.alerts.limit = limit;
-	if (step == STORE_ALERT_FAN_OUT) {
-		r->config = config_ref(config);
-		r->channels = mem_zalloc((n + 1) * sizeof(*r->channels));
-		for (size_t i = 0; i < n; i++)
-			r->channels[i] = (struct store_channel){config->alerts[i].name,
-								config->alerts[i].events};
-		r->job.u.alerts.channels = r->channels;
-		r->job.u.alerts.channel_count = n;
-	}
+	r->job.u.alerts.channels = r->channels;
+	r->job.u.alerts.channel_count = n;
 	report_submit(r);
 }
 

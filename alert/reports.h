@@ -25,12 +25,14 @@ void report_send(struct reports *s, enum store_alert_step step, int64_t row, int
 void reports_retry(struct reports *s);
 
 /*
- * FAN_OUT (to the channels of `config`, which it keeps meanwhile) or TAKE of up to `limit` alerts.
+ * FAN_OUT to the channels of `config`, which it keeps meanwhile, or TAKE of up to `limit` alerts of
+ * those of which `is_full` does not say that they have enough to do.
  * `done` is called on the main loop; the alerts are good during the call.
  */
 typedef void report_looked(void *context, enum store_alert_step step, bool ok,
 			   const struct store_alert *alerts, size_t count);
 void report_look(struct reports *s, enum store_alert_step step, struct config *config,
-		 uint32_t limit, report_looked *done, void *context);
+		 uint32_t limit, bool (*is_full)(void *context, const char *channel),
+		 report_looked *done, void *context);
 
 #endif

@@ -101,10 +101,23 @@ fan_out(struct work *w, struct store_job *job)
 /* ---- take ---- */
 
 struct taking {
+	const struct store_job *job;
 	struct store_alert *alerts;
 	size_t count;
 	int64_t now, next_due_at;
 };
+
+/* A channel that has enough to do for now. */
+static bool
+is_left_out(const struct store_job *job, const char *channel)
+{
+	size_t i;
+
+	for (i = 0; i < job->u.alerts.channel_count; i++)
+		if (strcmp(job->u.alerts.channels[i].name, channel) == 0)
+			return true;
+	return false;
+}
 
 static bool
 take_row(void *context, const struct outbox_row *o)
@@ -112,6 +125,8 @@ take_row(void *context, const struct outbox_row *o)
 	struct taking *t = context;
 	struct store_alert *a;
 
+	if (is_left_out(t->job, o->channel))
+		return true;
 	t->alerts = mem_resize_array(t->alerts, t->count + 1, sizeof(*a));
 	a = &t->alerts[t->count++];
 	*a = (struct store_alert){
@@ -129,7 +144,7 @@ take_row(void *context, const struct outbox_row *o)
 	    .tries = o->tries,
 	    .first_tried_at = o->first_tried_at != 0 ? o->first_tried_at : t->now,
 	};
-	return true;
+	return t->count < t->job->u.alerts.limit;
 }
 
 static bool
@@ -173,11 +188,12 @@ take(struct work *w, struct store_job *job)
 {
 	struct outbox_query q = {.states = 1U << OUTBOX_PENDING,
 				 .due_before = job->u.alerts.now,
-				 .limit = job->u.alerts.limit};
-	struct taking t = {.now = job->u.alerts.now};
+				 .limit =
+				     job->u.alerts.channel_count > 0 ? 0 : job->u.alerts.limit};
+	struct taking t = {.job = job, .now = job->u.alerts.now};
 	enum store_result r = STORE_OK;
 
-	if (q.limit > 0)
+	if (job->u.alerts.limit > 0)
 		r = w->b->outbox_list(w->db, &q, take_row, &t);
 	if (r == STORE_OK)
 		r = mark_taken(w, &t);

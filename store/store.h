@@ -315,8 +315,10 @@ enum store_alert_step {
 	/* New events -> one pending row for each channel that wants them. What is about a channel
 	 * (event.environment is STORE_ALERTS_PREFIX and its name) is told on the others only. */
 	STORE_ALERT_FAN_OUT,
-	STORE_ALERT_TAKE, /* up to `limit` pending rows that are due, not taken; marks them taken */
-	STORE_ALERT_DONE, /* one row delivered */
+	/* Up to `limit` pending rows that are due, not taken, of no channel in `channels`; marks
+	 * them taken. */
+	STORE_ALERT_TAKE,
+	STORE_ALERT_DONE,   /* one row delivered */
 	STORE_ALERT_RETRY,  /* one row due again at due_at */
 	STORE_ALERT_GIVE_UP /* one row failed for good: kept, and an audit row */
 };
@@ -522,7 +524,7 @@ struct store_job {
 		} fact;
 		struct {
 			enum store_alert_step step;
-			const struct store_channel *channels; /* FAN_OUT */
+			const struct store_channel *channels; /* FAN_OUT, TAKE */
 			size_t channel_count;
 			uint32_t limit;
 			int64_t now, due_at;

@@ -218,6 +218,7 @@ test_injection(void **state)
 		free(environment);
 		tear_down(NULL);
 	}
+	set_up(NULL);
 	build();
 }
 
