@@ -13,8 +13,8 @@ test_packages=(
 	clang clang-format libclang-rt-dev llvm libcmocka-dev xz-utils
 	python3-pytest python3-pytest-xdist python3-pyte openssl
 	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
-	sasl2-bin libsasl2-modules faketime sqlite3 prometheus
-	python3-jsonschema mandoc zsh fish
+	sasl2-bin libsasl2-modules faketime sqlite3 chromium prometheus
+	python3-jsonschema mandoc zsh fish jq
 )
 
 # Prints the packages of its arguments that are not installed.

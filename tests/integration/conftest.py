@@ -33,7 +33,7 @@ def pytest_configure(config):
 # Long tables of cases that go the same few ways through the program.
 TABLES = {
     "test_access", "test_approvals", "test_audit", "test_backup", "test_cli_contract",
-    "test_clients_tls", "test_config", "test_conformance", "test_content", "test_drill", "test_headers", "test_hostile_clients", "test_hostile_upstream", "test_incidents",
+    "test_clients_tls", "test_config", "test_conformance", "test_console", "test_content", "test_drill", "test_headers", "test_hostile_clients", "test_hostile_upstream", "test_incidents",
     "test_injection", "test_passwd", "test_ring_crashes", "test_rings", "test_smarthosts",
     "test_smuggling", "test_upstream_tls",
 }

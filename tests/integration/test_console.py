@@ -3,6 +3,7 @@
 The steps in the browser are cases in tests/browser/cases; here is the gate before which they stand.
 """
 
+import re
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -184,6 +185,10 @@ class Canary:
         self.server.server_close()
 
 
+# What Chromium asks of its maker by itself; its resolver finds no such name here.
+OWN = re.compile(r"https?://([a-z0-9.-]+\.)?(google|googleapis|gvt1|gstatic)\.com/")
+
+
 @pytest.fixture
 def canary():
     server = Canary()
@@ -204,7 +209,7 @@ def test_hostile_mail_loads_nothing_and_runs_nothing(console, canary, tmp_path):
     asked, connected = browser.net_log_urls(net_log)
     ours = url(running)
     assert any(text.startswith(f"{ours}/v1/messages/") for text in asked), "the log is of this browser"
-    assert [text for text in asked if not text.startswith(f"{ours}/")] == []
+    assert [text for text in asked if not text.startswith(f"{ours}/") and not OWN.match(text)] == []
     assert [place for _, place in connected if place != ours.removeprefix("http://")] == []
 
 

@@ -11,5 +11,5 @@ export const limits = {
 	attachments: 200, // listed
 	headers: 500, // listed
 	header_characters: 4000, // of one header
-	milliseconds: 15000, // before the worker is ended
+	milliseconds: 5000, // before the worker is ended
 };
