@@ -9,7 +9,7 @@ import pytest
 
 from rig.client import Blast, letter
 from rig.gate import (PRODUCTION_CLIENT, QUIET, STAGING_CLIENT, STRANGER, TOP, listener, production,
-                      scaled, staging, upstream)
+                      staging, upstream)
 from rig.metrics import TYPE, Metrics, lint, parse, promtool, scrape, scrape_text
 from rig.people import ask, http_section
 from rig.sink import Refuse
@@ -174,7 +174,7 @@ def test_a_blast_what_it_leaked_and_what_is_held_as_the_batches_say(keys, source
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    count = scaled(2000)
+    count = 1000
     blast = Blast(running.address(), count, source).run()
     assert len(blast.accepted) == count
     wait_for("nothing on its way", lambda: not (running.counts(name).get("queued", 0)
