@@ -7,8 +7,11 @@ called with success, and with at least one error, fails it.
 import base64
 import http.client
 import json
+import os
 import re
+import signal
 import socket
+import subprocess
 from urllib.parse import quote
 
 import pytest
@@ -475,3 +478,41 @@ def test_the_file_is_served_on_the_socket_too(gate):
     status, document = running.api("GET", "/v1/openapi.json")
     assert (status, document) == (200, DOCUMENT)
     assert json.dumps(document) == json.dumps(DOCUMENT)  # in the same order: the file itself
+
+
+# ---- mailfuse-api(7)
+
+
+def examples():
+    page = (openapi.FILE.parents[1] / "man" / "mailfuse-api.7").read_text()
+    section = page.partition(".Sh EXAMPLES")[2].partition(".Sh ")[0]
+    return [block.replace("\\e\n", "\\\n") for block in
+            re.findall(r"\.Bd -literal.*?\n(.*?)\.Ed", section, re.S)]
+
+
+def test_the_examples_of_the_manual(peopled, tmp_path):
+    """As they stand there, but for where the gate is and how many the batch holds."""
+    gate, _, ann, _, _ = peopled
+    (tmp_path / "token.txt").write_text(f"Authorization: Bearer {ann.token.token}\n")
+    blocks = examples()
+    assert len(blocks) == 5
+    outputs = []
+    for block in blocks:
+        script = (block.replace("/run/mailfuse/control.sock", gate.control).replace("B17", "B1")
+                  .replace("http://127.0.0.1:8025", url(gate)).replace('"held":312', '"held":40'))
+        running = subprocess.Popen(["bash", "-euc", script], cwd=tmp_path, stdout=subprocess.PIPE,
+                                   text=True, start_new_session=True)
+        if "events" in block:  # it has no end
+            outputs.append(running.stdout.readline())
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+        else:
+            outputs.append(running.communicate(timeout=60)[0])
+            assert running.returncode == 0, block
+    over_socket, over_tcp, released, listed, event = outputs
+    assert [b["id"] for b in json.loads(over_socket)["items"]] == [b["id"] for b in json.loads(over_tcp)["items"]]
+    dry, end = json.JSONDecoder().raw_decode(released)
+    done = json.loads(released[end:])
+    assert (dry["dry_run"], done["dry_run"], done["recipients"]) == (True, False, 10), released
+    assert len(listed.splitlines()) == 40 and all(json.loads(row)["batch"] == "B1" for row in listed.splitlines())
+    assert event.startswith(("event: ", ":", "retry: ")), event
