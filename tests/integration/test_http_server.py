@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from rig.gate import MAILFUSED
+from rig.gate import MAILFUSED, sanitized
 from rig.people import Token, ask, http_section, port, secret
 from rig.tls import make_ca
 from rig.wait import wait_for
@@ -605,6 +605,6 @@ def test_bodies_of_strangers_do_not_fill_the_memory(plain):
             pass  # it was its turn to go
     plain.wait_logged(r"http\.full unread=\d+ refused=1")
     assert ask(plain, "GET", "/livez")[0] == 200
-    assert plain.memory_peak() - before < 100 << 20
+    assert sanitized() or plain.memory_peak() - before < 100 << 20
     for peer in peers:
         peer.close()
