@@ -11,6 +11,7 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <event2/http.h>
 #include <poll.h>
 #include <stdio.h>
@@ -29,7 +30,8 @@
 enum {
 	LISTENERS_MAX = 32,
 	UNSENT_MAX = 64 << 10,
-	IDLE_SECONDS = 60 /* that a listener takes nothing, and is sent a comment every 15 */
+	UNREAD_MAX = 4 << 10, /* what a page says while it listens waits in its socket */
+	IDLE_SECONDS = 60     /* that a listener takes nothing, and is sent a comment every 15 */
 };
 #define LOOK_EVERY CLOCK_SECOND
 #define COMMENT_EVERY (15 * CLOCK_SECOND)
@@ -152,8 +154,7 @@ send_all(struct events *e, const struct buf *text)
 	}
 }
 
-/* libevent does not read while an answer goes, so a page that was closed would keep its place until
- * something is written to it. */
+/* libevent sees the end of a page only where it has read all before it, or writes to it. */
 static bool
 is_gone(const struct listener *l)
 {
@@ -223,7 +224,8 @@ listener_start(struct events *e, struct evhttp_request *http, struct guard *guar
 	}
 	LIST_INSERT_HEAD(&e->listeners, l, next);
 	evhttp_connection_set_closecb(c, listener_closed, l);
-	/* It says nothing more; what it does not take is a sign that it is gone. */
+	/* It has nothing more to say; what it does not take is a sign that it is gone. */
+	bufferevent_setwatermark(evhttp_connection_get_bufferevent(c), EV_READ, 0, UNREAD_MAX);
 	bufferevent_set_timeouts(evhttp_connection_get_bufferevent(c), NULL, &idle);
 	evhttp_add_header(headers, "Content-Type", "text/event-stream");
 	headers_add_security(headers);

@@ -210,6 +210,24 @@ def test_who_does_not_read_is_cut_off(gate, listen):
     assert not page.ended
 
 
+def test_a_page_that_talks(holding, listen):
+    """What it sends while it listens waits in its socket: the gate reads none of it."""
+    running, batch, names = holding(2)
+    talker = socket.socket(socket.AF_UNIX)
+    talker.connect(running.control)
+    talker.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert talker.recv(15) == b"HTTP/1.1 200 OK"
+    talker.settimeout(1)
+    with pytest.raises(TimeoutError):
+        for _ in range(1000):
+            talker.sendall(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+    page = listen(running)
+    page.wait("status")
+    batch.discard()
+    page.wait("batch", lambda b: b["state"] == "discarded")
+    talker.close()
+
+
 def test_a_page_goes_and_another_comes(holding, listen):
     running, batch, names = holding(2)
     for _ in range(3):
