@@ -75,7 +75,7 @@ def net_log_urls(path):
         name, params = types.get(event["type"], ""), event.get("params", {})
         if name == "URL_REQUEST_START_JOB" and "url" in params:
             urls.add(params["url"])
-        if name in ("TCP_CONNECT_ATTEMPT", "UDP_CONNECT") and "address" in params:
+        if name == "TCP_CONNECT_ATTEMPT" and "address" in params:
             addresses.add((name, params["address"]))
     return urls, addresses
 
