@@ -248,7 +248,7 @@ name_is_environment(struct request *r, const char *name)
 	struct buf names = {0};
 
 	if (strncmp(name, CONFIG_ALERTS, strlen(CONFIG_ALERTS)) == 0) {
-		request_fail(r, 409,
+		request_fail(r, 400,
 			     "no hold stops alerts, which tell people of it; take the channel out "
 			     "of the configuration instead");
 		return false;

@@ -109,7 +109,7 @@ def test_no_hold_names_the_alerts(gate):
     running = gate(production(), more=mail())
     status, problem = running.api("POST", "/v1/hold", {"scope": "environment",
                                                        "name": "alerts/mail", "reason": "x"})
-    assert status == 409 and "no hold stops alerts" in problem["detail"]
+    assert status == 400 and "no hold stops alerts" in problem["detail"]
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
