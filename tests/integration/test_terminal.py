@@ -1,5 +1,6 @@
 """The tool on a terminal: the pager, colours, decisions on what was seen, and a gate behind TLS."""
 
+import os
 import re
 import shutil
 import ssl
@@ -240,6 +241,23 @@ def test_a_refusal_says_what_changed(fake, terminal):
     t.type(b"y\n")
     assert t.end() == 1
     assert words in " ".join(t.raw.decode().split())
+
+
+def test_yes_after_yes_on_a_real_gate(holding):
+    """What the tool has seen is what the store compares with, also after a release has ended."""
+    running, _, _ = holding(20)
+    environment = dict(os.environ, MAILFUSE_CONTROL=str(running.control), TERM="xterm", PAGER="")
+    for args in (["release", "--first", "5"], ["discard", "--first", "5"], ["restore"],
+                 ["release", "--rings", "2,3", "--wait", "1h"], ["pause"], ["resume"],
+                 ["pause"], ["discard"]):
+        t = Terminal([MAILFUSE, args[0], "B1", *args[1:], *REASON], environment, 160)
+        t.wait("[y/N]")
+        t.type(b"y\n")
+        if args[:2] == ["release", "--rings"]:
+            t.wait("ring 2 begins")
+            t.type(b"\x03")
+        assert t.end() == 0, (args, t.text)
+        t.close()
 
 
 # ---- the chart
