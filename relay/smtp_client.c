@@ -416,13 +416,24 @@ smtp_client_go_ahead(struct smtp_client *c)
 	over->delivery = NULL;
 	over->early = false;
 	delivery_done(d, true, "4.3.0 no answer was given for this recipient");
-	if (!c->retired && delivery_may_move(c->now->delivery) &&
-	    delivery_stands(c->now->delivery)) {
+	d = c->now->delivery;
+	if (d != NULL && !c->retired && delivery_may_move(d) && delivery_stands(d)) {
 		smtp_transaction_start(c);
 		return;
 	}
 	c->now->early = false; /* that is not the upstream's fault */
-	smtp_client_close(c, true, "what was said ahead must not be sent");
+	smtp_client_close(c, d != NULL, "what was said ahead must not be sent");
+}
+
+void
+smtp_client_recall(struct smtp_client *c)
+{
+	struct delivery *d = c->ahead->delivery;
+
+	if (d == NULL || (delivery_may_move(d) && delivery_stands(d)))
+		return;
+	c->ahead->delivery = NULL; /* its replies still come: smtp_client_go_ahead() */
+	delivery_again(d);
 }
 
 /* The connection is READY again: more recipients, or the next delivery. */
@@ -434,7 +445,7 @@ smtp_client_transaction_over(struct smtp_client *c)
 	smtp_client_set_state(c, CLIENT_READY);
 	c->used = true;
 	upstream_refresh(c->upstream); /* a reload may have asked for TLS meanwhile */
-	if (c->ahead->delivery != NULL) {
+	if (c->ahead->delivery != NULL || c->ahead->early) {
 		smtp_client_go_ahead(c);
 		return;
 	}

@@ -68,8 +68,8 @@ struct smtp_answer {
 };
 
 struct smtp_transaction {
-	struct delivery *delivery;                /* NULL: nothing is here */
-	size_t next_recipient;                    /* of the delivery, for the next transaction */
+	struct delivery *delivery; /* NULL: nothing is here, or (`early`) it was taken back */
+	size_t next_recipient;     /* of the delivery, for the next transaction */
 	size_t recipients[CLIENT_RECIPIENTS_MAX]; /* indexes in the delivery */
 	struct smtp_answer answers[CLIENT_RECIPIENTS_MAX];
 	size_t count, accepted_count;
@@ -122,6 +122,9 @@ struct smtp_client *smtp_client_open(struct upstream *u, bool probe);
 void smtp_client_send(struct smtp_client *c, struct delivery *d);
 /* Puts a delivery (state SENDING) into one of the client's places; nothing is said. */
 void smtp_client_take(struct smtp_client *c, struct smtp_transaction *t, struct delivery *d);
+/* A stream has tripped, or a release was paused: the delivery whose envelope was said ahead goes
+ * back if it may not leave any more, and the connection ends once the one before it is answered. */
+void smtp_client_recall(struct smtp_client *c);
 /* Nothing to do: waits a while, then quits. */
 void smtp_client_idle(struct smtp_client *c);
 /* QUIT and the end, without waiting for the reply. */

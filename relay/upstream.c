@@ -310,9 +310,12 @@ void
 upstream_recall_all(struct relay_loop *rl)
 {
 	struct upstream *u;
+	struct smtp_client *c;
 	struct delivery *d, *next;
 
 	LIST_FOREACH (u, &rl->upstreams, next) {
+		LIST_FOREACH (c, &u->busy, next)
+			smtp_client_recall(c);
 		for (d = TAILQ_FIRST(&u->waiting); d != NULL; d = next) {
 			next = TAILQ_NEXT(d, next);
 			if (delivery_recall(d))
