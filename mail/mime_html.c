@@ -3,9 +3,10 @@
  * copy of bounded size, GMime's objects live for one call.
  *
  * What comes out is as hostile as it came in: whoever shows it does so in a frame in which nothing
- * runs and nothing is loaded. Three elements work before and beside such a frame's policy, so they
- * are made unknown ones: `link` has a browser look names up and open connections ahead of time,
- * `meta` sets policies and reloads, `base` changes where everything leads.
+ * runs and nothing is loaded. Some elements work before and beside such a frame's policy, so they
+ * are made unknown ones: `link` has a browser look names up and open connections ahead of time, and
+ * so do frames within it (Chromium connects, then asks the policy); `meta` sets policies and
+ * reloads, `base` changes where everything leads.
  */
 #include <string.h>
 #include <strings.h>
@@ -33,7 +34,8 @@ html_visit(void *context, GMimePart *part)
 static size_t
 match_element(const char *text)
 {
-	static const char *const names[] = {"link", "meta", "base"};
+	static const char *const names[] = {"link",  "meta",  "base",   "iframe",
+					    "frame", "embed", "object", "fencedframe"};
 	size_t i;
 
 	for (i = 0; i < G_N_ELEMENTS(names); i++) {

@@ -54,6 +54,8 @@ static const struct {
     {"links", HTML "\r\n<link a><LINK><Link/><<link></link>",
      "<x-link a><x-LINK><x-Link/><<x-link></link>"},
     {"meta and base", HTML "\r\n<meta a><base b>", "<x-meta a><x-base b>"},
+    {"frames", HTML "\r\n<iframe a></iframe><FRAMESET><embed b><object c>",
+     "<x-iframe a></iframe><x-FRAMESET><x-embed b><x-object c>"},
     {"text that looks like it", HTML "\r\n< link <li <b link", "< link <li <b link"},
     {"a control within", HTML "\r\n<li\x01nk>", "<li nk>"},
 };
