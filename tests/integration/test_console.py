@@ -196,7 +196,9 @@ def canary():
     server.stop()
 
 
-def test_hostile_mail_loads_nothing_and_runs_nothing(console, canary, tmp_path):
+@pytest.mark.parametrize("pressing", [False, True], ids=["looked at", "pressed"])
+def test_hostile_mail_loads_nothing_and_runs_nothing(pressing, console, canary, tmp_path):
+    """Looked at, nothing connects to anywhere. A link that is pressed may, but asks for nothing."""
     running = console()
     names = {}
     for name, mail in hostile_mail.corpus(f"http://{canary.address}"):
@@ -204,12 +206,14 @@ def test_hostile_mail_loads_nothing_and_runs_nothing(console, canary, tmp_path):
     net_log = tmp_path / "net.json"
     tokens = {"ann": secret("ann")}
     browser.run_case(running, "hostile", tokens, net_log, ids=lambda: names,
-                     canary=lambda: f"http://{canary.address}")
+                     canary=lambda: f"http://{canary.address}", pressing=lambda: pressing)
     assert canary.asked == [], "somebody asked the canary"
     asked, connected = browser.net_log_urls(net_log)
     ours = url(running)
     assert any(text.startswith(f"{ours}/v1/messages/") for text in asked), "the log is of this browser"
     assert [text for text in asked if not text.startswith(f"{ours}/") and not OWN.match(text)] == []
+    if pressing:
+        return
     assert [place for _, place in connected if place != ours.removeprefix("http://")] == []
 
 
