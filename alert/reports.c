@@ -186,8 +186,13 @@ report_look(struct reports *s, enum store_alert_step step, struct config *config
 			r->channels[n++] = (struct store_channel){config->alerts[i].name,
 								  config->alerts[i].events};
 	r->job.u.alerts.limit = limit;
-	r->job.u.alerts.channels = r->channels;
-	r->job.u.alerts.channel_count = n;
+	if (step == STORE_ALERT_FAN_OUT) {
+		r->job.u.alerts.channels = r->channels;
+		r->job.u.alerts.channel_count = n;
+	} else {
+		r->job.u.alerts.full = r->channels;
+		r->job.u.alerts.full_count = n;
+	}
 	report_submit(r);
 }
 

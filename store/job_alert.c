@@ -113,8 +113,8 @@ is_left_out(const struct store_job *job, const char *channel)
 {
 	size_t i;
 
-	for (i = 0; i < job->u.alerts.channel_count; i++)
-		if (strcmp(job->u.alerts.channels[i].name, channel) == 0)
+	for (i = 0; i < job->u.alerts.full_count; i++)
+		if (strcmp(job->u.alerts.full[i].name, channel) == 0)
 			return true;
 	return false;
 }
@@ -188,8 +188,7 @@ take(struct work *w, struct store_job *job)
 {
 	struct outbox_query q = {.states = 1U << OUTBOX_PENDING,
 				 .due_before = job->u.alerts.now,
-				 .limit =
-				     job->u.alerts.channel_count > 0 ? 0 : job->u.alerts.limit};
+				 .limit = job->u.alerts.full_count > 0 ? 0 : job->u.alerts.limit};
 	struct taking t = {.job = job, .now = job->u.alerts.now};
 	enum store_result r = STORE_OK;
 

@@ -315,8 +315,8 @@ enum store_alert_step {
 	/* New events -> one pending row for each channel that wants them. What is about a channel
 	 * (event.environment is STORE_ALERTS_PREFIX and its name) is told on the others only. */
 	STORE_ALERT_FAN_OUT,
-	/* Up to `limit` pending rows that are due, not taken, of no channel in `channels`; marks
-	 * them taken. */
+	/* Up to `limit` pending rows that are due, not taken, of no channel in `full`; marks them
+	 * taken. */
 	STORE_ALERT_TAKE,
 	STORE_ALERT_DONE,   /* one row delivered */
 	STORE_ALERT_RETRY,  /* one row due again at due_at */
@@ -524,8 +524,10 @@ struct store_job {
 		} fact;
 		struct {
 			enum store_alert_step step;
-			const struct store_channel *channels; /* FAN_OUT, TAKE */
+			const struct store_channel *channels; /* FAN_OUT */
 			size_t channel_count;
+			const struct store_channel *full; /* TAKE: have enough to do for now */
+			size_t full_count;
 			uint32_t limit;
 			int64_t now, due_at;
 			int64_t row;
