@@ -65,8 +65,7 @@ static bool
 hold_covers(const struct gate_hold *hold, const char *environment, const char *source)
 {
 	/* The gate's own alerts tell people of the hold. */
-	if (environment != NULL &&
-	    strncmp(environment, CONFIG_ALERTS, strlen(CONFIG_ALERTS)) == 0)
+	if (environment != NULL && strncmp(environment, CONFIG_ALERTS, strlen(CONFIG_ALERTS)) == 0)
 		return false;
 	switch (hold->scope) {
 	case GATE_SCOPE_ENVIRONMENT:

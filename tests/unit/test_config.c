@@ -240,7 +240,8 @@ static const struct good_row good_rows[] = {
      "alert s type=1 url=http://127.0.0.1:1/ retry=3600 timeout=3 command={} "
      "events={batch.*,upstream.*}\n"},
     {"email",
-     "hostname = gate.example upstream s { address = \"h.example:25\" } alert m { type = email to = "
+     "hostname = gate.example upstream s { address = \"h.example:25\" } alert m { type = email to "
+     "= "
      "{\"ops@x.test\", \"b@ü.test\"} subject = \"%b 100%%\" }",
      "environment alerts/m upstream=s prefix=[] others=hold rewrite_to= "
      "allow={ops@x.test,b@xn--tda.test}\nenvironment unknown"},

@@ -129,7 +129,7 @@ test_json_text(void **state)
 			fail_msg("%s: got %s", rows[i].name, buf_text(&out));
 		buf_free(&out);
 	}
-}/* It carries the head of the audit log's chain. */
+} /* It carries the head of the audit log's chain. */
 static void
 test_audit_head(void **state)
 {
