@@ -3,6 +3,7 @@
  */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,6 +46,12 @@ mem_resize_array(void *old, size_t n, size_t size)
 	if (__builtin_mul_overflow(n, size, &total))
 		fatal("out of memory");
 	return mem_resize(old, total);
+}
+
+void
+mem_trim(void)
+{
+	malloc_trim(0);
 }
 
 char *

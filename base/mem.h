@@ -13,6 +13,11 @@ void *mem_zalloc(size_t size);
 void *mem_resize(void *old, size_t size);
 /* n * size, checked for overflow. */
 void *mem_resize_array(void *old, size_t n, size_t size);
+/*
+ * Gives the system back what is free, after something large and rare: glibc keeps it for the thread
+ * that had it, which may have ended. Holds up each thread's allocations for moments.
+ */
+void mem_trim(void);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t len);
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));

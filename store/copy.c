@@ -423,6 +423,7 @@ copy_run(void *arg)
 	buf_free(&c->error);
 	free(c->directory);
 	free(c);
+	mem_trim(); /* the pages that were read and checked */
 	pthread_mutex_lock(&copier->lock);
 	copier->busy = false;
 	pthread_mutex_unlock(&copier->lock);
