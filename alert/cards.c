@@ -19,6 +19,7 @@ enum {
 	SLACK_FIELD_MAX = 500,
 	LINK_MAX = 3000,
 	TEAMS_TEXT_MAX = 6000,
+	TEAMS_LINES_MAX = 40, /* each is an element of some 100 bytes more */
 	TEAMS_FACT_MAX = 500
 };
 
@@ -102,7 +103,7 @@ add_escaped(struct buf *out, const char *text, size_t max)
 	}
 }
 
-/* `verbatim`: no names or links are read out of it. */
+/* Plain: of mrkdwn Slack would still read bold, quotes and code, even where it is `verbatim`. */
 static json_t *
 slack_text(const char *text, size_t max)
 {
@@ -110,20 +111,10 @@ slack_text(const char *text, size_t max)
 	json_t *o = object();
 
 	add_escaped(&out, text, max);
-	put_text(o, "type", "mrkdwn");
-	put_text(o, "text", buf_text(&out));
-	put(o, "verbatim", json_true());
-	buf_free(&out);
-	return o;
-}
-
-static json_t *
-slack_plain(const char *text, size_t max)
-{
-	json_t *o = slack_text(text, max);
-
 	put_text(o, "type", "plain_text");
-	json_object_del(o, "verbatim");
+	put_text(o, "text", buf_text(&out));
+	put(o, "emoji", json_false());
+	buf_free(&out);
 	return o;
 }
 
@@ -166,7 +157,7 @@ slack_button(const char *link)
 {
 	json_t *o = slack_block("actions"), *elements = array(), *button = slack_block("button");
 
-	put(button, "text", slack_plain("Look at it", 75));
+	put(button, "text", slack_text("Look at it", 75));
 	put_text(button, "url", link);
 	put_text(button, "action_id", "look");
 	append(elements, button);
@@ -223,7 +214,8 @@ cards_slack(struct wording *w, const struct channel_note *note, struct buf *out)
 
 	add_footer(w, &footer);
 	put_fallback(o, w, &footer);
-	put(header, "text", slack_plain(w->headline, SLACK_HEADER_MAX));
+	put(o, "mrkdwn", json_false());
+	put(header, "text", slack_text(w->headline, SLACK_HEADER_MAX));
 	append(blocks, header);
 	append(blocks, slack_section(w->text));
 	if (w->reason[0] != '\0') {
@@ -273,16 +265,18 @@ teams_text(const char *name, const char *text, size_t max, const char *weight)
 static void
 teams_add_lines(json_t *body, const char *text)
 {
-	size_t left = TEAMS_TEXT_MAX;
+	size_t left = TEAMS_TEXT_MAX, lines = 0;
 
-	while (*text != '\0' && left > 0) {
+	while (*text != '\0' && left > 0 && lines < TEAMS_LINES_MAX) {
 		size_t n = strcspn(text, "\n");
 		char *line = strndup(text, n);
 
 		if (line == NULL)
 			fatal("out of memory");
-		if (n > 0)
+		if (n > 0) {
 			append(body, teams_text("", line, left, "Default"));
+			lines++;
+		}
 		left -= n < left ? n : left;
 		free(line);
 		text += text[n] == '\n' ? n + 1 : n;

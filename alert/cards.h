@@ -8,9 +8,9 @@
 #include "alert/wording.h"
 
 /*
- * {"text":..., "blocks":[header, section, section with fields, actions, context]}: `text` is what a
- * notification shows. & < > are escaped as Slack asks for, so `<!channel>` in a subject does not
- * ring.
+ * {"text":..., "mrkdwn":false, "blocks":[header, section, section with fields, actions, context]}:
+ * `text` is what a notification shows. All is plain text, and & < > are escaped as Slack asks for,
+ * so `<!channel>` in a subject does not ring.
  */
 void cards_slack(struct wording *w, const struct channel_note *note, struct buf *out);
 /*

@@ -95,6 +95,35 @@ fill(struct wording *w, const struct channel_note *note, const char *template)
 	return kept;
 }
 
+/*
+ * The template, or what is said where it comes to nothing (`%b` where there is no batch): a chat
+ * refuses an empty text, and the alert with it.
+ */
+static const char *
+fill_some(struct wording *w, const struct channel_note *note, const char *template,
+	  const char *usual)
+{
+	const char *texts[] = {
+	    fill(w, note, template != NULL && *template != '\0' ? template : usual),
+	    fill(w, note, usual), fill(w, note, "%n")};
+	size_t i = 0;
+
+	while (i < 2 && texts[i][strspn(texts[i], " \t\r\n")] == '\0')
+		i++;
+	return texts[i];
+}
+
+/* What people decide ends with their reason, which needs not be said twice. */
+static bool
+has_reason(struct wording *w, const struct store_alert *a)
+{
+	const char *text = clean(w, a->text), *end = arena_printf(&w->arena, ": %s", w->reason);
+	size_t n = strlen(text), tail = strlen(end);
+
+	return w->reason[0] == '\0' ||
+	       (n >= tail && strcmp(text + n - tail, end) == 0 && strstr(w->text, text) != NULL);
+}
+
 static const char *
 make_link(struct wording *w, const struct channel_note *note)
 {
@@ -109,8 +138,6 @@ void
 wording_make(struct wording *w, const struct channel_note *note, const struct config_alert *channel)
 {
 	const struct store_alert *a = note->alert;
-	const char *subject = channel->subject != NULL ? channel->subject : "";
-	const char *text = channel->text != NULL ? channel->text : "";
 	char at[CLOCK_ISO_BYTES];
 
 	*w = (struct wording){.batch = "", .command = "mailfuse status", .audit = ""};
@@ -120,12 +147,11 @@ wording_make(struct wording *w, const struct channel_note *note, const struct co
 	}
 	w->link = make_link(w, note);
 	w->headline = dsn_clean(
-	    &w->arena,
-	    cut(w, fill(w, note, subject[0] != '\0' ? subject : "[mailfuse] %t"), HEADLINE_MAX),
+	    &w->arena, cut(w, fill_some(w, note, channel->subject, "[mailfuse] %t"), HEADLINE_MAX),
 	    HEADLINE_MAX);
-	w->text = clean_lines(w, fill(w, note, text[0] != '\0' ? text : "%t"));
+	w->text = clean_lines(w, fill_some(w, note, channel->text, "%t"));
 	w->reason = clean(w, a->reason);
-	if (strstr(w->text, w->reason) != NULL)
+	if (has_reason(w, a))
 		w->reason = "";
 	/* As much of the hash as nobody can forge in a hurry; `audit verify --head` takes it. */
 	if (a->audit_id != 0)
@@ -181,6 +207,7 @@ wording_facts(struct wording *w, const struct channel_note *note,
 		facts[n++] = (struct wording_fact){"Subject", clean(w, b->subject)};
 	if (b->source != NULL && b->source[0] != '\0')
 		facts[n++] = (struct wording_fact){"Source", clean(w, b->source)};
-	facts[n++] = (struct wording_fact){"Rule", clean(w, b->rule)};
+	if (b->rule != NULL && b->rule[0] != '\0')
+		facts[n++] = (struct wording_fact){"Rule", clean(w, b->rule)};
 	return n;
 }

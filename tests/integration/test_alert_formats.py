@@ -145,7 +145,7 @@ def slack_texts(value):
 
 
 def check_slack(message):
-    assert set(message) == {"text", "blocks"}
+    assert set(message) == {"text", "mrkdwn", "blocks"} and message["mrkdwn"] is False
     assert 0 < len(message["text"]) <= 4000
     assert 0 < len(message["blocks"]) <= 50
     for block in message["blocks"]:
@@ -164,7 +164,7 @@ def check_slack(message):
             assert block["type"] == "context" and 0 < len(block["elements"]) <= 10
     for text in slack_texts(message["blocks"]):
         assert text["text"] and not set(text["text"]) & set("<>\x1b\u202e")
-        assert text["type"] == "plain_text" or text["verbatim"] is True
+        assert text["type"] == "plain_text" and text["emoji"] is False
     assert not set(message["text"]) & set("<>")
 
 

@@ -139,7 +139,7 @@ def test_slack_gets_text(gate, webhook):
     blow(running)
     blow_and_text = wait_for("the message", lambda: webhook.attempts)[0][0]
     webhook.status = 200
-    assert set(blow_and_text) == {"text", "blocks"}
+    assert set(blow_and_text) == {"text", "mrkdwn", "blocks"}
     assert running.batch()["id"] in blow_and_text["text"]
 
 

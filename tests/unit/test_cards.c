@@ -125,8 +125,8 @@ check_texts(const json_t *o)
 
 		assert_null(strpbrk(text, "<>"));
 		assert_true(strlen(text) > 0 && strlen(text) <= 3000);
-		assert_true(json_is_true(json_object_get(o, "verbatim")) ||
-			    strcmp(get(o, "type"), "plain_text") == 0);
+		assert_string_equal(get(o, "type"), "plain_text");
+		assert_true(json_is_false(json_object_get(o, "emoji")));
 	}
 	json_object_foreach((json_t *)(uintptr_t)o, key, value) check_texts(value);
 }
@@ -148,6 +148,7 @@ test_slack_hostile(void **state)
 	o = make(cards_slack, NULL);
 	check_texts(json_object_get(o, "blocks"));
 	assert_null(strpbrk(get(o, "text"), "<>"));
+	assert_true(json_is_false(json_object_get(o, "mrkdwn")));
 	assert_true(strlen(get(o, "text")) <= 4000);
 	header = json_object_get(json_array_get(json_object_get(o, "blocks"), 0), "text");
 	assert_string_equal(get(header, "type"), "plain_text");
@@ -221,6 +222,57 @@ test_teams_size(void **state)
 	free(text);
 }
 
+/* A service refuses a card with an empty text, and an alert that is refused tells nobody. */
+static void
+test_nothing_is_empty(void **state)
+{
+	static const char *const rows[] = {"%b", "%l", " %e ", "%b%l%l%b"};
+	json_t *o;
+
+	(void)state;
+	alert.environment = TEXT("");
+	batch.rule = "";
+	note.batch = &batch;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *element;
+		size_t k;
+
+		channel.subject = channel.text = (char *)(uintptr_t)rows[i];
+		alert.text = i == 0 ? TEXT("") : TEXT("upstream smarthost is down");
+		o = make(cards_slack, NULL);
+		check_texts(json_object_get(o, "blocks"));
+		if (i > 0)
+			assert_non_null(strstr(get(o, "text"), "smarthost is down"));
+		json_decref(o);
+		o = make(cards_teams, NULL);
+		json_array_foreach(teams_body(o), k, element)
+		{
+			const json_t *runs = json_object_get(element, "inlines");
+
+			for (size_t n = 0; n < json_array_size(runs); n++)
+				assert_true(strlen(get(json_array_get(runs, n), "text")) > 0);
+		}
+		json_decref(o);
+	}
+}
+
+/* A line costs more than its letters: a template of many lines is no card that is refused. */
+static void
+test_teams_many_lines(void **state)
+{
+	char template[2001] = "";
+	json_t *o;
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i + 3 < sizeof(template); i += 3)
+		memcpy(template + i, "x%l", 4);
+	channel.text = template;
+	o = make(cards_teams, &len);
+	assert_true(len < 28 * 1024);
+	json_decref(o);
+}
+
 int
 main(void)
 {
@@ -229,6 +281,8 @@ main(void)
 	    cmocka_unit_test_setup(test_slack_hostile, set_up),
 	    cmocka_unit_test_setup(test_teams, set_up),
 	    cmocka_unit_test_setup(test_teams_size, set_up),
+	    cmocka_unit_test_setup(test_nothing_is_empty, set_up),
+	    cmocka_unit_test_setup(test_teams_many_lines, set_up),
 	};
 
 	mime_init();

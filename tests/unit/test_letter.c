@@ -282,6 +282,30 @@ test_templates_and_links(void **state)
 	assert_string_equal(w.link, "");
 }
 
+/* A reason is left out only where the text ends with it, not where it has its letters. */
+static void
+test_reason(void **state)
+{
+	static const struct {
+		const char *text, *template, *reason, *told;
+	} rows[] = {{"everything is on hold by uid:0: no", "", "no", ""},
+		    {"prod: nothing is held any more", "", "no", "no"},
+		    {"prod: no, 5 released by uid:0: yes", "", "no", "no"},
+		    {"everything is on hold by uid:0: no", "%n", "no", "no"},
+		    {"prod: all right", "", "", ""}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		alert.text = (char *)(uintptr_t)rows[i].text;
+		alert.reason = (char *)(uintptr_t)rows[i].reason;
+		channel.text = (char *)(uintptr_t)rows[i].template;
+		build();
+		assert_string_equal(w.reason, rows[i].told);
+		tear_down(NULL);
+	}
+	build();
+}
+
 static void
 test_long(void **state)
 {
@@ -311,6 +335,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_html_is_escaped, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_encoded, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_templates_and_links, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_reason, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),
 	};
 
