@@ -47,9 +47,23 @@ split_words(char *text, char *words[WORDS_MAX + 1])
 }
 
 /*
- * The pager sees the terminal's signals as always. Under sudo its commands would be root's: less
- * then has no shell and no editor (LESSSECURE).
+ * Less and lv show colours only where they are told to. Under sudo a pager's commands would be
+ * root's: less then has no shell and no editor (LESSSECURE).
  */
+static void
+set_environment(void)
+{
+	const char *less = getenv("LESS");
+	char *colours = mem_printf("-R %s", less != NULL ? less : "-FX");
+
+	setenv("LESS", colours, 1);
+	setenv("LV", "-c", 0);
+	free(colours);
+	if (getenv("SUDO_UID") != NULL)
+		setenv("LESSSECURE", "1", 1);
+}
+
+/* The pager sees the terminal's signals as always. */
 static int
 spawn_pager(const char *text, int input)
 {
@@ -60,8 +74,7 @@ spawn_pager(const char *text, int input)
 	sigset_t set;
 	int error;
 
-	if (getenv("SUDO_UID") != NULL)
-		setenv("LESSSECURE", "1", 1);
+	set_environment();
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
 	posix_spawnattr_init(&attributes);
@@ -117,7 +130,7 @@ pager_start(const struct command *c, size_t lines)
 	    lines < screen_rows())
 		return;
 	if (text == NULL)
-		text = "less -FRX";
+		text = "less";
 	/* PAGER= and PAGER=cat say that none is wanted. */
 	if (text[strspn(text, " \t")] == '\0' || strcmp(text, "cat") == 0)
 		return;
@@ -156,4 +169,8 @@ pager_finish(void)
 	screen_set_terminal(STDOUT_FILENO);
 	close(terminal);
 	give_signals_back();
+	if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		command_note("The pager ended with %d: something may be missing above. PAGER=cat "
+			     "goes without one.",
+			     WEXITSTATUS(status));
 }

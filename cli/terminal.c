@@ -88,7 +88,8 @@ enter(struct terminal *t)
 {
 	struct termios raw;
 
-	if (t->keys_on && tcgetattr(STDIN_FILENO, &before) == 0) {
+	/* Who is told twice to go on, or was never asked to stop, has set the modes itself. */
+	if (t->keys_on && (is_open || tcgetattr(STDIN_FILENO, &before) == 0)) {
 		has_before = 1;
 		raw = before;
 		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);

@@ -131,6 +131,30 @@ def test_less_is_the_default(fake):
     t.close()
 
 
+@pytest.mark.parametrize("less", [None, "-i", "", "FX"])
+def test_less_shows_colours_whatever_is_set(fake, less):
+    """What most people have as PAGER, and as LESS."""
+    if shutil.which("less") is None:
+        pytest.skip("less is not installed")
+    held(fake, 100)
+    t = Terminal([MAILFUSE, "batches"],
+                 fake.environment(PAGER="less", **({} if less is None else {"LESS": less})))
+    t.wait("B90")
+    assert "ESC" not in t.text
+    t.type(b"q")
+    assert t.end() == 0
+    t.close()
+
+
+@pytest.mark.parametrize("value,code", [
+    ("false", 1), ("sh -c 'cat >/dev/null; exit 3'", 3), ("no-such-pager | no-such-filter", 127)])
+def test_a_pager_that_fails_is_told(fake, terminal, value, code):
+    held(fake, 100)
+    t = terminal("batches", PAGER=value)
+    assert t.end() == 0
+    assert f"The pager ended with {code}: ".encode() in t.raw and b"PAGER=cat" in t.raw
+
+
 def test_a_pager_with_a_shell(fake, terminal, pager):
     held(fake, 100)
     t = terminal("batches", PAGER=f"LINES=1 {pager} | sed 's/held/HOLD/'")

@@ -225,9 +225,25 @@ def test_stopped_and_continued_by_a_shell(fake):
     t.wait(lambda text: "q quit" in text and b"\x1b[?1049h" in t.raw[mark:])
     t.type(b"q")
     t.wait(lambda text: b"\x1b[?1049l" in t.raw[mark:])
+    mark = len(t.raw)
+    t.type(b"stty -a | tr ';' '\\n' | grep -o -w -e '-*icanon' -e '-*echo' | tr '\\n' ' '\n")
+    t.wait(lambda text: b"\nicanon echo" in t.raw[mark:])
     t.type(b"exit\n")
     assert t.end() == 0
     t.close()
+
+
+def test_who_is_told_twice_to_go_on_gives_the_terminal_back(top):
+    """Also where the shell's SIGCONT comes after one of somebody else, or without a stop."""
+    t = top()
+    t.wait("B19")
+    for _ in range(2):
+        mark = len(t.raw)
+        os.kill(t.process.pid, signal.SIGCONT)
+        t.wait(lambda text: b"\x1b[?1049h" in t.raw[mark:])
+    t.type(b"q")
+    assert t.end() == 0
+    t.check_given_back()
 
 
 def test_hostile_mail(top):
