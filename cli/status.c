@@ -23,9 +23,8 @@ print_title(const char *title)
 	printf("\n%s%s%s\n", screen_on(SCREEN_BOLD), title, screen_off(SCREEN_BOLD));
 }
 
-/* What print_trouble() says on a line of its own, from the facts. */
-static bool
-is_said(const char *warning)
+bool
+status_is_said(const char *warning)
 {
 	static const char *const said[] = {"the panic button is pressed",
 					   "the store takes no more mail"};
@@ -47,7 +46,7 @@ print_warnings(const json_t *status, const char *name)
 
 	json_array_foreach(items, i, item)
 	{
-		if (!is_said(json_string_value(item)))
+		if (!status_is_said(json_string_value(item)))
 			printf("%sWarning      %s%s\n", screen_on(SCREEN_YELLOW),
 			       screen_text(json_string_value(item)), screen_off(SCREEN_YELLOW));
 	}
@@ -131,6 +130,16 @@ print_listeners(const json_t *status)
 	lists_print(&t);
 }
 
+const char *
+status_kind(const char *name, bool production)
+{
+	static const char own[] = "alerts/";
+
+	if (strncmp(name, own, sizeof(own) - 1) == 0)
+		return "alerts";
+	return production ? "production" : "test";
+}
+
 static void
 print_environments(const json_t *status)
 {
@@ -143,13 +152,15 @@ print_environments(const json_t *status)
 	table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
 	json_array_foreach(items, i, item)
 	{
+		const char *name = field_text(item, "name");
 		bool production = field_is_true(item, "production");
+		const char *kind = status_kind(name, production);
 
-		table_add(&t, field_text(item, "name"));
-		table_add_styled(&t, production ? "production" : "test",
-				 production ? SCREEN_BOLD : SCREEN_PLAIN);
+		table_add(&t, name);
+		table_add_styled(&t, kind, production ? SCREEN_BOLD : SCREEN_PLAIN);
 		table_add(&t, field_text(item, "upstream"));
-		table_add(&t, field_text(item, "others"));
+		/* Of the gate's own mail no recipient is another's. */
+		table_add(&t, strcmp(kind, "alerts") == 0 ? "" : field_text(item, "others"));
 	}
 	if (t.cell_count > 0)
 		putchar('\n');

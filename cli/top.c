@@ -72,21 +72,23 @@ add_items(json_t *list, json_t *seen, const json_t *answer, const char *key)
 	}
 }
 
-/* The first page of each of these, together; *more tells whether the first has others. */
+/* The first page of each of these, together; the first without others is all there is. *more tells
+ * whether it was not. */
 static int
-get_lists(struct top *t, const char *const *paths, size_t count, const char *key, json_t **list)
+get_lists(struct top *t, const char *const *paths, size_t count, const char *key, json_t **list,
+	  bool *more)
 {
 	json_t *seen = json_object(), *answer;
-	bool more = true;
 	int result = CLIENT_DONE;
 
 	*list = json_array();
-	for (size_t i = 0; i < count && more && result == CLIENT_DONE; i++) {
+	*more = true;
+	for (size_t i = 0; i < count && *more && result == CLIENT_DONE; i++) {
 		result = get(t, paths[i], &answer);
 		if (result != CLIENT_DONE)
 			break;
 		add_items(*list, seen, answer, key);
-		more = i > 0 || json_is_string(json_object_get(answer, "next"));
+		*more = i > 0 || json_is_string(json_object_get(answer, "next"));
 		json_decref(answer);
 	}
 	json_decref(seen);
@@ -98,7 +100,7 @@ get_lists(struct top *t, const char *const *paths, size_t count, const char *key
 }
 
 static int
-get_batches(struct top *t, json_t **batches)
+get_batches(struct top *t, json_t **batches, bool *more)
 {
 	char newest[64], releasing[64], paused[64];
 	const char *const paths[] = {newest, releasing, paused};
@@ -106,7 +108,7 @@ get_batches(struct top *t, json_t **batches)
 	snprintf(newest, sizeof(newest), "/v1/batches?limit=%d", NEWEST);
 	snprintf(releasing, sizeof(releasing), "/v1/batches?state=releasing&limit=%d", RELEASING);
 	snprintf(paused, sizeof(paused), "/v1/batches?state=paused&limit=%d", RELEASING);
-	return get_lists(t, paths, sizeof(paths) / sizeof(paths[0]), "id", batches);
+	return get_lists(t, paths, sizeof(paths) / sizeof(paths[0]), "id", batches, more);
 }
 
 /* Where mailfused has no such call it is not asked again. */
@@ -114,13 +116,14 @@ static int
 get_environments(struct top *t, int64_t now, json_t **environments)
 {
 	static const char *const path = "/v1/environments?limit=1000";
+	bool more;
 	int result;
 
 	*environments = json_incref(t->data.answers.environments);
 	if (t->no_environments || (t->environments_at > 0 && now < t->environments_at))
 		return CLIENT_DONE;
 	json_decref(*environments);
-	result = get_lists(t, &path, 1, "name", environments);
+	result = get_lists(t, &path, 1, "name", environments, &more);
 	t->no_environments = result == CLIENT_REFUSED;
 	t->environments_at = now + ENVIRONMENTS_EVERY;
 	return result == CLIENT_NOT_REACHED ? result : CLIENT_DONE;
@@ -135,7 +138,7 @@ ask(struct top *t)
 	int result = get(t, "/v1/status", &a.status);
 
 	if (result == CLIENT_DONE)
-		result = get_batches(t, &a.batches);
+		result = get_batches(t, &a.batches, &a.more);
 	if (result == CLIENT_DONE)
 		result = get(t, "/v1/queue", &a.queue);
 	if (result == CLIENT_DONE)
@@ -334,6 +337,7 @@ print_json(const struct top *t)
 	json_object_set(o, "queue", a->queue);
 	json_object_set_new(o, "environments",
 			    a->environments != NULL ? json_incref(a->environments) : json_null());
+	json_object_set_new(o, "more", json_boolean(a->more));
 	command_print_json(o);
 	json_decref(o);
 }

@@ -17,6 +17,7 @@ struct top_answers {
 	json_t *batches;      /* an array, without repeats */
 	json_t *queue;        /* GET /v1/queue */
 	json_t *environments; /* an array of GET /v1/environments */
+	bool more;            /* there are batches that were not asked for */
 };
 
 /* Numbers of one moment, by what they count. */

@@ -146,6 +146,21 @@ add_sums(struct frame *f, const struct top_data *d)
 	buf_free(&line);
 }
 
+/* An older one may be filling without being seen here. */
+static void
+add_bound(struct frame *f, const struct top_data *d)
+{
+	const struct top_answers *a = &d->answers;
+	struct buf line = {0};
+
+	if (!a->more)
+		return;
+	buf_printf(&line, "Only %s are below, the newest and those released: mailfuse batches",
+		   screen_counted((int64_t)json_array_size(a->batches), "batch", "batches"));
+	frame_add_text(f, buf_text(&line));
+	buf_free(&line);
+}
+
 /* What stands there is old, and why. */
 static void
 add_silence(struct frame *f, const struct top_view *v)
@@ -303,6 +318,7 @@ top_draw(const struct top_data *d, const struct top_view *v, struct buf *out)
 
 	add_title(&f, d, v);
 	add_sums(&f, d);
+	add_bound(&f, d);
 	add_silence(&f, v);
 	/* The line of keys is the last one. */
 	f.rows = v->rows > 3 ? v->rows - 1 : v->rows;

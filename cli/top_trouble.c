@@ -4,10 +4,9 @@
  */
 #include "cli/top_trouble.h"
 
-#include <string.h>
-
 #include "cli/field.h"
 #include "cli/screen.h"
+#include "cli/status.h"
 
 static size_t
 add_holds(const json_t *status, struct buf *out)
@@ -44,19 +43,6 @@ add_alerts(const json_t *status, struct buf *out)
 	return count;
 }
 
-/* What the lines above say already. */
-static bool
-is_said(const char *warning)
-{
-	static const char *const said[] = {"the panic button is pressed",
-					   "the store takes no more mail"};
-
-	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
-		if (strncmp(warning, said[i], strlen(said[i])) == 0)
-			return true;
-	return false;
-}
-
 static size_t
 add_warnings(const json_t *status, const char *name, struct buf *out)
 {
@@ -67,7 +53,7 @@ add_warnings(const json_t *status, const char *name, struct buf *out)
 	{
 		const char *text = json_string_value(item);
 
-		if (text == NULL || is_said(text))
+		if (text == NULL || status_is_said(text))
 			continue;
 		buf_printf(out, "%sWarning: %s%s\n", screen_on(SCREEN_YELLOW), screen_text(text),
 			   screen_off(SCREEN_YELLOW));

@@ -305,6 +305,37 @@ def test_ten_thousand(top):
     t.check_given_back()
 
 
+@pytest.mark.parametrize("answers,said", [
+    ({"newest": None}, None), ({"newest": "B101"}, "Only 103 batches are below")])
+def test_what_is_not_looked_at_is_said(fake, answers, said):
+    """A release of a batch older than the newest is asked for by its state."""
+    def batches(path, body):
+        for state, name in (("releasing", "B7"), ("paused", "B6")):
+            if f"state={state}" in path:
+                return {"items": [batch(id=name, state=state, plan=plan(state="running"))],
+                        "next": None}
+        return {"items": [batch(id=f"B{n}") for n in range(201, 100, -1)], "next": answers["newest"]}
+
+    Traffic(fake)
+    fake.answers[("GET", "/v1/batches")] = batches
+    done = fake.run("top")
+    assert (done.returncode, done.err) == (0, "")
+    assert ("Only " in done.out) == (said is not None)
+    if said:
+        assert said in done.out
+        assert re.search(r"^B7 +running", done.out, re.M)
+        assert re.search(r"^B6 +running", done.out, re.M)
+    assert json.loads(fake.run("top", "--json").out)["more"] == (said is not None)
+
+
+def test_the_gates_own_mail_is_no_test_environment(fake):
+    """Neither in top nor in status, where OTHERS and KIND would tell people to look into it."""
+    Traffic(fake, status=STATUS | {"environments": [
+        {"name": "alerts/ops", "production": False, "upstream": "smarthost", "others": "hold"}]})
+    assert re.search(r"^alerts/ops .* alerts", fake.run("top").out, re.M)
+    assert re.search(r"^alerts/ops +alerts +smarthost +-$", fake.run("status").out, re.M)
+
+
 def test_the_gate_is_gone_and_comes_back(top):
     t = top()
     t.wait("B19")
@@ -432,7 +463,7 @@ def test_a_pipe_gets_a_snapshot(fake, args):
     assert "\x1b" not in done.out
     if "--json" in args:
         answer = json.loads(done.out)
-        assert set(answer) == {"status", "batches", "queue", "environments"}
+        assert set(answer) == {"status", "batches", "queue", "environments", "more"}
         assert [row["id"] for row in answer["batches"]] == ["B19", "B18", "B17"]
         assert answer["environments"] is None
         return
