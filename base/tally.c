@@ -25,9 +25,9 @@ struct tally {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tally *buckets[BUCKETS];
-static struct tally *list[TALLY_MAX + 1]; /* and the one for the rest */
+static struct tally *list[TALLY_MAX + 2]; /* and the two for the rest */
 static _Atomic size_t count;
-static struct tally *other;
+static struct tally *other_rule, *other_channel;
 
 bool
 tally_is(const struct tally *t, const char *environment, const char *rule)
@@ -49,6 +49,17 @@ tally_new(const char *environment, const char *rule)
 	return t;
 }
 
+/* The table is full. Mail and alerts are told apart still. */
+static struct tally *
+find_other(bool channel)
+{
+	struct tally **other = channel ? &other_channel : &other_rule;
+
+	if (*other == NULL)
+		*other = tally_new(TALLY_OTHER, channel ? NULL : TALLY_OTHER);
+	return *other;
+}
+
 static struct tally *
 find(const char *environment, const char *rule)
 {
@@ -60,11 +71,8 @@ find(const char *environment, const char *rule)
 	for (t = *bucket; t != NULL; t = t->next)
 		if (tally_is(t, environment, rule))
 			return t;
-	if (atomic_load_explicit(&count, memory_order_relaxed) >= TALLY_MAX) {
-		if (other == NULL)
-			other = tally_new("other", "other");
-		return other;
-	}
+	if (atomic_load_explicit(&count, memory_order_relaxed) >= TALLY_MAX)
+		return find_other(rule == NULL);
 	t = tally_new(environment, rule);
 	t->next = *bucket;
 	*bucket = t;

@@ -28,8 +28,10 @@ enum tally_slot {
 };
 #define TALLY_BIT(slot) (1U << (slot))
 
-/* Beyond so many pairs of names the rest is counted as environment "other", rule "other". */
+/* Beyond so many pairs of names the rest is counted as environment and rule, or channel, of this
+ * name, which no configuration can give to anything. */
 enum { TALLY_MAX = 4096 };
+#define TALLY_OTHER "(other)"
 
 struct tally;
 

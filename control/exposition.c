@@ -11,25 +11,42 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+/* What stands for itself; behind it one character that does not, or the end. */
+static size_t
+plain_bytes(const char *text, bool quoted)
+{
+	size_t n = 0;
+
+	while ((unsigned char)text[n] < 0x80 && text[n] != '\0' && text[n] != '\n' &&
+	       text[n] != '\\' && (text[n] != '"' || !quoted))
+		n++;
+	return n;
+}
+
 /* In HELP a quotation mark stands for itself. */
 static void
 add_escaped(struct buf *out, const char *text, bool quoted)
 {
-	size_t len = strlen(text), i, n;
+	const char *end = text + strlen(text);
 	uint32_t code;
+	size_t n;
 
-	for (i = 0; i<len; i += n> 0 ? n : 1) {
-		n = text_read_utf8(text + i, len - i, &code);
+	for (;;) {
+		n = plain_bytes(text, quoted);
+		buf_add(out, text, n);
+		text += n;
+		if (text == end)
+			return;
+		n = text_read_utf8(text, (size_t)(end - text), &code);
 		if (n == 0)
 			buf_add_text(out, "\xef\xbf\xbd"); /* U+FFFD */
-		else if (text[i] == '\n')
+		else if (*text == '\n')
 			buf_add_text(out, "\\n");
-		else if (text[i] == '\\')
-			buf_add_text(out, "\\\\");
-		else if (text[i] == '"' && quoted)
-			buf_add_text(out, "\\\"");
+		else if (n == 1)
+			buf_printf(out, "\\%c", *text);
 		else
-			buf_add(out, text + i, n);
+			buf_add(out, text, n);
+		text += n > 0 ? n : 1;
 	}
 }
 

@@ -1,9 +1,8 @@
 /*
  * What the store holds now: the queue, the quarantine, the panic button, alerts that wait.
  *
- * Nothing here reads deliveries but the oldest of each environment and state. The numbers are kept
- * as they change (store/work.c); the oldest held one costs a look into each batch that holds
- * something, and batches a row each, as in GET /v1/status.
+ * Nothing here reads deliveries but the oldest that are queued or wait in each environment, and the
+ * oldest that each batch holds. The numbers are kept as they change (store/work.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,16 +33,14 @@ struct stored {
 	size_t hold_count;
 	uint64_t batches, alerts_pending, alerts_failed;
 	int64_t alerts_oldest_at;
+	int64_t others_at; /* for whom no oldest was found: it is no older; 0 = all were found */
 };
 
 static struct environment_row *
-find_row(struct stored *s, const char *name)
+add_row(struct stored *s, const char *name)
 {
 	struct environment_row *row;
 
-	for (size_t i = 0; i < s->environment_count; i++)
-		if (strcmp(s->environments[i].name, name) == 0)
-			return &s->environments[i];
 	s->environments =
 	    mem_resize_array(s->environments, s->environment_count + 1, sizeof(*s->environments));
 	row = &s->environments[s->environment_count++];
@@ -51,12 +48,17 @@ find_row(struct stored *s, const char *name)
 	return row;
 }
 
+/* All states of an environment come one after the other. */
 static bool
 see_count(void *context, const char *environment, enum store_state state, uint64_t count,
 	  int64_t oldest_accepted_at, int64_t next_due_at)
 {
-	struct environment_row *row = find_row(context, environment);
+	struct stored *s = context;
+	struct environment_row *row =
+	    s->environment_count > 0 ? &s->environments[s->environment_count - 1] : NULL;
 
+	if (row == NULL || strcmp(row->name, environment) != 0)
+		row = add_row(s, environment);
 	if (state == STORE_QUEUED) {
 		row->queued = count;
 		row->queued_at = oldest_accepted_at;
@@ -65,15 +67,68 @@ see_count(void *context, const char *environment, enum store_state state, uint64
 		row->waiting = count;
 	} else if (state == STORE_HELD) {
 		row->held = count;
-		row->held_at = oldest_accepted_at;
 	}
+	return true;
+}
+
+static int
+compare_rows(const void *a, const void *b)
+{
+	return strcmp(((const struct environment_row *)a)->name,
+		      ((const struct environment_row *)b)->name);
+}
+
+/* Those of the configuration, of which nothing is stored, are told too. */
+static void
+add_empty(struct stored *s, const struct config *config)
+{
+	const size_t stored = s->environment_count;
+
+	if (stored > 0)
+		qsort(s->environments, stored, sizeof(*s->environments), compare_rows);
+	for (size_t i = 0; i < config->environment_count; i++) {
+		const struct environment_row key = {.name = config->environments[i].name};
+
+		if (stored == 0 || bsearch(&key, s->environments, stored, sizeof(*s->environments),
+					   compare_rows) == NULL)
+			add_row(s, key.name);
+	}
+	if (s->environment_count > 0)
+		qsort(s->environments, s->environment_count, sizeof(*s->environments),
+		      compare_rows);
+}
+
+static void
+be_older(int64_t *oldest_at, int64_t at)
+{
+	if (*oldest_at == 0 || at < *oldest_at)
+		*oldest_at = at;
+}
+
+static bool
+see_held(void *context, const char *environment, int64_t oldest_accepted_at)
+{
+	struct stored *s = context;
+	const struct environment_row key = {.name = (char *)environment};
+	struct environment_row *row;
+
+	if (environment == NULL) {
+		be_older(&s->others_at, oldest_accepted_at);
+		return true;
+	}
+	row = s->environment_count == 0 ? NULL
+					: bsearch(&key, s->environments, s->environment_count,
+						  sizeof(*s->environments), compare_rows);
+	if (row != NULL)
+		be_older(&row->held_at, oldest_accepted_at);
 	return true;
 }
 
 static bool
 see_batch(void *context, const struct store_batch *b)
 {
-	((struct stored *)context)->batches += b->held > 0;
+	(void)b;
+	((struct stored *)context)->batches++;
 	return true;
 }
 
@@ -91,14 +146,13 @@ see_hold(void *context, const struct store_hold *h)
 static enum store_result
 read_stored(struct store_view *view, const struct config *config, struct stored *s)
 {
-	enum store_result r;
+	enum store_result r = store_view_counts(view, see_count, s);
 
-	/* Those that are empty are told too. */
-	for (size_t i = 0; i < config->environment_count; i++)
-		find_row(s, config->environments[i].name);
-	r = store_view_counts(view, see_count, s);
+	add_empty(s, config);
 	if (r == STORE_OK)
-		r = store_view_batches(view, -1, false, see_batch, s);
+		r = store_view_held(view, see_held, s);
+	if (r == STORE_OK)
+		r = store_view_holding(view, see_batch, s);
 	if (r == STORE_OK)
 		r = store_view_holds(view, see_hold, s);
 	if (r == STORE_OK)
@@ -164,9 +218,12 @@ add_quarantine(struct exposition *x, const struct stored *s, int64_t now)
 		exposition_count(x, (int64_t)row->held, "environment", row->name, NULL);
 	exposition_family(x, "mailfuse_quarantine_oldest_seconds", EXPOSITION_GAUGE,
 			  "Since the oldest mail that is held was accepted.");
-	for (row = s->environments; row < end; row++)
-		exposition_seconds(x, row->held > 0 ? age(row->held_at, now) : 0, "environment",
-				   row->name, NULL);
+	for (row = s->environments; row < end; row++) {
+		int64_t at = row->held_at != 0 ? row->held_at : s->others_at;
+
+		exposition_seconds(x, row->held > 0 ? age(at, now) : 0, "environment", row->name,
+				   NULL);
+	}
 	exposition_family(x, "mailfuse_quarantine_batches", EXPOSITION_GAUGE,
 			  "Batches that hold something now.");
 	exposition_count(x, (int64_t)s->batches, NULL);

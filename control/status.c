@@ -169,14 +169,11 @@ struct held {
 };
 
 static bool
-add_count(void *context, const char *environment, enum store_state state, uint64_t count,
-	  int64_t oldest_accepted_at, int64_t next_due_at)
+add_count(void *context, const char *environment, enum store_state state, uint64_t count)
 {
 	struct held *held = context;
 	json_t *o = json_make_object();
 
-	(void)oldest_accepted_at;
-	(void)next_due_at;
 	json_put_text(o, "environment", environment);
 	json_put_text(o, "state", store_state_name(state));
 	json_put_count(o, "count", count);
@@ -222,7 +219,7 @@ put_stored(json_t *answer, struct store_view *view)
 	uint64_t pending = 0, failed = 0;
 	int64_t oldest = 0;
 	json_t *o;
-	enum store_result result = store_view_counts(view, add_count, &held);
+	enum store_result result = store_view_tallies(view, add_count, &held);
 
 	if (result == STORE_OK)
 		result = store_view_batches(view, -1, false, count_batch, &held);

@@ -342,9 +342,9 @@ fill_count(struct store_view *v, struct count_row *c)
 	struct delivery_query q = {
 	    .environment = c->environment, .states = 1U << c->state, .limit = 1};
 
-	TRY(v->b->delivery_list(v->db, &q, see_oldest, c));
 	if (c->state != STORE_QUEUED && c->state != STORE_WAITING)
 		return STORE_OK;
+	TRY(v->b->delivery_list(v->db, &q, see_oldest, c));
 	q.due = DUE_SET;
 	q.order_due = true;
 	return v->b->delivery_list(v->db, &q, see_due, c);

@@ -184,12 +184,23 @@ enum store_result store_view_tallies(struct store_view *v,
 				     bool (*row)(void *context, const char *environment,
 						 enum store_state state, uint64_t count),
 				     void *context);
-/* Deliveries per environment and state. */
+/* Deliveries per environment and state; of what is queued or waits also the oldest and what is due
+ * first, else 0. */
 enum store_result store_view_counts(struct store_view *v,
 				    bool (*row)(void *context, const char *environment,
 						enum store_state state, uint64_t count,
 						int64_t oldest_accepted_at, int64_t next_due_at),
 				    void *context);
+/*
+ * The oldest that each batch holds, and whose it is; of a batch with mail of several environments
+ * the oldest so many, and if it has more then a row without an environment: whatever else it holds
+ * is no older than that.
+ */
+enum { STORE_HELD_LOOK = 1000 };
+enum store_result store_view_held(struct store_view *v,
+				  bool (*row)(void *context, const char *environment,
+					      int64_t oldest_accepted_at),
+				  void *context);
 /* A whole message (as it would leave), at most `max` bytes into `out`. STORE_MISSING. */
 enum store_result store_view_raw(struct store_view *v, uint64_t id, size_t max, struct buf *out,
 				 bool *cut);

@@ -397,6 +397,25 @@ def test_names_that_want_escaping(gate, sink):
     assert not lint(now.text)
 
 
+def test_more_names_than_are_counted(make_gate, sink, tmp_path):
+    """Each series is told once, also where an environment is called other and the table is full."""
+    many = "".join(environment(f"e{n}", f"127.20.{n // 200}.{n % 200 + 1}", "others = hold")
+                   for n in range(1400))
+    running = make_gate(listener() + upstream(sink) + environment("other", QA, 'allow = {"*"}')
+                        + many + production()).start()
+    running.send(letter(), names("q", 2), QA)
+    running.send(letter(), names("p", 3), PRODUCTION_CLIENT)
+    running.wait_counts("other", {"sent": 2})
+    running.wait_counts("production", {"sent": 3})
+    now = scrape(running)
+    assert (recipients(now, "other", "", "accepted"), deliveries(now, "other", "delivered")) == (2, 2)
+    assert recipients(now, "(other)", "(other)", "accepted") == 3
+    assert deliveries(now, "(other)", "delivered") == 3
+    assert len(now.series("mailfuse_quarantine_recipients")) == 1403
+    assert len(now.series("mailfuse_recipients_total")) < 3 * 4096
+    assert not lint(now.text)
+
+
 def test_the_parser_of_these_tests_is_strict():
     good = '# HELP a b\n# TYPE a counter\na{x="1\\n\\"\\\\"} 1\n'
     assert Metrics(good).value("a", x='1\n"\\') == 1

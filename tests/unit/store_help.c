@@ -507,6 +507,40 @@ sum_delivery(void *context, const struct store_delivery *d)
 	return true;
 }
 
+struct oldest {
+	const char *environment;
+	int64_t at; /* 0 = none */
+};
+
+static bool
+see_first(void *context, const struct store_delivery *d)
+{
+	((struct oldest *)context)->at = d->accepted_at;
+	return false;
+}
+
+static bool
+see_held(void *context, const char *environment, int64_t at)
+{
+	struct oldest *o = context;
+
+	assert_non_null(environment);
+	if (strcmp(environment, o->environment) == 0 && (o->at == 0 || at < o->at))
+		o->at = at;
+	return true;
+}
+
+static void
+check_oldest_held(struct fixture *f, const char *environment)
+{
+	struct store_filter filter = {.environment = environment, .state = STORE_HELD};
+	struct oldest listed = {.environment = environment}, held = listed;
+
+	assert_int_equal(store_view_deliveries(f->v, &filter, see_first, &listed), STORE_OK);
+	assert_int_equal(store_view_held(f->v, see_held, &held), STORE_OK);
+	assert_int_equal(held.at, listed.at);
+}
+
 struct env_counts {
 	struct fixture *f;
 	uint64_t total;
@@ -523,8 +557,10 @@ check_environment(void *context, const char *environment, enum store_state state
 	(void)next;
 	assert_int_equal(store_view_deliveries(c->f->v, &filter, see_delivery, &n), STORE_OK);
 	assert_int_equal(n, count);
-	assert_true(oldest > 0);
+	assert_int_equal(oldest > 0, state == STORE_QUEUED || state == STORE_WAITING);
 	c->total += count;
+	if (state == STORE_HELD)
+		check_oldest_held(c->f, environment);
 	return true;
 }
 

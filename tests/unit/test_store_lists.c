@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "store/view.h"
 #include "tests/unit/store_help.h"
 
 enum { MOST = 2000, ENVIRONMENTS = 3 };
@@ -243,6 +244,135 @@ batches_by_what_they_hold(void **state)
 	assert_int_equal(seen, 1);
 }
 
+/* ---- how old what is held is ---- */
+
+static void
+hold(struct fixture *f, uint64_t stream, const char *environment, unsigned recipients, int64_t at)
+{
+	struct verdict_stream s = stream_of(stream, TEST_NOW, 0);
+	struct message *m =
+	    make_message(environment, "a", recipients, VERDICT_HOLD, "burst volume", &s);
+
+	m->accepted_at = at;
+	add_message(f, m);
+}
+
+struct held {
+	char text[200];
+};
+
+static bool
+add_held_age(void *context, const char *environment, int64_t at)
+{
+	struct held *held = context;
+	size_t len = strlen(held->text);
+
+	snprintf(held->text + len, sizeof(held->text) - len, "%s:%d ",
+		 environment != NULL ? environment : "others", (int)(at - TEST_NOW));
+	return true;
+}
+
+static void
+check_held(struct fixture *f, const char *wanted)
+{
+	struct held held = {""};
+
+	assert_int_equal(store_view_held(f->v, add_held_age, &held), STORE_OK);
+	assert_string_equal(held.text, wanted);
+}
+
+static void
+the_oldest_of_each_batch(void **state)
+{
+	struct fixture *f = *state;
+
+	check_held(f, "");
+	hold(f, 1, "staging", 2, TEST_NOW + 1);
+	hold(f, 1, "staging", 1, TEST_NOW + 2);
+	hold(f, 2, "production", 1, TEST_NOW + 3);
+	hold(f, 3, "staging", 1, TEST_NOW + 4);
+	check_held(f, "staging:4 production:3 staging:1 ");
+	check_counts(f);
+	assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
+	check_held(f, "staging:4 production:3 ");
+	check_counts(f);
+	assert_int_equal(decide(f, STORE_RESTORE, 1), STORE_OK);
+	assert_int_equal(decide(f, STORE_RELEASE, 3), STORE_OK);
+	check_held(f, "production:3 staging:1 ");
+	/* A batch of several environments says whose each is. */
+	hold(f, 2, "box", 1, TEST_NOW + 5);
+	check_held(f, "production:3 box:5 staging:1 ");
+	check_counts(f);
+}
+
+struct rest {
+	uint64_t named, others;
+	int64_t others_at;
+};
+
+static bool
+count_rest(void *context, const char *environment, int64_t at)
+{
+	struct rest *rest = context;
+
+	if (environment == NULL) {
+		rest->others++;
+		rest->others_at = at;
+	} else {
+		rest->named++;
+		assert_string_not_equal(environment, "production");
+	}
+	return true;
+}
+
+/* Of a batch of several environments so many are looked at; the rest is said to be no older. */
+static void
+the_oldest_of_a_large_mixed_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct rest rest = {.named = 0};
+
+	hold(f, 1, "box", 1, TEST_NOW + 1);
+	hold(f, 1, "staging", STORE_HELD_LOOK - 1, TEST_NOW + 2);
+	hold(f, 1, "production", 1, TEST_NOW + 3);
+	assert_int_equal(store_view_held(f->v, count_rest, &rest), STORE_OK);
+	assert_int_equal(rest.named, STORE_HELD_LOOK);
+	assert_int_equal(rest.others, 1);
+	assert_int_equal(rest.others_at, TEST_NOW + 2);
+}
+
+static size_t lists;
+static const struct backend *counted;
+
+static enum store_result
+count_list(struct db *db, const struct delivery_query *q, delivery_row_fn *row, void *context)
+{
+	lists++;
+	return counted->delivery_list(db, q, row, context);
+}
+
+/* A look into each batch, not one for each environment. */
+static void
+ages_cost_a_look_a_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct held held = {""};
+	struct backend counting = *f->v->b;
+	char name[16];
+
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		hold(f, i + 1, name, 1, TEST_NOW);
+	}
+	counted = f->v->b;
+	counting.delivery_list = count_list;
+	f->v->b = &counting;
+	lists = 0;
+	assert_int_equal(store_view_held(f->v, add_held_age, &held), STORE_OK);
+	assert_int_equal(lists, 40);
+	f->v->b = counted;
+}
+
 /* ---- alerts ---- */
 
 struct fates {
@@ -352,6 +482,9 @@ main(void)
 	    BOTH(an_environment_has_all_of_its_own),
 	    BOTH(what_rules_held),
 	    BOTH(batches_by_what_they_hold),
+	    BOTH(the_oldest_of_each_batch),
+	    BOTH(the_oldest_of_a_large_mixed_batch),
+	    BOTH(ages_cost_a_look_a_batch),
 	    BOTH(alerts_page_by_page),
 	    BOTH(the_log_backwards),
 	};

@@ -136,7 +136,7 @@ see_count(void *context, const char *environment, enum store_state state, uint64
 	(void)next_due_at;
 	assert_string_equal(environment, "staging");
 	assert_int_equal(count, count_state(s->m, state));
-	assert_true(oldest_at > 0);
+	assert_int_equal(oldest_at > 0, state == STORE_QUEUED || state == STORE_WAITING);
 	s->n += count;
 	return true;
 }

@@ -178,7 +178,8 @@ test_buckets(void **state)
 static void
 test_too_many(void **state)
 {
-	struct tally *kept = tally_get("kept", "r"), *other;
+	struct tally *kept = tally_get("kept", "r"), *named = tally_get("other", ""), *other,
+		     *channel;
 	char name[40];
 	int i;
 
@@ -189,10 +190,19 @@ test_too_many(void **state)
 	}
 	assert_int_equal(tally_count(), TALLY_MAX + 1);
 	other = tally_get("one", "more");
-	assert_true(tally_is(other, "other", "other"));
-	assert_ptr_equal(tally_get_channel("more"), other);
+	assert_true(tally_is(other, TALLY_OTHER, TALLY_OTHER));
 	assert_ptr_equal(tally_get("kept", "r"), kept);
-	assert_true(reading_of("other", "other", 0).values[TALLY_HELD] >= 100);
+	assert_true(reading_of(TALLY_OTHER, TALLY_OTHER, 0).values[TALLY_HELD] >= 100);
+	/* An environment may have that name: its series must be no other's. */
+	assert_ptr_equal(tally_get("other", ""), named);
+	assert_false(tally_is(other, "other", "other"));
+	/* What an alert channel did is no mail. */
+	channel = tally_get_channel("more");
+	assert_true(tally_is(channel, TALLY_OTHER, NULL));
+	assert_ptr_equal(tally_get_channel("still more"), channel);
+	assert_int_equal(tally_count(), TALLY_MAX + 2);
+	tally_add(channel, TALLY_DELIVERED, 3);
+	assert_int_equal(reading_of(TALLY_OTHER, TALLY_OTHER, 0).values[TALLY_DELIVERED], 0);
 	assert_int_equal(reading_of("e0", "r", 0).values[TALLY_HELD], 1);
 }
 
