@@ -14,7 +14,9 @@
 #include "cli/progress.h"
 #include "cli/screen.h"
 
-enum { BATCH_MARK_BYTES = 48, RECENT_SECONDS = 600, COUNTED_SECONDS = 10 };
+enum { BATCH_MARK_BYTES = 48, COUNTED_SECONDS = 10 };
+/* Until when an application is taken to be still sending. */
+enum { RECENT_SECONDS = 600, QUIET_SECONDS = 60, QUIET_GAPS = 10 };
 
 static bool
 is_state(const json_t *plan, const char *state)
@@ -121,6 +123,14 @@ plan_show(const json_t *batch)
 	print_next(batch, plan);
 }
 
+/* Nothing came for a minute, and for ten times as long as it took from one to the next. */
+static bool
+is_quiet(int64_t recipients, int64_t window, int64_t ago)
+{
+	return recipients <= 0 || ago > RECENT_SECONDS ||
+	       (ago > QUIET_SECONDS && ago / QUIET_GAPS > window / recipients);
+}
+
 /* "yes, 120 recipients in the last 10 min, the last 4 s ago". */
 static void
 print_sending(const json_t *batch)
@@ -134,7 +144,7 @@ print_sending(const json_t *batch)
 	/* A daemon of before does not say. */
 	if (sending == NULL)
 		return;
-	if (recipients <= 0 || ago > RECENT_SECONDS) {
+	if (is_quiet(recipients, window, ago)) {
 		const char *last = field_text(sending, "last_at");
 
 		printf("Still sending: no, nothing since %s\n",

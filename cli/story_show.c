@@ -144,7 +144,12 @@ put_times(const struct page *p, const json_t *story)
 	put_heading(p, "From the first message until");
 	put_pair(p, "the trip", format_after(times, "to_trip", text));
 	put_pair(p, "an alert", format_after(times, "to_alert", text));
-	put_pair(p, "a look", format_after(times, "to_look", text));
+	/* The gate keeps only the last look. */
+	if (json_is_null(json_object_get(times, "to_look")) &&
+	    *field_text(times, "seen_at") != '\0')
+		put_pair(p, "a look", "not known; only the last look is kept");
+	else
+		put_pair(p, "a look", format_after(times, "to_look", text));
 	put_pair(p, "a decision", format_after(times, "to_decision", text));
 }
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -267,6 +268,12 @@ def test_show_says_what_follows(fake):
     assert "Still sending: no, nothing since 2026-11-21 12:05:31\n" in shown(sending=None)
     assert "Still sending: no, nothing since 2020-01-01 12:00:00\n" in shown(
         sending={"recipients": 120, "window": 600, "last_at": "2020-01-01T10:00:00.000Z"})
+    # A blast that ended five minutes ago is over; who sends one a minute may go on.
+    ago = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 300))
+    assert "Still sending: no, nothing since " in shown(
+        sending={"recipients": 600, "window": 600, "last_at": ago})
+    assert "Still sending: yes, 5 recipients in the last 10 min, last 5 min" in shown(
+        sending={"recipients": 5, "window": 600, "last_at": ago})
     out = shown(sending={"recipients": 120, "window": 600, "last_at": "2999-01-01T10:00:00.000Z"},
                 ruling={"goes": "pass", "until": "2026-11-21T11:00:00.000Z"},
                 seen_by="uid:0(root)", seen_at="2026-11-21T11:00:00.000Z")

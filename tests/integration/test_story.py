@@ -108,6 +108,7 @@ def test_who_asked_is_not_named_and_a_pause_makes_no_first_look(make_gate, sink,
     assert "uid:" not in texts and "plan=" not in texts and "=8->8" not in texts, texts
     assert "looked at the batch" in texts and "for the first time" not in texts, texts
     assert answer["times"]["to_look"] is None and answer["times"]["to_decision"] is not None
+    assert "a look        not known; " in gate.cli("story", "B1").stdout
     assert "without mailfuse show" not in questions(gate)
 
 
