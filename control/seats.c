@@ -83,19 +83,30 @@ seat_free(struct seat *t)
 
 /* ---- what goes over the wire */
 
+/* What it sent of a request that is not whole, or behind one that is being answered: libevent reads
+ * on while an answer goes. */
+static size_t
+seat_unread(const struct seat *t)
+{
+	return t->phase == READING ? t->bytes
+				   : evbuffer_get_length(bufferevent_get_input(t->stream));
+}
+
 /* Whoever has sent the most goes: together they could fill the memory before one is known. */
 static void
 seats_limit_unread(struct seats *s)
 {
 	struct seat *t, *largest = NULL;
-	size_t unread = 0;
+	size_t unread = 0, most = 0;
 
 	LIST_FOREACH (t, &s->list, next) {
-		if (t->ended || t->phase != READING)
-			continue;
-		unread += t->bytes;
-		if (largest == NULL || t->bytes > largest->bytes)
+		size_t own = t->ended ? 0 : seat_unread(t);
+
+		unread += own;
+		if (own > most) {
+			most = own;
 			largest = t;
+		}
 	}
 	if (unread <= s->rules->unread_most || largest == NULL)
 		return;
@@ -148,10 +159,12 @@ seat_goes(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *co
 	if (info->n_deleted == 0 || t->phase != ANSWERING)
 		return;
 	t->bytes += info->n_deleted;
-	if (evbuffer_get_length(buffer) == 0)
-		seat_set_phase(t, evbuffer_get_length(bufferevent_get_input(t->stream)) > 0
-				      ? READING
-				      : WAITING);
+	if (evbuffer_get_length(buffer) == 0) {
+		size_t behind = seat_unread(t);
+
+		seat_set_phase(t, behind > 0 ? READING : WAITING);
+		t->bytes = behind;
+	}
 }
 
 void
@@ -255,9 +268,25 @@ seats_count(const struct seats *s, const char *address)
 	return count;
 }
 
+/* Whoever waits for an answer of ours stays; whoever does not take one may go. */
+static bool
+may_go(const struct seat *t)
+{
+	return !t->ended && (t->phase != ANSWERING ||
+			     evbuffer_get_length(bufferevent_get_output(t->stream)) > 0);
+}
+
+static bool
+goes_before(const struct seat *t, const struct seat *other)
+{
+	if ((t->phase == ANSWERING) != (other->phase == ANSWERING))
+		return other->phase == ANSWERING;
+	return t->since < other->since;
+}
+
 /*
  * Who goes for the newcomer: of the address that has the most, if that is more than its own, the
- * one that has been silent the longest and is not being answered; else itself.
+ * one that has been silent the longest, or takes its answer for the longest; else itself.
  */
 static struct seat *
 seats_choose(struct seats *s, struct seat *newcomer)
@@ -266,10 +295,10 @@ seats_choose(struct seats *s, struct seat *newcomer)
 	struct seat *t, *chosen = newcomer;
 
 	LIST_FOREACH (t, &s->list, next) {
-		size_t count = t->ended || t->phase == ANSWERING ? 0 : seats_count(s, t->address);
+		size_t count = may_go(t) ? seats_count(s, t->address) : 0;
 
 		if (count > most ||
-		    (chosen != newcomer && count == most && t->since < chosen->since)) {
+		    (chosen != newcomer && count == most && goes_before(t, chosen))) {
 			chosen = t;
 			most = count;
 		}

@@ -21,7 +21,7 @@ struct seats_patience {
 
 struct seats_rules {
 	size_t most;
-	/* Bytes of requests that have not come in whole, of all connections. */
+	/* Bytes that came and are not being answered, of all connections. */
 	size_t unread_most;
 	/* For a request, from the accept on or its first byte; for an answer to be taken. */
 	struct seats_patience request, answer;

@@ -277,6 +277,30 @@ test_share_answered(void **state)
 	unserve();
 }
 
+/* Who does not take an answer may go for a newcomer, too: else one address could have all seats. */
+static void
+test_share_untaken(void **state)
+{
+	static const struct seats_rules rules = {
+	    .most = 2, .unread_most = 1 << 20, .request = DAY_LONG, .answer = DAY_LONG};
+	int untaken[2], fd;
+	char byte;
+
+	(void)state;
+	serve(&rules);
+	for (size_t i = 0; i < COUNT(untaken); i++) {
+		untaken[i] = connect_as(1);
+		say(untaken[i], "GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_int_equal(recv(untaken[i], &byte, 1, 0), 1);
+	}
+	fd = connect_as(2);
+	assert_true(ask(fd));
+	wait_for_end(untaken[0]); /* which began first */
+	close(untaken[1]);
+	close(fd);
+	unserve();
+}
+
 /* All together may have sent 1 MB that nobody has read: who sent the most goes. */
 static void
 test_unread(void **state)
@@ -303,6 +327,33 @@ test_unread(void **state)
 	unserve();
 }
 
+/* The same of what comes behind a request whose answer is not taken. */
+static void
+test_unread_behind(void **state)
+{
+	static const struct seats_rules rules = {
+	    .most = 64, .unread_most = 1 << 20, .request = DAY_LONG, .answer = DAY_LONG};
+	static char data[256 << 10];
+	size_t sent = 0;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	serve(&rules);
+	fd = connect_as(1);
+	say(fd, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+	memset(data, 'x', sizeof(data));
+	/* Some of it is in the sockets. */
+	while (sent < 64 << 20 && (n = send(fd, data, sizeof(data), MSG_NOSIGNAL)) > 0)
+		sent += (size_t)n;
+	assert_true(sent < 64 << 20);
+	close(fd);
+	fd = connect_as(1);
+	assert_true(ask(fd));
+	close(fd);
+	unserve();
+}
+
 int
 main(void)
 {
@@ -312,7 +363,9 @@ main(void)
 	    cmocka_unit_test(test_answer_not_taken),
 	    cmocka_unit_test(test_share),
 	    cmocka_unit_test(test_share_answered),
+	    cmocka_unit_test(test_share_untaken),
 	    cmocka_unit_test(test_unread),
+	    cmocka_unit_test(test_unread_behind),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
