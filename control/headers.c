@@ -7,6 +7,7 @@
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <stddef.h>
+#include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
 
@@ -55,4 +56,68 @@ headers_find_once(struct evhttp_request *http, const char *name, bool *twice)
 		value = pair->value;
 	}
 	return *twice ? NULL : value;
+}
+
+const char *
+headers_fault(const char *name, const char *value)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"; /* RFC 9110 5.6.2 */
+
+	if (name[0] == '\0' || name[strspn(name, token)] != '\0')
+		return "a header's name is none, or has a blank in it; write Name: value";
+	if (strcasecmp(name, "Content-Length") == 0 &&
+	    (value[0] == '\0' || value[strspn(value, "0123456789")] != '\0'))
+		return "Content-Length is no number; write digits only";
+	return NULL;
+}
+
+bool
+headers_host_is(const char *host, const char *name, size_t len)
+{
+	size_t digits;
+
+	if (len == 0 || strncasecmp(host, name, len) != 0)
+		return false;
+	if (host[len] == '\0')
+		return true;
+	digits = strspn(host + len + (host[len] == ':'), "0123456789");
+	return host[len] == ':' && digits > 0 && digits <= 5 && host[len + 1 + digits] == '\0';
+}
+
+bool
+headers_origin_is(const char *origin, const char *host, bool tls)
+{
+	if (strncasecmp(origin, "https://", 8) == 0)
+		return strcasecmp(origin + 8, host) == 0;
+	return !tls && strncasecmp(origin, "http://", 7) == 0 && strcasecmp(origin + 7, host) == 0;
+}
+
+bool
+headers_is_json(const char *type)
+{
+	static const char json[] = "application/json";
+	size_t len = sizeof(json) - 1;
+
+	return type != NULL && strncasecmp(type, json, len) == 0 &&
+	       (type[len] == '\0' || type[len] == ';' || type[len] == ' ');
+}
+
+bool
+headers_list_has_etag(const char *list, const char *etag)
+{
+	size_t len = strlen(etag);
+
+	while (*list != '\0') {
+		list += strspn(list, " \t,");
+		if (*list == '*')
+			return true;
+		if (strncmp(list, "W/", 2) == 0)
+			list += 2;
+		if (strncmp(list, etag, len) == 0 &&
+		    (list[len] == '\0' || strchr(", \t", list[len]) != NULL))
+			return true;
+		list += strcspn(list, ",");
+	}
+	return false;
 }

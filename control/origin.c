@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,47 +31,48 @@ takes_body(enum evhttp_cmd_type method)
 }
 
 /*
- * libevent reads no body of a GET and its like, and takes what is there for the next request; of
- * two lengths it takes the first (RFC 9112 6.3 forbids both).
+ * NULL, or why it is not sure where the request ends. libevent reads no body of a GET and its like,
+ * and takes what is there for the next request; of two lengths it takes the first (RFC 9112 6.3
+ * forbids both).
  */
+static const char *
+find_framing_fault(struct evhttp_request *http)
+{
+	bool two_lengths, two_codings;
+	const char *length = headers_find_once(http, "Content-Length", &two_lengths);
+	const char *coding = headers_find_once(http, "Transfer-Encoding", &two_codings);
+	const struct evkeyval *pair;
+
+	TAILQ_FOREACH (pair, evhttp_request_get_input_headers(http), next) {
+		const char *why = headers_fault(pair->key, pair->value);
+
+		if (why != NULL)
+			return why;
+	}
+	if (two_lengths || two_codings || (length != NULL && coding != NULL))
+		return "the length of the request is said twice; send Content-Length once, or "
+		       "Transfer-Encoding";
+	if (coding != NULL && strcasecmp(coding, "chunked") != 0)
+		return "this Transfer-Encoding is not taken; send chunked, or Content-Length";
+	if (!takes_body(evhttp_request_get_command(http)) &&
+	    (coding != NULL || (length != NULL && strcmp(length, "0") != 0)))
+		return "this method takes no body; send none, or POST";
+	return NULL;
+}
+
 bool
 origin_check_framing(struct request *r)
 {
-	bool two_lengths, two_codings;
-	const char *length = headers_find_once(r->http, "Content-Length", &two_lengths);
-	const char *coding = headers_find_once(r->http, "Transfer-Encoding", &two_codings);
-	const char *why = NULL;
+	const char *why = find_framing_fault(r->http);
 
-	if (two_lengths || two_codings || (length != NULL && coding != NULL))
-		why = "the length of the request is said twice; send Content-Length once, or "
-		      "Transfer-Encoding";
-	else if (coding != NULL && strcasecmp(coding, "chunked") != 0)
-		why = "this Transfer-Encoding is not taken; send chunked, or Content-Length";
-	else if (!takes_body(evhttp_request_get_command(r->http)) &&
-		 (coding != NULL || (length != NULL && strcmp(length, "0") != 0)))
-		why = "this method takes no body; send none, or POST";
 	if (why == NULL)
 		return true;
-	evhttp_add_header(evhttp_request_get_output_headers(r->http), "Connection", "close");
+	request_add_header(r, "Connection", "close");
 	request_fail(r, 400, "%s", why);
 	return false;
 }
 
 /* ---- whom it is for */
-
-/* `name` with any port behind it: who comes through a tunnel has another. */
-static bool
-names_host(const char *text, const char *name, size_t len)
-{
-	size_t digits;
-
-	if (len == 0 || strncasecmp(text, name, len) != 0)
-		return false;
-	if (text[len] == '\0')
-		return true;
-	digits = strspn(text + len + (text[len] == ':'), "0123456789");
-	return text[len] == ':' && digits > 0 && digits <= 5 && text[len + 1 + digits] == '\0';
-}
 
 static bool
 names_address(const char *text, const char *address)
@@ -79,7 +81,7 @@ names_address(const char *text, const char *address)
 	int len =
 	    snprintf(host, sizeof(host), strchr(address, ':') != NULL ? "[%s]" : "%s", address);
 
-	return names_host(text, host, (size_t)len);
+	return headers_host_is(text, host, (size_t)len);
 }
 
 /* The address that the client reached, where the port serves several: no name stands for it. */
@@ -105,15 +107,15 @@ is_our_host(struct request *r, const char *served, const char *text)
 	const char *url = strstr(http->url, "://");
 	size_t len;
 
-	if (names_address(text, served) || names_host(text, "localhost", 9))
+	if (names_address(text, served) || headers_host_is(text, "localhost", 9))
 		return true;
 	for (char *const *name = http->hosts; *name != NULL; name++)
-		if (names_host(text, *name, strlen(*name)))
+		if (headers_host_is(text, *name, strlen(*name)))
 			return true;
 	if (url != NULL) {
 		url += 3;
 		len = url[0] == '[' ? strcspn(url, "]") + 1 : strcspn(url, ":");
-		if (names_host(text, url, len))
+		if (headers_host_is(text, url, len))
 			return true;
 	}
 	return names_reached(r, text);
@@ -130,13 +132,7 @@ is_own_origin(struct request *r, const char *origin, const char *host)
 
 	if (url[0] != '\0' && strcasecmp(origin, url) == 0)
 		return true;
-	if (strncasecmp(origin, "https://", 8) == 0)
-		origin += 8;
-	else if (r->deps->http_secure == NULL && strncasecmp(origin, "http://", 7) == 0)
-		origin += 7;
-	else
-		return false;
-	return strcasecmp(origin, host) == 0;
+	return headers_origin_is(origin, host, r->deps->http_secure != NULL);
 }
 
 bool
@@ -176,19 +172,6 @@ origin_is_secure(struct request *r)
 	       (origin != NULL && strncasecmp(origin, "https://", 8) == 0);
 }
 
-/* "application/json", with or without parameters. No form of HTML can send it. */
-static bool
-is_json(struct request *r)
-{
-	static const char json[] = "application/json";
-	const char *type =
-	    evhttp_find_header(evhttp_request_get_input_headers(r->http), "Content-Type");
-	size_t len = sizeof(json) - 1;
-
-	return type != NULL && strncasecmp(type, json, len) == 0 &&
-	       (type[len] == '\0' || type[len] == ';' || type[len] == ' ');
-}
-
 bool
 origin_check_page(struct request *r)
 {
@@ -199,6 +182,8 @@ origin_check_page(struct request *r)
 	/* That it is none of another page was checked. */
 	bool origin =
 	    evhttp_find_header(evhttp_request_get_input_headers(r->http), "Origin") != NULL;
+	const char *type =
+	    evhttp_find_header(evhttp_request_get_input_headers(r->http), "Content-Type");
 
 	if (twice || (site != NULL && !ours && (changes || strcmp(site, "none") != 0)))
 		request_fail(r, 403,
@@ -209,7 +194,7 @@ origin_check_page(struct request *r)
 		request_fail(r, 403,
 			     "a call by cookie that changes something says where it comes from: "
 			     "send Origin, or Sec-Fetch-Site: same-origin");
-	else if (takes_body(method) && !is_json(r))
+	else if (takes_body(method) && !headers_is_json(type))
 		request_fail(r, 403,
 			     "a call by cookie is JSON: send Content-Type: application/json");
 	else

@@ -48,38 +48,18 @@ find_asset(const char *path)
 	return NULL;
 }
 
-/* If-None-Match (RFC 9110 13.1.2): one of a list, or any; a weak one compares as well. */
-static bool
-is_known(struct request *r, const struct asset *asset)
-{
-	const char *at =
-	    evhttp_find_header(evhttp_request_get_input_headers(r->http), "If-None-Match");
-	size_t len = strlen(asset->etag);
-
-	while (at != NULL && *at != '\0') {
-		at += strspn(at, " \t,");
-		if (*at == '*')
-			return true;
-		if (strncmp(at, "W/", 2) == 0)
-			at += 2;
-		if (strncmp(at, asset->etag, len) == 0 &&
-		    (at[len] == '\0' || strchr(", \t", at[len]) != NULL))
-			return true;
-		at += strcspn(at, ",");
-	}
-	return false;
-}
-
 static void
 send_asset(struct request *r, const struct asset *asset)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(r->http);
+	const char *known =
+	    evhttp_find_header(evhttp_request_get_input_headers(r->http), "If-None-Match");
 
 	evhttp_add_header(headers, "Content-Security-Policy", HEADERS_PAGE_POLICY);
 	evhttp_add_header(headers, "Cache-Control",
 			  asset->immutable ? "public, max-age=31536000, immutable" : "no-cache");
 	evhttp_add_header(headers, "ETag", asset->etag);
-	if (is_known(r, asset))
+	if (known != NULL && headers_list_has_etag(known, asset->etag))
 		request_reply_unchanged(r);
 	else
 		request_reply_static(r, asset->type, asset->data, asset->len);
