@@ -292,6 +292,7 @@ request_closed(struct evhttp_connection *c, void *context)
 
 	(void)c;
 	log_debug("- control.client-gone path=%s who=%s", log_safe(r->path), log_safe(r->who));
+	request_let_go(r->http);
 	r->http = NULL;
 	r->path = "(gone)";
 }

@@ -115,10 +115,7 @@ listener_closed(struct evhttp_connection *c, void *context)
 
 	(void)c;
 	log_debug("- control.listener-gone who=%s", log_safe(l->who));
-	/* Where the connection failed the request was taken off it first, and is left to whoever
-	 * answers; else it goes with its connection. */
-	if (evhttp_request_get_connection(l->http) == NULL)
-		evhttp_request_free(l->http);
+	request_let_go(l->http);
 	listener_free(l);
 }
 

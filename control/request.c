@@ -179,6 +179,13 @@ request_hand_over(struct request *r)
 	return http;
 }
 
+void
+request_let_go(struct evhttp_request *http)
+{
+	if (evhttp_request_get_connection(http) == NULL)
+		evhttp_request_free(http);
+}
+
 static json_t *__attribute__((format(printf, 2, 0)))
 problem_new(int status, const char *format, va_list args)
 {

@@ -55,6 +55,12 @@ void request_reply_static(struct request *r, const char *type, const void *bytes
 /* Ends the call without an answer: whoever asked answers over what it gets, which is the
  * connection's; NULL where the client is gone. */
 struct evhttp_request *request_hand_over(struct request *r);
+/*
+ * Where its connection goes before it is answered (evhttp_connection_set_closecb()). One that
+ * failed, while an earlier answer was on its way, has let go of its request first: that is whose
+ * answer it is to free. Else it goes with the connection.
+ */
+void request_let_go(struct evhttp_request *http);
 /* 304: the client has it. */
 void request_reply_unchanged(struct request *r);
 /* An RFC 9457 problem. The text says in plain English what was wrong and what to do. */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -343,6 +344,76 @@ test_clients_leave(void **state)
 	gate_stop();
 }
 
+/* How much has come that was not read, once it is more than `before`, or has not grown for long. */
+static int
+client_unread(int fd, int before)
+{
+	int n = before;
+
+	for (int i = 0; i < 500 && n <= before; i++) {
+		usleep(1000);
+		assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
+	}
+	return n;
+}
+
+/*
+ * True if a call waits for the writer while its own "100 Continue" does not fit into the socket,
+ * which is full of answers that nobody takes; `skip` answers more come first.
+ */
+static bool
+call_behind_full_socket(int fd, int skip)
+{
+	static const char head[] = "POST /v1/discard HTTP/1.1\r\nExpect: 100-continue\r\n"
+				   "Content-Length: 30\r\n\r\n";
+	static const char body[] = "{\"ids\":[\"B1\"],\"reason\":\"gone\"}";
+	static const char wrong[] = "{\"ids\":[\"B1\"],\"raisin\":\"gone\"}";
+	int unread = 0, now;
+
+	for (int i = 0; i < skip; i++) {
+		client_send(fd, "GET /livez HTTP/1.1\r\n\r\n", 25);
+		unread = client_unread(fd, unread);
+	}
+	for (;;) {
+		client_send(fd, head, strlen(head));
+		now = client_unread(fd, unread);
+		if (now == unread) {
+			client_send(fd, body, strlen(body));
+			return true;
+		}
+		unread = now;
+		client_send(fd, wrong, strlen(wrong));
+		now = client_unread(fd, unread);
+		if (now == unread)
+			return false; /* it is the answer that does not fit */
+		unread = now;
+	}
+}
+
+/* The connection fails, and not only ends, while its call waits for the writer. */
+static void
+test_connection_fails_behind_call(void **state)
+{
+	bool found = false;
+
+	(void)state;
+	gate_start();
+	fault_pause();
+	for (int skip = 0; skip < 6 && !found; skip++) {
+		int fd = client_connect();
+
+		found = call_behind_full_socket(fd, skip);
+		if (found)
+			fault_wait(1);
+		close(fd);
+	}
+	assert_true(found);
+	check_alive();
+	fault_go_on();
+	check_alive();
+	gate_stop();
+}
+
 /* Control is stopped while calls wait for the writer: they are done, and answered first. */
 static void
 test_stop_with_calls(void **state)
@@ -435,6 +506,7 @@ main(void)
 	    cmocka_unit_test_setup(test_store_fails, fault_reset),
 	    cmocka_unit_test_setup(test_hold_is_at_once, fault_reset),
 	    cmocka_unit_test_setup(test_clients_leave, fault_reset),
+	    cmocka_unit_test_setup(test_connection_fails_behind_call, fault_reset),
 	    cmocka_unit_test_setup(test_stop_with_calls, fault_reset),
 	    cmocka_unit_test_setup(test_socket, fault_reset)};
 
