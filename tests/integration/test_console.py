@@ -14,6 +14,7 @@ from rig import browser, hostile_mail
 from rig.batch import MARKED, Batch, fill
 from rig.client import letter
 from rig.gate import PRODUCTION_CLIENT, QUIET, STAGING_CLIENT, listener, production, staging, upstream
+from rig.maildir import free_ports
 from rig.people import http_section, secret, url
 from rig.sink import Valve
 
@@ -95,7 +96,7 @@ def test_discard_and_restore(console, sink):
     running = console()
     console.run(running, "discard")
     assert sink.recipients() == []
-    assert Batch(running).row()["held"] == 30
+    assert Batch(running).row()["purged"] == 30
 
 
 def test_a_stale_page_is_refused_with_what_changed(console, sink):
@@ -116,6 +117,30 @@ def test_who_may_only_look_has_no_buttons(console):
     running = console()
     fill(running, 12)
     console.run(running, "viewer")
+
+
+def test_a_session_that_ends_under_the_page(console, sink, tmp_path):
+    running = console()
+    tokens = tmp_path / "tokens"
+    people = tokens.read_text()
+
+    def write(text):
+        tokens.write_text(text)
+        running.reload()
+
+    console.run(running, "session_over", revoke=lambda: write(people.replace("ann:", "nan:")),
+                give_back=lambda: write(people))
+    assert len(sink.recipients()) == 10
+
+
+def test_a_gate_that_restarts_under_the_page(console, tmp_path):
+    running = console()
+    running.stop()
+    port = free_ports(["http"])["http"]  # the page comes back to the same
+    config = running.config.read_text()
+    running.config.write_text(config.replace('"127.0.0.1:0" tokens', f'"127.0.0.1:{port}" tokens'))
+    running.start()
+    console.run(running, "restart", stop=running.stop, start=lambda: running.start() and None)
 
 
 def test_search_in_the_inbox_of_staging(console):

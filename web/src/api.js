@@ -11,6 +11,9 @@ export const online = state(true);
 /* What GET /v1/session says: {name, roles, csrf, expires_at}; null: not logged in; undefined: not known yet. */
 export const session = state(undefined);
 
+/* True after the gate has ended a session that was there: the login page says so. */
+export const session_over = state(false);
+
 /* An error answer (RFC 9457) or none at all (status 0). `changed` is there where a 409 says what is not as it was seen. */
 export class Problem extends Error {
 	constructor(status, body = {}) {
@@ -88,7 +91,10 @@ async function ask(method, path, { query, body, signal } = {}) {
 	online.set(true);
 	if (response.ok) return response;
 	const problem = new Problem(response.status, await body_of(response));
-	if (response.status === 401 && session.get()) session.set(null);
+	if (response.status === 401 && session.get()) {
+		session_over.set(true);
+		session.set(null);
+	}
 	throw problem;
 }
 
@@ -151,6 +157,7 @@ export async function session_look() {
 /* Throws a Problem where the token is wrong. */
 export async function session_begin(token) {
 	session.set(await post("/v1/session", { token }));
+	session_over.set(false);
 }
 
 export async function session_end() {

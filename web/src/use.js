@@ -99,6 +99,24 @@ export function use_now() {
 	return use_state(clock);
 }
 
+/* Calls `run` at once, then at most every `ms`, with one last call after the last ask. */
+export function use_throttled(run, ms) {
+	const state = useRef({ timer: null, last: 0 });
+	const latest = useRef(run);
+	latest.current = run;
+	useEffect(() => () => clearTimeout(state.current.timer), []);
+	return () => {
+		if (state.current.timer !== null) return;
+		state.current.timer = setTimeout(
+			() => {
+				state.current = { timer: null, last: Date.now() };
+				latest.current();
+			},
+			Math.max(0, state.current.last + ms - Date.now()),
+		);
+	};
+}
+
 /* The value after it has not changed for `ms`: for a search field. */
 export function use_settled(value, ms = 250) {
 	const [settled, set] = useState(value);

@@ -149,6 +149,12 @@ test("what is offered is what the gate says", () => {
 	];
 	assert.deepEqual(q.offered_verbs({ next }), ["release", "discard"]);
 	assert.deepEqual(q.offered_verbs(undefined), []);
+	assert.deepEqual(q.offered_verbs({ next: ["mailfuse restore B1 ..", "mailfuse purge B1 .."] }), ["restore", "purge"]);
+});
+
+test("who may not decide is told what, and what to do", () => {
+	assert.match(q.why_barred(["release"]), /but not release: log in with one that has the role operator/);
+	assert.match(q.why_barred(["resume", "restore", "discard"]), /but not resume, restore or discard: /);
 });
 
 test("who may approve", () => {
@@ -226,6 +232,11 @@ test("each question says the number of people", () => {
 		/second person/,
 	);
 	assert.match(q.question("discard", batch(), {}, { recipients: 1 }, words), /1 recipient of/);
+	assert.match(q.question("purge", batch(), {}, dry, words), /for good/);
+	const stays = (left) => q.consequences("release", batch(), {}, { recipients: 5, left }, words).join(" ");
+	assert.match(stays(0), /None stays held/);
+	assert.match(stays(1), /1 stays held/);
+	assert.match(stays(2), /2 stay held/);
 });
 
 test("a stale page is told what changed", () => {

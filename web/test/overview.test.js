@@ -26,6 +26,14 @@ test("what needs a person says what, and how many", () => {
 	assert.deepEqual(texts({ alerts: { failed: 3 } }), ["warn: 3 alerts could not be delivered."]);
 });
 
+test("one batch is led to at once, several to their list", () => {
+	const href = (held, batches) => needs({ ...well, held }, NOW, batches)[0].href;
+	const [one, done, two] = [{ id: "B7", held: 5 }, { id: "B6", held: 0 }, { id: "B8", held: 1 }];
+	assert.equal(href({ batches: 1, recipients: 5 }, [one, done]), "/batches/B7");
+	assert.equal(href({ batches: 2, recipients: 6 }, [one, two]), "#held");
+	assert.equal(href({ batches: 1, recipients: 5 }, null), "#held");
+});
+
 test("an upstream that is down is told once", () => {
 	const down = { upstreams: [{ name: "smarthost", up: false, since: "2026-11-22T03:58:00Z", why: "connection refused" }] };
 	assert.deepEqual(texts({ ...down, warnings: ["upstream smarthost is down: connection refused."] }), [

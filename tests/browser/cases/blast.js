@@ -3,6 +3,22 @@ import assert from "node:assert/strict";
 import { noErrors, openPage, person, screenshot } from "../browser.js";
 import { batchPage, counted, decide, figure } from "../steps.js";
 
+// Something stands in the chart beside its lines: pixels of a bar's colour, near its right end, now.
+async function drawn(page) {
+	await page.waitForFunction(() => {
+		const canvas = document.querySelector(".chart-box canvas");
+		if (!canvas || canvas.width === 0) return false;
+		const from = Math.floor(canvas.width * 0.8);
+		const { data } = canvas.getContext("2d").getImageData(from, 0, canvas.width - from, canvas.height);
+		let coloured = 0;
+		for (let i = 0; i < data.length; i += 4) {
+			const [r, g, b, a] = data.slice(i, i + 4);
+			if (a > 20 && Math.max(r, g, b) - Math.min(r, g, b) > 60) coloured++;
+		}
+		return coloured > 20;
+	});
+}
+
 export default async function ({ browser, tokens, ask }) {
 	const context = await person(browser, tokens.ann);
 	const page = await openPage(context, "/");
@@ -23,6 +39,7 @@ export default async function ({ browser, tokens, ask }) {
 	await figure(page, "Held", "180");
 	await page.getByRole("img", { name: /^Arrivals: .*recipients in/ }).waitFor();
 	await page.locator(".chart-box canvas").waitFor();
+	await drawn(page);
 	await ask("blast", { count: 20 });
 	await figure(page, "Held", "200");
 	await screenshot(page, "batch-held", { fullPage: true });
@@ -39,5 +56,9 @@ export default async function ({ browser, tokens, ask }) {
 	await page.getByText("Released 10 recipients.").first().waitFor();
 	await figure(page, "Held", "190");
 	await figure(page, "Sent", "10");
+
+	// The blast is the last bar of its environment's day.
+	await page.goto("/environments/production");
+	await drawn(page);
 	noErrors(page);
 }

@@ -1,6 +1,7 @@
-// Discarded, so that nothing leaves, and brought back.
-import { noErrors, openPage, person } from "../browser.js";
-import { batchPage, decide, figure } from "../steps.js";
+// Discarded, so that nothing leaves, and brought back; discarded again, and deleted for good.
+import assert from "node:assert/strict";
+import { noErrors, openPage, person, screenshot } from "../browser.js";
+import { batchPage, counted, decide, figure } from "../steps.js";
 
 export default async function ({ browser, tokens, ask }) {
 	await ask("blast", { count: 30 });
@@ -16,5 +17,22 @@ export default async function ({ browser, tokens, ask }) {
 	await page.getByText("Restore 30 recipients of B1, so that they are held again?").waitFor();
 	await decide(page, "the wrong batch");
 	await figure(page, "Held", "30");
+
+	assert.equal(await page.getByRole("button", { name: "Purge…" }).count(), 0, "what is held is not purged");
+	await page.getByRole("button", { name: "Discard…" }).click();
+	await decide(page, "by mistake after all");
+	await figure(page, "Discarded", "30");
+	const purge = page.getByRole("button", { name: "Purge…" });
+	await purge.click();
+	const dialog = page.getByRole("dialog");
+	await dialog.getByText("Purge 30 recipients of B1? Their mail is deleted for good: nobody can restore it.").waitFor();
+	await counted(page, "Purge 30 recipients");
+	await dialog.locator("button[type=submit]").click();
+	await dialog.getByText("Say why").waitFor();
+	await screenshot(page, "purge-dialog");
+	await decide(page, "a copy of real customers");
+	await figure(page, "Purged", "30");
+	await purge.waitFor({ state: "detached" });
+	assert.equal(await page.getByRole("button", { name: "Restore…" }).count(), 0);
 	noErrors(page);
 }

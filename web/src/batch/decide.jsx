@@ -174,7 +174,14 @@ export function Decide({ verb, batch, how, onClose, onDone }) {
 		>
 			{verb === "release" && <ReleaseFields form={form} change={change} batch={batch} />}
 			{verb === "resume" && <RateField form={form} change={change} />}
-			{verb === "discard" && <StreamField form={form} change={change} what="is discarded" />}
+			{verb === "discard" && (
+				<details>
+					<summary>What follows</summary>
+					<div class="fields">
+						<StreamField form={form} change={change} what="is discarded" />
+					</div>
+				</details>
+			)}
 			<Question verb={verb} run={run} />
 			<Reason
 				verb={verb}
@@ -241,10 +248,7 @@ export function Buttons({ verbs, batch, why_not_approve, onChoose }) {
 				)}
 			</div>
 			{barred.length > 0 && (
-				<p class="hint">
-					You may look: {barred.map((verb) => ask.verbs[verb].label.toLowerCase()).join(", ")} takes
-					the role operator.
-				</p>
+				<p class="hint">{ask.why_barred(barred)}</p>
 			)}
 		</div>
 	);

@@ -58,7 +58,7 @@ function Follows({ batch }) {
 
 export function Facts({ batch }) {
 	return (
-		<dl class="facts">
+		<dl class="facts two">
 			<Fact name="Stopped by">
 				<Text value={stopped_by(batch)} most={400} />
 			</Fact>

@@ -36,8 +36,8 @@ export function RateField({ form, change }) {
 export function StreamField({ form, change, what }) {
 	return (
 		<TextField
-			label="What follows"
-			hint={`For how long mail that follows ${what}, such as 1h; empty: it goes on being held.`}
+			label="For how long"
+			hint={`Mail that follows ${what} for so long, such as 1h; empty: it goes on being held.`}
 			name="stream"
 			form={form}
 			change={change}

@@ -12,6 +12,7 @@ export const verbs = {
 	release: { label: "Release", role: "operator", danger: false },
 	restore: { label: "Restore", role: "operator", danger: false },
 	discard: { label: "Discard", role: "operator", danger: true },
+	purge: { label: "Purge", role: "operator", danger: true },
 };
 
 /*
@@ -25,6 +26,14 @@ export function offered_verbs(story) {
 		if (verb && Object.hasOwn(verbs, verb)) found.add(verb);
 	}
 	return Object.keys(verbs).filter((verb) => found.has(verb));
+}
+
+/* Why there is no button for `verbs`, and what to do about it. */
+export function why_barred(barred) {
+	const list = barred.map((verb) => verbs[verb].label.toLowerCase());
+	const last = list.pop();
+	const all = list.length > 0 ? `${list.join(", ")} or ${last}` : last;
+	return `Your token may look, but not ${all}: log in with one that has the role operator, or ask somebody who has it.`;
 }
 
 /* Whether `session` may approve the plan, or the sentence that says why not. */
@@ -138,6 +147,8 @@ export function question(verb, batch, body, dry, { count }) {
 			return `Discard ${n} of ${batch.id}, so that nothing of it is sent? Restore brings them back.`;
 		case "restore":
 			return `Restore ${n} of ${batch.id}, so that they are held again? Nothing is sent by it.`;
+		case "purge":
+			return `Purge ${n} of ${batch.id}? Their mail is deleted for good: nobody can restore it.`;
 		case "approve":
 			return dry.approvals_missing > 0
 				? `Approve the release of ${people(dry.recipients + (dry.left || 0), count)} of ${batch.id}? After you ${count(dry.approvals_missing)} more must approve.`
@@ -165,12 +176,12 @@ export function consequences(verb, batch, body, dry, { count, dateTime }) {
 			lines.push(
 				`${people(dry.released, count)} ${dry.released === 1 ? "leaves" : "leave"} at once; each ring waits for the one before it.`,
 			);
-		lines.push(`${count(dry.left)} stay held then.`);
+		lines.push(dry.left > 0 ? `${count(dry.left)} ${dry.left === 1 ? "stays" : "stay"} held then.` : "None stays held then.");
 	}
 	if (verb === "release" && body.stop_on !== undefined)
 		lines.push(
 			body.stop_on > 0
-				? `It pauses by itself when more than ${body.stop_on} % of a ring are refused.`
+				? `It pauses by itself when more than ${body.stop_on}\u00a0% of a ring are refused.`
 				: "It pauses by itself at the first refusal.",
 		);
 	if (verb === "release" && batch.plan && batch.plan.state === "paused")
@@ -235,6 +246,7 @@ export function done(verb, batch, answer, { count }) {
 		release: `Released ${n}.`,
 		discard: `Discarded ${n}; Restore brings them back.`,
 		restore: `Restored ${n}: held again.`,
+		purge: `Purged ${n}: deleted for good.`,
 		approve: `Approved: ${n} released.`,
 		pause: `Paused: ${n} held again.`,
 		resume: `Resumed: ${n} released.`,

@@ -75,7 +75,7 @@ export function Rewritten({ row }) {
 			<Text value={row.recipient} most={320} />
 			{row.final && row.final !== row.recipient && (
 				<span class="rewritten-to">
-					<span aria-hidden="true">→ </span>
+					<span aria-hidden="true">→&nbsp;</span>
 					<span class="hidden">rewritten to </span>
 					<Text value={row.final} most={320} />
 				</span>

@@ -8,9 +8,14 @@ import { Text } from "../ui/text.jsx";
 import { header_rows } from "./header.js";
 import { limits } from "./limits.js";
 
+function html_url(id) {
+	return `/v1/messages/${encodeURIComponent(id)}/html`;
+}
+
 /* Whether the gate finds HTML in it: asked first, so that no error stands in the frame. */
-function use_html(url) {
+export function use_html(id) {
 	const [state, set] = useState({ there: null, problem: null });
+	const url = html_url(id);
 	useEffect(() => {
 		const abort = new AbortController();
 		get_bytes(url, 1, abort.signal)
@@ -24,9 +29,8 @@ function use_html(url) {
 	return state;
 }
 
-export function Html({ id }) {
-	const url = `/v1/messages/${encodeURIComponent(id)}/html`;
-	const { there, problem } = use_html(url);
+export function Html({ id, html }) {
+	const { there, problem } = html;
 	if (problem) return <Failed problem={problem} />;
 	if (there === null) return <Loading what="Looking for HTML" />;
 	if (!there) return <Empty>This message has no HTML that can be read; see Text or Source.</Empty>;
@@ -40,7 +44,7 @@ export function Html({ id }) {
 				class="mail-frame"
 				sandbox=""
 				referrerpolicy="no-referrer"
-				src={url}
+				src={html_url(id)}
 				title="The HTML of the message"
 			/>
 		</>

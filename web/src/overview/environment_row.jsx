@@ -1,14 +1,15 @@
 /* One environment at a glance: is it guarded, what goes through it, what is held. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { count } from "../format.js";
 import { path } from "../router.js";
 import { Chart } from "../ui/chart.jsx";
 import { Figure, State } from "../ui/notice.jsx";
 import { Text } from "../ui/text.jsx";
-import { use_get } from "../use.js";
+import { use_get, use_throttled } from "../use.js";
 import { day_series, day_summary } from "./day.js";
 
 const DAY_MS = 60_000;
+const BLAST_MS = 10_000;
 export const day_lines = [
 	{ label: "passed", tone: "accent" },
 	{ label: "held or dropped", tone: "bad" },
@@ -23,8 +24,19 @@ export function use_day(environment) {
 	return series;
 }
 
+/* A blast is in the chart soon, not only after its minute. */
+function use_blast(held, reload) {
+	const before = useRef(held);
+	const again = use_throttled(reload, BLAST_MS);
+	useEffect(() => {
+		if (held > before.current) again();
+		before.current = held;
+	}, [held]);
+}
+
 function kind(e) {
 	if (!e.configured) return "not configured any more";
+	if (e.name === "unknown" && e.others === "hold") return "sources that no environment matches: all is held";
 	const where = e.captures ? "captured, nothing leaves" : e.upstream === null ? "no upstream: all is held" : `to ${e.upstream}`;
 	return `${e.production ? "production" : "not production"}, ${where}`;
 }
@@ -40,6 +52,7 @@ export function Protection({ environment }) {
 export function EnvironmentRow({ environment: e, chart }) {
 	const detail = use_get(chart ? `/v1/environments/${encodeURIComponent(e.name)}` : null, {}, { every: DAY_MS });
 	const series = use_day(detail.data);
+	use_blast(e.counts.held, detail.reload);
 	return (
 		<article class="environment">
 			<div class="environment-name">

@@ -13,7 +13,14 @@ function hold_text(hold, now) {
 	return `${where} is stopped by the panic button ${lasting(hold.since, now)} (${hold.who})${why}.`;
 }
 
-export function needs(status, now) {
+/* The batch itself where it is the only one: one step less. */
+function way_to(batches) {
+	const held = (batches ?? []).filter((b) => b.held > 0);
+	return held.length === 1 ? `/batches/${encodeURIComponent(held[0].id)}` : "#held";
+}
+
+/* `batches`: the list that the page shows, where it is there. */
+export function needs(status, now, batches = null) {
 	const list = [];
 	const bad = (text, href, link) => list.push({ tone: "bad", text, href, link });
 	const warn = (text, href, link) => list.push({ tone: "warn", text, href, link });
@@ -23,8 +30,8 @@ export function needs(status, now) {
 		bad(
 			`${many(status.held.batches, "batch", "batches")} with ${many(status.held.recipients, "recipient")} ` +
 				`${status.held.batches === 1 ? "waits" : "wait"} for a decision.`,
-			"#held",
-			"Look at it",
+			status.held.batches === 1 ? way_to(batches) : "#held",
+			status.held.batches === 1 ? "Look at it" : "Look at them",
 		);
 	for (const hold of status.holds ?? []) bad(hold_text(hold, now));
 	for (const u of status.upstreams ?? [])

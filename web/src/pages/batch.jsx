@@ -19,28 +19,10 @@ import { say } from "../say.js";
 import { Heading } from "../ui/heading.jsx";
 import { Failed, Loading, Notice, State } from "../ui/notice.jsx";
 import { Text } from "../ui/text.jsx";
-import { use_get, use_live, use_state } from "../use.js";
+import { use_get, use_live, use_state, use_throttled } from "../use.js";
 
 const STORY_MS = 2000;
 const POLL_MS = 5000;
-
-/* Calls `run` at once, then at most every `ms`, with one last call after the last ask. */
-function use_throttled(run, ms) {
-	const state = useRef({ timer: null, last: 0 });
-	const latest = useRef(run);
-	latest.current = run;
-	useEffect(() => () => clearTimeout(state.current.timer), []);
-	return () => {
-		if (state.current.timer !== null) return;
-		state.current.timer = setTimeout(
-			() => {
-				state.current = { timer: null, last: Date.now() };
-				latest.current();
-			},
-			Math.max(0, state.current.last + ms - Date.now()),
-		);
-	};
-}
 
 /* The batch as it is: {batch, problem, reload}. The numbers of an event stand before the story is read again. */
 function use_batch(id) {

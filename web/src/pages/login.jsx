@@ -1,13 +1,16 @@
 /* Logs in with a token of the tokens file; the cookie that comes of it is not readable for scripts. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { session_begin } from "../api.js";
+import { session_begin, session_over } from "../api.js";
 import { Field } from "../ui/dialog.jsx";
+import { Notice } from "../ui/notice.jsx";
+import { use_state } from "../use.js";
 
 export function Login() {
 	const [token, set_token] = useState("");
 	const [error, set_error] = useState("");
 	const [busy, set_busy] = useState(false);
 	const input = useRef(null);
+	const over = use_state(session_over);
 	useEffect(() => {
 		document.title = "Log in - mailfuse";
 		input.current.focus();
@@ -32,7 +35,11 @@ export function Login() {
 		<main class="login">
 			<form onSubmit={submit} noValidate>
 				<h1>mailfuse</h1>
-				<p>Outgoing mail, before it is too late.</p>
+				{over ? (
+					<Notice tone="warn">Your session is over. Log in, and you are back where you were.</Notice>
+				) : (
+					<p>Outgoing mail, before it is too late.</p>
+				)}
 				{/* Managers of passwords want a name beside the secret. */}
 				<input class="hidden" type="text" autocomplete="username" value="mailfuse" readOnly tabIndex={-1} aria-hidden="true" />
 				<Field label="Token" error={error} hint="Who runs the gate makes it with: mailfuse token NAME --role operator">

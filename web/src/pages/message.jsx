@@ -5,7 +5,7 @@
  */
 import { useState } from "preact/hooks";
 import { Deliveries } from "../message/deliveries.jsx";
-import { Attachments, Headers, Html, Plain, Source } from "../message/tabs.jsx";
+import { Attachments, Headers, Html, Plain, Source, use_html } from "../message/tabs.jsx";
 import { use_raw } from "../message/raw.js";
 import { bytes } from "../format.js";
 import { use_keys } from "../keys.js";
@@ -58,10 +58,12 @@ function Envelope({ message }) {
 }
 
 function Content({ message }) {
-	const [tab, set_tab] = useState("html");
+	const [chosen, set_tab] = useState(null);
+	const html = use_html(message.id);
+	const tab = chosen ?? (html.there === false && message.text ? "text" : "html");
 	const raw = use_raw(message.id, tab === "source" || tab === "attachments");
 	const shown = [
-		{ id: "html", label: "HTML", content: () => <Html id={message.id} /> },
+		{ id: "html", label: "HTML", content: () => <Html id={message.id} html={html} /> },
 		{ id: "text", label: "Text", content: () => <Plain message={message} /> },
 		{ id: "source", label: "Source", content: () => <Source id={message.id} raw={raw} /> },
 		{ id: "headers", label: "Headers", content: () => <Headers text={message.header ?? ""} /> },

@@ -11,7 +11,7 @@ import { say } from "../say.js";
 import { Heading } from "../ui/heading.jsx";
 import { Empty, Failed, Loading, Notice } from "../ui/notice.jsx";
 import { Text } from "../ui/text.jsx";
-import { use_get, use_live, use_now } from "../use.js";
+import { use_get, use_live, use_now, use_throttled } from "../use.js";
 import { merge_batch } from "../overview/merge.js";
 
 const STATUS_MS = 15_000;
@@ -19,20 +19,8 @@ const ENVIRONMENTS_MS = 5_000;
 /* Each chart is a call of its own, once a minute. */
 const CHARTS_MAX = 12;
 
-/* Calls `run` at most every `ms`: a blast changes its batch every second. */
-function use_at_most(run, ms) {
-	const timer = useRef(null);
-	useEffect(() => () => clearTimeout(timer.current), []);
-	return () => {
-		timer.current ??= setTimeout(() => {
-			timer.current = null;
-			run();
-		}, ms);
-	};
-}
-
-function Needs({ status, now }) {
-	const list = needs(status, now);
+function Needs({ status, batches, now }) {
+	const list = needs(status, now, batches);
 	if (list.length === 0)
 		return <Notice tone="good">Nothing needs a person now.</Notice>;
 	return (
@@ -61,8 +49,11 @@ export function Overview() {
 	const status = use_get("/v1/status", {}, { every: STATUS_MS });
 	const batches = use_get("/v1/batches", { limit: 50 });
 	const environments = use_get("/v1/environments", { limit: 100 }, { every: ENVIRONMENTS_MS });
-	const again = use_at_most(status.reload, 1000);
-	const batches_again = use_at_most(batches.reload, 1000);
+	const again = use_throttled(() => {
+		status.reload();
+		environments.reload();
+	}, 1000);
+	const batches_again = use_throttled(batches.reload, 1000);
 	const now = use_now();
 	use_live("status", again);
 	use_live("batch", (batch) => {
@@ -86,7 +77,7 @@ export function Overview() {
 				</span>
 			</Heading>
 			<Failed problem={status.problem} retry={status.reload} />
-			<Needs status={status.data} now={now} />
+			<Needs status={status.data} batches={batches.data?.items} now={now} />
 			<HeldBatches list={batches} />
 			<section class="panel" aria-labelledby="environments">
 				<h2 id="environments">Environments</h2>

@@ -86,6 +86,12 @@ function axes(small) {
 	];
 }
 
+/* A bar stands behind its time, so the last one needs a step of its own: it is what happens now. */
+function bar_range(u, low, high) {
+	const [first, second] = u.data[0];
+	return [low, high + (second - first || 0)];
+}
+
 function options({ width, height, series, lines, top, small, stack }) {
 	return {
 		width,
@@ -93,7 +99,7 @@ function options({ width, height, series, lines, top, small, stack }) {
 		cursor: { y: false, points: { size: 5 }, drag: { x: false, y: false } },
 		legend: { show: false },
 		scales: {
-			x: { time: true },
+			x: stack ? { time: true, range: bar_range } : { time: true },
 			y: { range: (_, low, high) => [0, Math.max(high ?? 0, top ?? 0, 1) * 1.08] },
 		},
 		axes: axes(small),
