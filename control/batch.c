@@ -33,7 +33,7 @@ take_batch(void *context, const struct store_batch *b)
 {
 	struct story *s = context;
 
-	s->answer = json_from_batch(b);
+	s->answer = batches_make(b);
 	s->environment = mem_strdup(b->environment);
 	s->opened_at = b->opened_at;
 	s->last_at = b->last_at;
@@ -162,7 +162,7 @@ put_story(struct request *r, struct story *s, int64_t id)
 		result =
 		    store_view_arrivals(view, id, step, add_arrival, put_array(story, "arrivals"));
 	if (result == STORE_OK)
-		result = batches_complete(view, s->answer, id);
+		result = batches_add_plan(view, s->answer, id);
 	return result;
 }
 

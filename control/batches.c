@@ -20,6 +20,27 @@ struct page {
 	bool more;
 };
 
+json_t *
+batches_make(const struct store_batch *b)
+{
+	json_t *batch = json_from_batch(b);
+
+	json_put_count(batch, "distinct_recipients", b->distinct);
+	json_put_bool(batch, "sampled", b->recipients > STORE_EXACT_MAX);
+	return batch;
+}
+
+enum store_result
+batches_add_plan(struct store_view *view, json_t *batch, int64_t id)
+{
+	json_t *plan;
+	enum store_result result = plan_json_read(view, id, &plan);
+
+	if (result == STORE_OK)
+		json_put(batch, "plan", plan);
+	return result;
+}
+
 static bool
 add_batch(void *context, const struct store_batch *b)
 {
@@ -31,25 +52,8 @@ add_batch(void *context, const struct store_batch *b)
 		return false;
 	}
 	page->ids[n] = b->id;
-	json_append(page->items, json_from_batch(b));
+	json_append(page->items, batches_make(b));
 	return true;
-}
-
-enum store_result
-batches_complete(struct store_view *view, json_t *batch, int64_t id)
-{
-	uint64_t distinct = 0;
-	json_t *plan;
-	enum store_result result = store_view_distinct(view, id, &distinct);
-
-	json_put_count(batch, "distinct_recipients", distinct);
-	json_put_bool(batch, "sampled",
-		      json_integer_value(json_object_get(batch, "recipients")) > STORE_EXACT_MAX);
-	if (result == STORE_OK)
-		result = plan_json_read(view, id, &plan);
-	if (result == STORE_OK)
-		json_put(batch, "plan", plan);
-	return result;
 }
 
 static bool
@@ -101,7 +105,7 @@ batches_list(struct request *r)
 	n = json_array_size(page.items);
 	for (size_t i = 0; i < n && result == STORE_OK; i++)
 		result =
-		    batches_complete(r->deps->view, json_array_get(page.items, i), page.ids[i]);
+		    batches_add_plan(r->deps->view, json_array_get(page.items, i), page.ids[i]);
 	if (page.more)
 		next = json_string(json_batch_id(page.ids[n - 1], id));
 	free(page.ids);

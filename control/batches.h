@@ -12,7 +12,9 @@ struct request;
 
 /* GET /v1/batches?state=S&all=1&limit=N&after=B17. */
 void batches_list(struct request *r);
-/* Adds to a batch what it takes more than its row to tell: distinct_recipients and its plan. */
-enum store_result batches_complete(struct store_view *view, json_t *batch, int64_t id);
+/* A batch as the calls that list or show it tell it, but for its plan. */
+json_t *batches_make(const struct store_batch *b);
+/* Adds the plan, which cannot be asked for during a list. */
+enum store_result batches_add_plan(struct store_view *view, json_t *batch, int64_t id);
 
 #endif

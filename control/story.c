@@ -48,6 +48,7 @@ take_batch(void *context, const struct store_batch *b)
 	f->window = b->window;
 	f->messages = b->messages;
 	f->recipients = b->recipients;
+	f->distinct = b->distinct;
 	f->leaked = b->leaked;
 	f->held = b->held;
 	f->released = b->released;
@@ -254,8 +255,6 @@ put_mail(struct store_view *view, struct story *s)
 		r = store_view_top(view, f->id, "subject", 10 * TOP, add_subject, &list);
 	if (r == STORE_OK)
 		r = store_view_arrivals(view, f->id, CLOCK_SECOND, see_arrivals, &peaks);
-	if (r == STORE_OK)
-		r = store_view_distinct(view, f->id, &f->distinct);
 	f->first_at = look.first_at;
 	story_names_free(&look.names);
 	f->domains = json_array_size(domains);

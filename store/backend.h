@@ -103,11 +103,13 @@ struct batch_row {
 	struct store_batch b;
 	int64_t era;
 	struct sweep sweep;
-	bool mixed;          /* deliveries of more than one environment have stood in it */
-	uint64_t alerted;    /* recipients when the last alert of it was written */
-	uint32_t reminded;   /* how often */
-	int64_t remind_from; /* wall clock: since when nobody has looked; 0 = since it opened */
-	uint64_t alone;      /* recipients released without a second person, or ALONE_UNKNOWN */
+	bool mixed;            /* deliveries of more than one environment have stood in it */
+	uint64_t alerted;      /* recipients when the last alert of it was written */
+	uint32_t reminded;     /* how often */
+	int64_t remind_from;   /* wall clock: since when nobody has looked; 0 = since it opened */
+	uint64_t alone;        /* recipients released without a second person, or ALONE_UNKNOWN */
+	uint64_t people_kept;  /* rows of person */
+	uint32_t people_level; /* how often the limit of their hashes was halved, see people.c */
 };
 
 /* Above any limit, and far from the end of a number. */
@@ -285,6 +287,14 @@ struct backend {
 	enum store_result (*batch_rules)(struct db *db, uint32_t newest,
 					 bool (*row)(void *context, const struct store_trips *t),
 					 void *context);
+
+	/* The people of a batch, by hash. *is_new: it was not there. */
+	enum store_result (*person_add)(struct db *db, int64_t batch, int64_t hash, bool *is_new);
+	/* Those from that hash on go: so many. */
+	enum store_result (*person_cut)(struct db *db, int64_t batch, int64_t from, uint64_t *gone);
+	/* All of those batches, at most `limit`, that are decided and nobody has joined since
+	 * `before` (wall clock): their numbers stay. */
+	enum store_result (*person_purge)(struct db *db, int64_t before, uint32_t limit);
 
 	/* Replaces the batch's plan, if it has one; id 0 gets a new one, which it sets. */
 	enum store_result (*plan_set)(struct db *db, struct plan_row *p);

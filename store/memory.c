@@ -123,6 +123,7 @@ memory_new(void)
 	    .chunks.size = sizeof(struct memory_chunk),
 	    .deliveries.size = sizeof(struct delivery_row),
 	    .batches.size = sizeof(struct batch_row),
+	    .people.size = sizeof(struct memory_person),
 	    .holds.size = sizeof(struct store_hold),
 	    .events.size = sizeof(struct memory_event),
 	    .outbox.size = sizeof(struct memory_outbox),
@@ -185,7 +186,7 @@ memory_close(struct db *db)
 				      &m->deliveries, &m->batches,      &m->holds,    &m->events,
 				      &m->outbox,     &m->notices,      &m->audit,    &m->ids,
 				      &m->members,    &m->boots,        &m->shards,   &m->counters,
-				      &m->traffic,    &m->plans,        &m->origins};
+				      &m->traffic,    &m->plans,        &m->origins,  &m->people};
 	bool last;
 	size_t i;
 
@@ -441,6 +442,9 @@ const struct backend backend_memory = {
     .batch_set = memory_batch_set,
     .batch_list = memory_batch_list,
     .batch_rules = memory_batch_rules,
+    .person_add = memory_person_add,
+    .person_cut = memory_person_cut,
+    .person_purge = memory_person_purge,
     .plan_set = memory_plan_set,
     .plan_list = memory_plan_list,
     .hold_set = memory_hold_set,

@@ -67,6 +67,10 @@ struct memory_member {
 	uint32_t number;
 };
 
+struct memory_person {
+	int64_t batch, hash;
+};
+
 struct memory_shard {
 	unsigned shard;
 	uint32_t stamp;
@@ -95,7 +99,7 @@ struct memory {
 	size_t undo_count, undo_cap;
 	struct memory_table meta, environments, messages, chunks, deliveries, batches, holds,
 	    events, outbox, notices, audit, ids, members, boots, shards, counters, origins, traffic,
-	    plans;
+	    plans, people;
 };
 
 struct memory_db {
@@ -181,6 +185,9 @@ enum store_result memory_batch_set(struct db *db, const struct batch_row *b);
 enum store_result memory_batch_list(struct db *db, const struct batch_query *q,
 				    bool (*row)(void *context, const struct batch_row *b),
 				    void *context);
+enum store_result memory_person_add(struct db *db, int64_t batch, int64_t hash, bool *is_new);
+enum store_result memory_person_cut(struct db *db, int64_t batch, int64_t from, uint64_t *gone);
+enum store_result memory_person_purge(struct db *db, int64_t before, uint32_t limit);
 enum store_result memory_batch_rules(struct db *db, uint32_t newest,
 				     bool (*row)(void *context, const struct store_trips *t),
 				     void *context);

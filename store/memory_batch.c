@@ -117,6 +117,72 @@ memory_batch_rules(struct db *db, uint32_t newest,
 	return STORE_OK;
 }
 
+/* ---- the people of a batch, sorted by batch and hash ---- */
+
+static size_t
+find_person(const struct memory *m, int64_t batch, int64_t hash)
+{
+	size_t low = 0, high = m->people.count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const struct memory_person *p = memory_row(&m->people, middle);
+
+		if (p->batch < batch || (p->batch == batch && p->hash < hash))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+enum store_result
+memory_person_add(struct db *db, int64_t batch, int64_t hash, bool *is_new)
+{
+	struct memory *m = memory_of(db);
+	const struct memory_person row = {batch, hash}, *p;
+	size_t i = find_person(m, batch, hash);
+
+	p = i < m->people.count ? memory_row(&m->people, i) : NULL;
+	*is_new = p == NULL || p->batch != batch || p->hash != hash;
+	if (*is_new)
+		memory_insert(m, &m->people, i, &row);
+	return STORE_OK;
+}
+
+enum store_result
+memory_person_cut(struct db *db, int64_t batch, int64_t from, uint64_t *gone)
+{
+	struct memory *m = memory_of(db);
+	size_t first = find_person(m, batch, from), i = find_person(m, batch + 1, 0);
+
+	*gone = i - first;
+	while (i > first)
+		memory_remove(m, &m->people, --i);
+	return STORE_OK;
+}
+
+enum store_result
+memory_person_purge(struct db *db, int64_t before, uint32_t limit)
+{
+	struct memory *m = memory_of(db);
+	uint64_t gone;
+	size_t i;
+
+	for (i = 0; i < m->batches.count && limit > 0; i++) {
+		struct batch_row row = *(struct batch_row *)memory_row(&m->batches, i);
+
+		if (row.people_kept == 0 || row.b.collecting || row.b.ruling != STORE_RULING_NONE ||
+		    row.b.last_at >= before)
+			continue;
+		TRY(memory_person_cut(db, row.b.id, 0, &gone));
+		row.people_kept = 0;
+		memory_replace(m, &m->batches, i, &row);
+		limit--;
+	}
+	return STORE_OK;
+}
+
 /* ---- panic buttons, sorted by scope and name ---- */
 
 static size_t

@@ -152,6 +152,9 @@ enum store_result sqlite_batch_set(struct db *db, const struct batch_row *b);
 enum store_result sqlite_batch_list(struct db *db, const struct batch_query *q,
 				    bool (*row)(void *context, const struct batch_row *b),
 				    void *context);
+enum store_result sqlite_person_add(struct db *db, int64_t batch, int64_t hash, bool *is_new);
+enum store_result sqlite_person_cut(struct db *db, int64_t batch, int64_t from, uint64_t *gone);
+enum store_result sqlite_person_purge(struct db *db, int64_t before, uint32_t limit);
 enum store_result sqlite_batch_rules(struct db *db, uint32_t newest,
 				     bool (*row)(void *context, const struct store_trips *t),
 				     void *context);

@@ -88,7 +88,8 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 	    " decided_reason = ?17, ended_at = ?18, seen_at = ?19, seen_by = ?20, reminded = ?21,"
 	    " remind_from = ?22, ruling = ?23, ruling_until = ?24, alone = ?25,"
 	    " purged = ?26, era = ?27, swept = ?28, swept_state = ?29, swept_at = ?30,"
-	    " gone = ?31, mixed = ?32 WHERE id = ?1",
+	    " gone = ?31, mixed = ?32, people = ?33, people_kept = ?34, people_level = ?35"
+	    " WHERE id = ?1",
 	    ARGS(INT(b->id), INT(b->state), INT(b->collecting), INT(b->last_at), INT(b->decided_at),
 		 INT(b->messages), INT(b->recipients), INT(b->leaked), INT(b->bytes), INT(b->held),
 		 INT(b->released), INT(b->sent), INT(b->failed), INT(b->discarded),
@@ -96,7 +97,8 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 		 INT(b->seen_at), TEXT(b->seen_by), INT(row->reminded), INT(row->remind_from),
 		 INT(b->ruling), INT(b->ruling_until), INT(row->alone), INT(b->purged),
 		 INT(row->era), INT(row->sweep.before), INT(row->sweep.state), INT(row->sweep.at),
-		 INT(row->sweep.gone), INT(row->mixed)));
+		 INT(row->sweep.gone), INT(row->mixed), INT(b->distinct), INT(row->people_kept),
+		 INT(row->people_level)));
 }
 
 static void
@@ -138,6 +140,7 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 		    .ruling = (enum store_ruling)sqlite3_column_int(s, 31),
 		    .ruling_until = sqlite3_column_int64(s, 32),
 		    .purged = (uint64_t)sqlite3_column_int64(s, 36),
+		    .distinct = (uint64_t)sqlite3_column_int64(s, 43),
 		},
 	    .reminded = (uint32_t)sqlite3_column_int64(s, 33),
 	    .remind_from = sqlite3_column_int64(s, 34),
@@ -149,6 +152,8 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 		      .at = sqlite3_column_int64(s, 40),
 		      .gone = sqlite3_column_int64(s, 41)},
 	    .mixed = sqlite3_column_int(s, 42) != 0,
+	    .people_kept = (uint64_t)sqlite3_column_int64(s, 44),
+	    .people_level = (uint32_t)sqlite3_column_int64(s, 45),
 	};
 }
 
@@ -158,19 +163,52 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	" leaked, bytes, held, released, sent, failed, discarded, alerted, decided_by,"            \
 	" decided_reason, ended_at, seen_at, seen_by, ruling, ruling_until, reminded, "            \
 	"remind_from,"                                                                             \
-	" alone, purged, era, swept, swept_state, swept_at, gone, mixed FROM batch"
+	" alone, purged, era, swept, swept_state, swept_at, gone, mixed, people, people_kept,"     \
+	" people_level FROM batch"
 
-enum store_result
-sqlite_batch_list(struct db *db, const struct batch_query *q,
-		  bool (*row)(void *context, const struct batch_row *b), void *context)
+/* The list of a page that shows what may still go on. */
+#define OPEN_STATES                                                                                \
+	(1U << STORE_BATCH_HELD | 1U << STORE_BATCH_RELEASING | 1U << STORE_BATCH_PAUSED)
+
+struct batch_list {
+	const char *text;
+	struct sql_arg args[6];
+	size_t n;
+};
+
+/* All, or of some states. */
+static struct batch_list
+list_all(const struct batch_query *q)
+{
+	static const char open[] = BATCH_COLUMNS
+	    " INDEXED BY batch_open WHERE state IN (0, 1, 2) AND id < ?1 ORDER BY id DESC";
+	static const char of_state[] =
+	    BATCH_COLUMNS " INDEXED BY batch_state WHERE state = ?2 AND id < ?1 ORDER BY id DESC";
+	static const char all[] =
+	    BATCH_COLUMNS " WHERE id < ?1 AND (?2 = 0 OR ?2 >> state & 1)"
+			  " AND (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
+			  " ORDER BY id DESC";
+	const struct sql_arg before = INT(q->id_before != 0 ? q->id_before : INT64_MAX);
+	const bool by_state = q->tripped_at == 0 && !q->collecting;
+
+	if (by_state && q->states == OPEN_STATES)
+		return (struct batch_list){open, {before}, 1};
+	if (by_state && q->states != 0 && (q->states & (q->states - 1)) == 0)
+		return (struct batch_list){of_state, {before, INT(__builtin_ctz(q->states))}, 2};
+	return (struct batch_list){
+	    all, {before, INT(q->states), INT(q->tripped_at), INT(q->collecting)}, 4};
+}
+
+static struct batch_list
+choose_list(const struct batch_query *q)
 {
 	static const char by_id[] = BATCH_COLUMNS " WHERE id = ?1";
 	static const char by_stream[] = BATCH_COLUMNS
-	    " WHERE stream = ?2 AND (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
-	    " AND (?5 = 0 OR ?5 >> state & 1) ORDER BY id DESC";
+	    " WHERE stream = ?1 AND (?2 = 0 OR tripped_at = ?2) AND (?3 = 0 OR collecting)"
+	    " AND (?4 = 0 OR ?4 >> state & 1) ORDER BY id DESC";
 	/* In the words of the partial indexes, which only so can be used. */
 	static const char ruled[] = BATCH_COLUMNS
-	    " INDEXED BY batch_ruled WHERE ruling > 0 AND (?2 = 0 OR stream = ?2) ORDER BY id DESC";
+	    " INDEXED BY batch_ruled WHERE ruling > 0 AND (?1 = 0 OR stream = ?1) ORDER BY id DESC";
 	static const char unseen[] =
 	    BATCH_COLUMNS " INDEXED BY batch_unseen WHERE seen_at = 0 AND state IN (0, 2)"
 			  " ORDER BY id DESC";
@@ -178,31 +216,34 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 	    BATCH_COLUMNS " INDEXED BY batch_gone WHERE gone > 0 ORDER BY id DESC";
 	static const char holding[] =
 	    BATCH_COLUMNS " INDEXED BY batch_held WHERE held > 0 ORDER BY id DESC";
-	static const char all[] =
-	    BATCH_COLUMNS " WHERE (?3 = 0 OR tripped_at = ?3) AND (?4 = 0 OR collecting)"
-			  " AND (?5 = 0 OR ?5 >> state & 1) AND id < ?6 ORDER BY id DESC";
-	const char *text = q->id != 0       ? by_id
-			   : q->ruled       ? ruled
-			   : q->unseen      ? unseen
-			   : q->gone        ? gone
-			   : q->holding     ? holding
-			   : q->stream != 0 ? by_stream
-					    : all;
+
+	if (q->id != 0)
+		return (struct batch_list){by_id, {INT(q->id)}, 1};
+	if (q->ruled)
+		return (struct batch_list){ruled, {INT(q->stream)}, 1};
+	if (q->unseen)
+		return (struct batch_list){.text = unseen};
+	if (q->gone)
+		return (struct batch_list){.text = gone};
+	if (q->holding)
+		return (struct batch_list){.text = holding};
+	if (q->stream == 0)
+		return list_all(q);
+	return (struct batch_list){
+	    by_stream, {INT(q->stream), INT(q->tripped_at), INT(q->collecting), INT(q->states)}, 4};
+}
+
+enum store_result
+sqlite_batch_list(struct db *db, const struct batch_query *q,
+		  bool (*row)(void *context, const struct batch_row *b), void *context)
+{
+	const struct batch_list list = choose_list(q);
 	struct batch_row b;
 	sqlite3_stmt *s;
 	enum store_result r = STORE_OK;
 	bool more = true;
 
-	TRY(sql_start(db, SQL_KEY(text), text,
-		      (const struct sql_arg[]){INT(q->id), INT(q->stream), INT(q->tripped_at),
-					       INT(q->collecting), INT(q->states),
-					       INT(q->id_before != 0 ? q->id_before : INT64_MAX)},
-		      text == by_id                                       ? 1
-		      : text == unseen || text == gone || text == holding ? 0
-		      : text == ruled                                     ? 2
-		      : text == all                                       ? 6
-									  : 5,
-		      &s));
+	TRY(sql_start(db, SQL_KEY(list.text), list.text, list.args, list.n, &s));
 	while (more) {
 		r = sql_step(db, s, &more);
 		if (r != STORE_OK || !more)
@@ -212,6 +253,48 @@ sqlite_batch_list(struct db *db, const struct batch_query *q,
 	}
 	sql_end(db, s);
 	return r;
+}
+
+/* ---- the people of a batch ---- */
+
+enum store_result
+sqlite_person_add(struct db *db, int64_t batch, int64_t hash, bool *is_new)
+{
+	TRY(sql_run(db, "INSERT OR IGNORE INTO person VALUES(?1, ?2)",
+		    ARGS(INT(batch), INT(hash))));
+	*is_new = sql_changes(db) > 0;
+	return STORE_OK;
+}
+
+enum store_result
+sqlite_person_cut(struct db *db, int64_t batch, int64_t from, uint64_t *gone)
+{
+	TRY(sql_run(db, "DELETE FROM person WHERE batch = ?1 AND hash >= ?2",
+		    ARGS(INT(batch), INT(from))));
+	*gone = (uint64_t)sql_changes(db);
+	return STORE_OK;
+}
+
+enum store_result
+sqlite_person_purge(struct db *db, int64_t before, uint32_t limit)
+{
+	/* In the words of the partial index. */
+	static const char find[] =
+	    "SELECT id FROM batch INDEXED BY batch_people WHERE people_kept > 0 AND collecting = 0"
+	    " AND ruling = 0 AND last_at < ?1 LIMIT 1";
+	enum store_result r = STORE_OK;
+	uint64_t gone;
+	int64_t batch;
+
+	for (; limit > 0; limit--) {
+		r = sql_number(db, find, ARGS(INT(before)), &batch);
+		if (r != STORE_OK)
+			break;
+		TRY(sqlite_person_cut(db, batch, 0, &gone));
+		TRY(sql_run(db, "UPDATE batch SET people_kept = 0 WHERE id = ?1",
+			    ARGS(INT(batch))));
+	}
+	return r == STORE_MISSING ? STORE_OK : r;
 }
 
 enum store_result

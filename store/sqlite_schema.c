@@ -9,6 +9,7 @@
  *   delivery_due      what is due; only queued and waiting rows that are not taken
  *   delivery_batch    a batch's deliveries by state and era; only rows that stand in a batch
  *   delivery_notice   what senders still have to be told
+ *   batch_open, batch_state    lists of batches: a page costs a page
  * `member` is one by hand: a stream's deliveries that wait or are due (recall.c says what it
  * costs). A partial index could not do that: a delivery has several streams.
  */
@@ -177,6 +178,20 @@ static const char *const steps[] = {
     "CREATE INDEX batch_held ON batch(id) WHERE held > 0;"
     "CREATE INDEX batch_discarded ON batch(id) WHERE discarded > purged;"
     "CREATE INDEX batch_gone ON batch(id) WHERE gone > 0;",
+
+    /* Different people, see people.c; `people` is exact in what was there before, but whoever comes
+     * again after this step counts again. The two indexes below are for lists. */
+    "ALTER TABLE batch ADD COLUMN people INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN people_kept INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN people_level INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE person(batch INTEGER NOT NULL, hash INTEGER NOT NULL,"
+    " PRIMARY KEY(batch, hash)) WITHOUT ROWID;"
+    "CREATE INDEX batch_people ON batch(last_at)"
+    " WHERE people_kept > 0 AND collecting = 0 AND ruling = 0;"
+    "CREATE INDEX batch_open ON batch(id) WHERE state IN (0, 1, 2);"
+    "CREATE INDEX batch_state ON batch(state);"
+    "UPDATE batch SET people = (SELECT count(DISTINCT lower(d.recipient)) FROM delivery d"
+    " INDEXED BY delivery_batch WHERE d.batch = batch.id);",
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };

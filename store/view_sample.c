@@ -1,8 +1,8 @@
 /*
- * See view_sample.h. Ids carry their time, so a place in time is a place in the index, and a
- * handful of rows behind it says how dense the mail was there. Half of the places are spread evenly
- * over the time of the batch; each of the others halves the one that seems to have most. It costs
- * PLACES * ROWS rows, whatever the batch has.
+ * See view_sample.h. How a sample is taken: ids carry their time, so a place in time is a place in
+ * the index, and a handful of rows behind it says how dense the mail was there. Half of the places
+ * are spread evenly over the time of the batch; each of the others halves the one that seems to
+ * have most. It costs PLACES * ROWS rows, whatever the batch has.
  */
 #include "store/view_sample.h"
 
@@ -36,7 +36,7 @@ keep_row(void *context, const struct delivery_row *d)
 	if (at >= p->until)
 		return false;
 	p->rows[p->count++] =
-	    (struct sample_row){keep_text(t, d->recipient), keep_text(t, d->subject)};
+	    (struct sample_row){keep_text(t, d->recipient), keep_text(t, d->subject), at};
 	p->last_at = at;
 	return p->count < ROWS;
 }
@@ -112,7 +112,7 @@ see_first(void *context, const struct delivery_row *d)
 }
 
 static enum store_result
-take(struct store_view *v, struct sample *s, int64_t last_at)
+take_places(struct store_view *v, struct sample *s)
 {
 	struct delivery_query q = {.batch = s->batch, .limit = 1};
 	int64_t first = -1, span;
@@ -123,7 +123,7 @@ take(struct store_view *v, struct sample *s, int64_t last_at)
 	if (first < 0)
 		return STORE_OK;
 	s->places = arena_alloc(&s->arena, PLACES * sizeof(*s->places));
-	span = last_at > first ? last_at - first + 1000 : 1000;
+	span = s->last_at > first ? s->last_at - first + 1000 : 1000;
 	for (i = 0; i < EVEN; i++) {
 		struct sample_place *p = &s->places[s->place_count];
 
@@ -144,16 +144,50 @@ take(struct store_view *v, struct sample *s, int64_t last_at)
 	return STORE_OK;
 }
 
-struct seen {
-	uint64_t recipients;
-	int64_t last_at;
-};
+static bool
+keep_all(void *context, const struct delivery_row *d)
+{
+	struct taking *t = context;
+	struct sample *s = t->s;
+
+	s->rows[s->row_count++] = (struct sample_row){keep_text(t, d->recipient),
+						      keep_text(t, d->subject), d->accepted_at};
+	return s->row_count < s->recipients;
+}
+
+static enum store_result
+take_all(struct store_view *v, struct sample *s)
+{
+	const struct delivery_query q = {.batch = s->batch, .unordered = true};
+	struct taking t = {.s = s};
+
+	if (s->recipients == 0)
+		return STORE_OK;
+	s->rows = arena_alloc(&s->arena, s->recipients * sizeof(*s->rows));
+	return v->b->delivery_list(v->db, &q, keep_all, &t);
+}
 
 static bool
 see_batch(void *context, const struct batch_row *b)
 {
-	*(struct seen *)context = (struct seen){b->b.recipients, b->b.last_at};
+	struct sample *s = context;
+
+	s->opened_at = b->b.opened_at;
+	s->last_at = b->b.last_at;
+	s->recipients = b->b.recipients;
+	s->purged = b->b.purged;
 	return false;
+}
+
+/* A sample is an estimate anyway, and of a batch that fills fast no two calls see the same. */
+static bool
+is_fresh(const struct sample *kept, const struct sample *now)
+{
+	return kept != NULL && kept->taken_at != 0 && kept->batch == now->batch &&
+	       clock_mono() - kept->taken_at < KEPT_FOR &&
+	       (now->recipients > STORE_EXACT_MAX
+		    ? kept->recipients > STORE_EXACT_MAX
+		    : kept->recipients == now->recipients && kept->purged == now->purged);
 }
 
 void
@@ -169,21 +203,17 @@ enum store_result
 view_sample(struct store_view *v, int64_t batch, const struct sample **out)
 {
 	const struct batch_query q = {.id = batch};
-	struct seen seen = {0};
-	enum store_result r;
+	struct sample now = {.batch = batch, .opened_at = INT64_MIN};
 
+	TRY(v->b->batch_list(v->db, &q, see_batch, &now));
+	if (!is_fresh(v->sample, &now)) {
+		view_sample_free(v->sample);
+		v->sample = mem_alloc(sizeof(*v->sample));
+		*v->sample = now;
+		TRY(now.recipients > STORE_EXACT_MAX ? take_places(v, v->sample)
+						     : take_all(v, v->sample));
+		v->sample->taken_at = clock_mono();
+	}
 	*out = v->sample;
-	if (v->sample != NULL && v->sample->batch == batch &&
-	    clock_mono() - v->sample->taken_at < KEPT_FOR)
-		return STORE_OK;
-	view_sample_free(v->sample);
-	*out = v->sample = mem_zalloc(sizeof(*v->sample));
-	TRY(v->b->batch_list(v->db, &q, see_batch, &seen));
-	v->sample->recipients = seen.recipients;
-	v->sample->taken_at = clock_mono();
-	v->sample->batch = batch;
-	r = take(v, v->sample, seen.last_at);
-	if (r != STORE_OK)
-		v->sample->batch = 0;
-	return r;
+	return STORE_OK;
 }

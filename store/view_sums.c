@@ -1,7 +1,7 @@
 /*
- * Sums over one batch: different recipients, the most frequent values, arrivals. Up to
- * STORE_EXACT_MAX recipients each row is read; beyond, what view_sample() takes stands for all of
- * them. One thread each; what a sum needs in memory is freed before it returns.
+ * Sums over one batch: the most frequent values, arrivals. Up to STORE_EXACT_MAX recipients each
+ * row counts; beyond, what view_sample() takes stands for all of them. One thread each; what a sum
+ * needs in memory is freed before it returns.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,6 @@ enum { SPREAD_MAX = 10000 };
 struct tally {
 	UT_hash_handle hh;
 	double count;
-	uint64_t rows;
 	int64_t at; /* arrivals: the key */
 	char value[];
 };
@@ -28,10 +27,9 @@ struct tallying {
 	struct tally *table;
 	const char *what;
 	int64_t opened_at, step;
-	uint64_t recipients;
 };
 
-static struct tally *
+static void
 tally_text(struct tallying *t, const char *value, double weight)
 {
 	struct tally *one;
@@ -44,8 +42,6 @@ tally_text(struct tallying *t, const char *value, double weight)
 		HASH_ADD_KEYPTR(hh, t->table, one->value, len, one);
 	}
 	one->count += weight;
-	one->rows++;
-	return one;
 }
 
 /* Addresses that differ in case only are one person; domains are the same in any case. */
@@ -89,18 +85,6 @@ tally_step(struct tallying *t, int64_t step, double weight)
 	one->count += weight;
 }
 
-static bool
-tally_delivery(void *context, const struct delivery_row *d)
-{
-	struct tallying *t = context;
-
-	if (t->what != NULL)
-		tally_value(t, d->recipient, d->subject, 1);
-	else
-		tally_step(t, step_of(t, d->accepted_at), 1);
-	return true;
-}
-
 /* A place's share of the whole, evenly over its time; in a long time only where it was looked. */
 static void
 tally_place(struct tallying *t, const struct sample_place *p, bool spread)
@@ -118,7 +102,20 @@ tally_place(struct tallying *t, const struct sample_place *p, bool spread)
 }
 
 static void
-tally_sample(struct tallying *t, const struct sample *s)
+tally_rows(struct tallying *t, const struct sample *s)
+{
+	for (size_t i = 0; i < s->row_count; i++) {
+		const struct sample_row *row = &s->rows[i];
+
+		if (t->what != NULL)
+			tally_value(t, row->recipient, row->subject, 1);
+		else
+			tally_step(t, step_of(t, row->accepted_at), 1);
+	}
+}
+
+static void
+tally_places(struct tallying *t, const struct sample *s)
 {
 	const struct sample_place *first = &s->places[0], *last = &s->places[s->place_count - 1];
 	size_t i, k;
@@ -164,75 +161,19 @@ earliest_first(struct tally *a, struct tally *b)
 	return a->at < b->at ? -1 : a->at > b->at;
 }
 
-static bool
-see_batch(void *context, const struct batch_row *b)
-{
-	struct tallying *t = context;
-
-	t->opened_at = b->b.opened_at;
-	t->recipients = b->b.recipients;
-	return false;
-}
-
 /* *missing: there is no such batch, which is not a failure. */
 static enum store_result
 tally_batch(struct store_view *v, int64_t batch, struct tallying *t, bool *missing)
 {
-	const struct batch_query of = {.id = batch};
-	struct delivery_query q = {.batch = batch, .unordered = true};
 	const struct sample *sample;
 
-	t->opened_at = INT64_MIN;
-	TRY(v->b->batch_list(v->db, &of, see_batch, t));
-	*missing = t->opened_at == INT64_MIN;
-	if (*missing)
-		return STORE_OK;
-	if (t->recipients <= STORE_EXACT_MAX)
-		return v->b->delivery_list(v->db, &q, tally_delivery, t);
 	TRY(view_sample(v, batch, &sample));
+	*missing = sample->opened_at == INT64_MIN;
+	t->opened_at = sample->opened_at;
+	tally_rows(t, sample);
 	if (sample->place_count > 0)
-		tally_sample(t, sample);
+		tally_places(t, sample);
 	return STORE_OK;
-}
-
-/*
- * What was seen more than once is known. Of N recipients with r in the sample, what was seen once
- * stands for between one and N/r others; the nearer all of the sample are different, the nearer to
- * N/r. The eighth power is about what (N/r)^share is for an N/r of some thousands (Charikar's GEE
- * has 1/2 for the share, for want of knowing it).
- */
-static uint64_t
-estimate_distinct(const struct tallying *t)
-{
-	double once = 0, more = 0, rows = 0, all = (double)t->recipients, share;
-	const struct tally *one;
-
-	for (one = t->table; one != NULL; one = one->hh.next) {
-		rows += (double)one->rows;
-		once += one->rows == 1;
-		more += one->rows > 1;
-	}
-	if (rows == 0 || rows >= all)
-		return (uint64_t)(once + more);
-	share = once / rows;
-	share *= share;
-	share *= share;
-	share *= share;
-	return (uint64_t)(more + once * (1 + (all / rows - 1) * share));
-}
-
-enum store_result
-store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out)
-{
-	struct tallying t = {.what = "recipient"};
-	enum store_result r;
-	bool missing;
-
-	TRY(view_begin(v));
-	r = view_end(v, tally_batch(v, batch, &t, &missing));
-	*out = t.recipients > STORE_EXACT_MAX ? estimate_distinct(&t) : HASH_COUNT(t.table);
-	tally_free(&t);
-	return r;
 }
 
 static uint64_t
@@ -248,7 +189,7 @@ store_view_top(struct store_view *v, int64_t batch, const char *what, uint32_t l
 	struct tallying t = {.what = what};
 	struct tally *one;
 	enum store_result r;
-	bool missing;
+	bool missing = false;
 
 	TRY(view_begin(v));
 	r = view_end(v, tally_batch(v, batch, &t, &missing));
@@ -267,7 +208,7 @@ store_view_arrivals(struct store_view *v, int64_t batch, int64_t step,
 	struct tallying t = {.step = step > 0 ? step : 1};
 	struct tally *one;
 	enum store_result r;
-	bool missing;
+	bool missing = false;
 
 	TRY(view_begin(v));
 	r = tally_batch(v, batch, &t, &missing);

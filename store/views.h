@@ -26,6 +26,7 @@ struct store_batch {
 	uint32_t limit; /* of the rule when it tripped; 0 if none */
 	int64_t window;
 	uint64_t messages, recipients, leaked, bytes;
+	uint64_t distinct; /* recipients; exact up to STORE_EXACT_MAX of them, else an estimate */
 	uint64_t held, released, sent, failed,
 	    discarded;   /* released: ever released; sent, failed: of those */
 	uint64_t purged; /* of the discarded: they are gone for good */
@@ -165,10 +166,10 @@ enum store_result store_view_number(struct store_view *v, const char *name, int6
 enum store_result store_view_deliveries(struct store_view *v, const struct store_filter *f,
 					bool (*row)(void *context, const struct store_delivery *d),
 					void *context);
-/* Of a batch with more recipients than this the three below are estimates out of a sample, which
- * costs the same whatever it has. */
-enum { STORE_EXACT_MAX = 50000 };
-/* For a batch: the number of different recipients. */
+/* Of a batch with more recipients than this the two below are estimates out of a sample, which
+ * costs the same whatever it has. Its rows are read once for calls within two seconds. */
+enum { STORE_EXACT_MAX = 5000 };
+/* For a batch: the number of different recipients, as in its row. */
 enum store_result store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out);
 /* For a batch: what = "domain" | "subject" | "recipient", the most frequent first, with counts. */
 enum store_result store_view_top(struct store_view *v, int64_t batch, const char *what,

@@ -474,7 +474,8 @@ take_row(void *context, const struct delivery_row *d)
 	to->keys = NULL;
 	if (to->keys_len > 0)
 		to->keys = memcpy(arena_alloc(&l->w->arena, d->keys_len), d->keys, d->keys_len);
-	to->recipient = l->strings ? work_copy(l->w, d->recipient) : NULL;
+	/* What stands in no batch may come into one, which counts its people. */
+	to->recipient = l->strings || d->batch == 0 ? work_copy(l->w, d->recipient) : NULL;
 	to->final = l->strings ? work_copy(l->w, d->final) : NULL;
 	to->orcpt = l->strings ? work_copy(l->w, d->orcpt) : NULL;
 	/* unchanged, for delivery_set() */

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "store/people.h"
 #include "store/plan_ring.h"
 #include "store/recall.h"
 
@@ -250,6 +251,7 @@ work_batch_enter(struct work *w, const struct delivery_row *d)
 		wb->last_message = d->id;
 	}
 	wb->row.b.recipients++;
+	TRY(people_enter(w, &wb->row, d->recipient));
 	if (d->changed_at > wb->row.b.last_at)
 		wb->row.b.last_at = d->changed_at;
 	count(&wb->row.b, d->state, 1);

@@ -1,10 +1,14 @@
 /*
- * load_store: puts held deliveries into a store, all into one batch, through the store's own
- * interface (writer_submit, STORE_ADD), as the gate would: small personalised messages, a few
- * hundred in flight. tests/bench/run fills a store with it, and has it counted by callgrind, what
- * one more costs (--measure: only the jobs, after a warm-up).
+ * load_store: puts held deliveries into a store, all into one batch or spread over many, through
+ * the store's own interface (writer_submit, STORE_ADD), as the gate would: small personalised
+ * messages, a few hundred in flight. tests/bench/run fills a store with it, and has it counted by
+ * callgrind, what one more costs (--measure: only the jobs, after a warm-up).
  *
- *     load_store [--recipients N] [--in-flight N] [--seed N] [--measure] STORE DELIVERIES
+ *     load_store [--recipients N] [--batches N] [--environments N] [--in-flight N] [--seed N]
+ *         [--measure] STORE DELIVERIES
+ *
+ * Batches other than the first are dealt to the environments env-0, env-1, ...; another --seed
+ * makes others.
  *
  * Main thread; done() runs on the writer's. Prints one JSON object.
  */
@@ -33,15 +37,15 @@
 enum { WARM_UP = 256, IN_FLIGHT = 512, PER_MESSAGE_MAX = 1000 };
 
 /* As the rule's trip that holds all of this would be. */
-static struct verdict_stream stream = {
+static const struct verdict_stream stream = {
     .hash = UINT64_C(0x6c6f61645f737472),
     .key = "source=127.0.0.1 subject=\"the autumn sale begins today\"",
     .source = "127.0.0.1",
     .sender = "",
     .subject = "the autumn sale begins today",
+    .tripped_at = 1,
     .limit = 500,
     .window = 10 * CLOCK_MINUTE};
-static const struct verdict_key key = {.hash = UINT64_C(0x6c6f61645f737472)};
 
 struct slot {
 	struct store_job job;
@@ -52,6 +56,8 @@ struct slot {
 struct loader {
 	struct store *store;
 	unsigned recipients;
+	uint64_t batches, environments;
+	uint64_t first;  /* message's number */
 	uint64_t number; /* of the next message */
 	uint64_t bytes;
 	pthread_mutex_t lock;
@@ -79,9 +85,26 @@ read_number(const char *text, uint64_t least, uint64_t most)
 
 /* ---- a message ---- */
 
-static void
-add_recipient(struct message *m, uint64_t number, unsigned copy)
+/* The batch that a message joins: with one, that of `stream`. */
+static struct verdict_stream *
+make_stream(const struct loader *l, struct message *m, uint64_t number)
 {
+	struct verdict_stream *s = arena_alloc(&m->arena, sizeof(*s));
+	uint64_t batch = number % l->batches;
+
+	*s = stream;
+	if (l->batches > 1) {
+		s->hash += (l->first + batch + 1) * UINT64_C(0x9e3779b97f4a7c15);
+		m->environment =
+		    arena_printf(&m->arena, "env-%ju", (uintmax_t)(batch % l->environments));
+	}
+	return s;
+}
+
+static void
+add_recipient(struct message *m, uint64_t number, unsigned copy, const struct verdict_stream *joins)
+{
+	struct verdict_key *key = arena_alloc(&m->arena, sizeof(*key));
 	struct address a = {.utf8 = false};
 	struct recipient *r;
 
@@ -90,11 +113,12 @@ add_recipient(struct message *m, uint64_t number, unsigned copy)
 	a.text = arena_printf(&m->arena, "%s@%s", a.local, a.domain);
 	r = message_add_recipient(m, &a);
 	r->final = r->address.text;
+	*key = (struct verdict_key){.hash = joins->hash};
 	r->verdict = (struct verdict){.action = VERDICT_HOLD,
 				      .rule = "burst volume",
 				      .reason = "more than 500 in 10m",
-				      .stream = &stream,
-				      .keys = &key,
+				      .stream = joins,
+				      .keys = key,
 				      .key_count = 1};
 }
 
@@ -106,6 +130,7 @@ make_message(struct loader *l)
 				 .domain = arena_strdup(&m->arena, "shop.example"),
 				 .text = arena_strdup(&m->arena, "news@shop.example")};
 	uint64_t number = l->number++;
+	const struct verdict_stream *joins;
 	char body[400];
 	unsigned i;
 	int len;
@@ -136,8 +161,9 @@ make_message(struct loader *l)
 	chunks_add(&m->body, body, (size_t)len);
 	m->body_bytes = (uint64_t)len;
 	l->bytes += m->header.len + (size_t)len + 2;
+	joins = make_stream(l, m, number);
 	for (i = 0; i < l->recipients; i++)
-		add_recipient(m, number, i);
+		add_recipient(m, number, i, joins);
 	return m;
 }
 
@@ -236,12 +262,17 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {{"recipients", required_argument, NULL, 'r'},
+						{"batches", required_argument, NULL, 'b'},
+						{"environments", required_argument, NULL, 'e'},
 						{"in-flight", required_argument, NULL, 'i'},
 						{"seed", required_argument, NULL, 's'},
 						{"measure", no_argument, NULL, 'm'},
 						{NULL, 0, NULL, 0}};
-	struct loader l = {
-	    .recipients = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+	struct loader l = {.recipients = 1,
+			   .batches = 1,
+			   .environments = 1,
+			   .lock = PTHREAD_MUTEX_INITIALIZER,
+			   .wake = PTHREAD_COND_INITIALIZER};
 	struct store_options wanted = {.path = NULL};
 	struct buf error = {0};
 	size_t in_flight = IN_FLIGHT, i;
@@ -254,8 +285,12 @@ main(int argc, char **argv)
 			l.recipients = (unsigned)read_number(optarg, 1, PER_MESSAGE_MAX);
 		else if (option == 'i')
 			in_flight = read_number(optarg, 1, 100000);
+		else if (option == 'b')
+			l.batches = read_number(optarg, 1, 1000000);
+		else if (option == 'e')
+			l.environments = read_number(optarg, 1, 10000);
 		else if (option == 's')
-			l.number = read_number(optarg, 0, UINT64_MAX / 2);
+			l.number = l.first = read_number(optarg, 0, UINT64_MAX / 2);
 		else if (option == 'm')
 			measure = true;
 		else
@@ -271,7 +306,6 @@ main(int argc, char **argv)
 		fprintf(stderr, "load_store: %s\n", buf_text(&error));
 		return 1;
 	}
-	stream.tripped_at = 1;
 	slots = mem_zalloc(in_flight * sizeof(*slots));
 	for (i = 0; i < in_flight; i++) {
 		slots[i].loader = &l;

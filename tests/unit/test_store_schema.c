@@ -85,7 +85,7 @@ released_steps_are_never_edited(void **state)
 	static const uint64_t hashes[] = {
 	    UINT64_C(0x688079456bda8b34), UINT64_C(0x97aab9773b920172),
 	    UINT64_C(0xb7a93a76f55ded08), UINT64_C(0x8fb294a49aa04ba0),
-	    UINT64_C(0x1cecbb61b9015db0)};
+	    UINT64_C(0x1cecbb61b9015db0), UINT64_C(0x6f0cb7f9f52f7292)};
 	size_t i;
 
 	(void)state;
@@ -164,7 +164,7 @@ schema_1_is_brought_over(void **state)
 	assert_int_equal(take_alerts(f, "delivery.failed"), 1);
 	fixture_reopen(f);
 	check_counts(f);
-	assert_int_equal(ask_file(f->path, "PRAGMA user_version"), 5);
+	assert_int_equal(ask_file(f->path, "PRAGMA user_version"), 6);
 	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM pragma_integrity_check"
 					   " WHERE integrity_check = 'ok'"),
 			 1);
@@ -233,7 +233,7 @@ schema_3_is_brought_over(void **state)
 		"UPDATE delivery SET batch = 1 WHERE state = 0;"
 		"INSERT INTO audit VALUES(7, 1, 'gate', 'x', 'B1', '', '', x'00ff')");
 	fixture_reopen(f);
-	assert_int_equal(ask_file(f->path, "PRAGMA user_version"), 5);
+	assert_int_equal(ask_file(f->path, "PRAGMA user_version"), 6);
 	assert_true(ask_file(f->path, "SELECT id FROM audit_head") >= 7);
 	get_batch(f, 1, &b);
 	assert_int_equal(b.state, STORE_BATCH_RELEASING);
@@ -252,6 +252,36 @@ schema_3_is_brought_over(void **state)
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_int_equal(claim(f, "staging", clock_wall() + CLOCK_HOUR), 2);
 	check_counts(f);
+	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM pragma_integrity_check"
+					   " WHERE integrity_check = 'ok'"),
+			 1);
+}
+
+/* Of a batch of schema 5 the different people are counted; who comes into it goes on from there. */
+static void
+schema_5_is_brought_over(void **state)
+{
+	struct fixture *f = *state;
+	int i;
+
+	make_version_1(f);
+	for (i = 2; i <= 5; i++)
+		run_sql(f->path, sqlite_schema_step(i));
+	run_sql(f->path, "PRAGMA user_version = 5");
+	run_sql(
+	    f->path,
+	    "INSERT INTO batch(id, state, collecting, stream, tripped_at, opened_at, last_at,"
+	    " decided_at, environment, rule, key, source, sender, subject, max, window,"
+	    " messages, recipients, leaked, bytes, held, released, sent, failed, discarded,"
+	    " alerted, decided_by, decided_reason)"
+	    " VALUES(1, 0, 1, 4660, 1795262400000000, 1795262400000000, 1, 0, 'staging',"
+	    " 'burst volume', 'k', '', '', '', 50, 1, 2, 4, 0, 44, 4, 0, 0, 0, 0, 4, '', '');"
+	    "UPDATE delivery SET batch = 1, state = 2, due_at = NULL;"
+	    "UPDATE delivery SET recipient = 'R1@Example.NET' WHERE message = 117654325000000002;"
+	    "DELETE FROM tally; INSERT INTO tally VALUES(1, 2, 4)");
+	fixture_reopen(f);
+	check_counts(f);
+	assert_int_equal(ask_file(f->path, "SELECT people FROM batch"), 3);
 	assert_int_equal(ask_file(f->path, "SELECT count(*) FROM pragma_integrity_check"
 					   " WHERE integrity_check = 'ok'"),
 			 1);
@@ -432,6 +462,7 @@ main(void)
 	    ON_DISK(schema_1_is_brought_over),
 	    ON_DISK(schema_2_is_brought_over),
 	    ON_DISK(schema_3_is_brought_over),
+	    ON_DISK(schema_5_is_brought_over),
 	    ON_DISK(a_step_that_fails_changes_nothing),
 	    ON_DISK(a_header_costs_no_body),
 	    ON_DISK(looking_for_notices_costs_what_is_found),

@@ -264,7 +264,7 @@ foreign_files_are_refused(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 	run_sql(f->path, "PRAGMA user_version = 4711");
 	expect_refused(f->path, "was written by a newer mailfuse");
-	run_sql(f->path, "PRAGMA user_version = 5; PRAGMA application_id = 7");
+	run_sql(f->path, "PRAGMA user_version = 6; PRAGMA application_id = 7");
 	expect_refused(f->path, "another program's database");
 	expect_refused("/nonexistent/dir/store.db", "cannot create /nonexistent/dir/store.db.lock");
 	run_sql(f->path, "PRAGMA application_id = 1296455027; DROP TABLE outbox");
