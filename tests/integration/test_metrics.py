@@ -1,7 +1,5 @@
-"""GET /metrics: each number is what happened, and the text, the rules and the dashboard hold."""
+"""GET /metrics: each number is what happened, and the text holds."""
 
-import json
-import re
 import signal
 import threading
 
@@ -10,15 +8,13 @@ import pytest
 from rig.client import Blast, letter
 from rig.gate import (PRODUCTION_CLIENT, QUIET, STAGING_CLIENT, STRANGER, TOP, listener, production,
                       staging, upstream)
-from rig.metrics import TYPE, Metrics, lint, parse, promtool, scrape, scrape_text
+from rig.metrics import TYPE, Metrics, lint, parse, scrape, scrape_text
 from rig.people import ask, http_section
 from rig.sink import Refuse
 from rig.wait import wait_for
 from rig.webhook import Webhook
 
 QA, LOCKED, BOX = "127.0.4.1", "127.0.5.1", "127.0.6.1"
-RULES = TOP / "etc" / "prometheus-rules.yml"
-TESTS = sorted((TOP / "tests" / "prometheus").glob("*-test.yml"))
 
 
 def environment(name, network, keys):
@@ -479,94 +475,3 @@ def get(running, path, who):
     text = answer.read().decode()
     connection.close()
     return answer.status, answer.headers["Content-Type"], text
-
-
-# ---- the rules and the dashboard
-
-
-def test_promtool_takes_the_rules_and_their_tests():
-    done = promtool("check", "rules", RULES)
-    assert done.returncode == 0, done.stdout + done.stderr
-    done = promtool("test", "rules", *TESTS)
-    assert done.returncode == 0 and "FAILED" not in done.stdout + done.stderr, (
-        done.stdout + done.stderr)
-
-
-def test_each_rule_is_tested_and_says_what_to_do():
-    text = RULES.read_text()
-    alerts = re.split(r"\n      - alert: ", text)[1:]
-    tests = "".join(path.read_text() for path in TESTS)
-    page = (TOP / "man" / "mailfuse-operations.7").read_text()
-    sections = set(re.findall(r"^\.Ss (.*)", page, re.M))
-    assert len(alerts) >= 12
-    for alert in alerts:
-        name = alert.split("\n", 1)[0]
-        runbook = re.search(r"\n          runbook: mailfuse-operations\(7\), (.*)", alert)
-        assert runbook and runbook[1].strip() in sections, name
-        assert re.search(r"\n          summary: \S", alert), name
-        assert "severity: page" in alert or "severity: ticket" in alert, name
-        assert f'alertname="{name}"' in tests, name
-
-
-def names_in(expression):
-    return set(re.findall(r"\b(?:mailfuse|process)_[a-z0-9_]+\b", expression))
-
-
-def told(running):
-    """The names of all samples, with those of histograms."""
-    return {name for family in scrape(running).families.values()
-            for name in {family.name, *(key[0] for key in family.samples)}}
-
-
-def test_each_metric_of_the_rules_and_the_dashboard_is_there(gate, sink):
-    running = gate(ALL)
-    there = told(running)
-    expressions = re.findall(r"expr: (.*(?:\n            .*)*)", RULES.read_text())
-    used = set().union(*map(names_in, expressions))
-    assert len(used) > 15 and used <= there, used - there
-    board = json.loads((TOP / "etc" / "grafana-dashboard.json").read_text())
-    panels = [p for p in board["panels"] if p["type"] != "row"]
-    used = set()
-    for panel in panels:
-        for target in panel["targets"]:
-            used |= names_in(target["expr"])
-            assert names_in(target["expr"]), panel["title"]
-    for variable in board["templating"]["list"]:
-        used |= names_in(variable.get("definition", ""))
-    assert len(used) > 25 and used <= there, used - there
-
-
-def test_the_dashboard_is_what_grafana_10_reads():
-    board = json.loads((TOP / "etc" / "grafana-dashboard.json").read_text())
-    assert board["schemaVersion"] == 38 and board["id"] is None and board["uid"] and board["title"]
-    ids = [p["id"] for p in board["panels"]]
-    assert len(ids) == len(set(ids))
-    taken = set()
-    variables = {v["name"] for v in board["templating"]["list"]} | {"__rate_interval"}
-    for panel in board["panels"]:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"])
-                 for y in range(place["y"], place["y"] + place["h"])}
-        assert not cells & taken, panel["title"]
-        taken |= cells
-        assert panel["type"] in ("row", "stat", "timeseries", "table"), panel["type"]
-        assert panel["type"] == "row" or panel["datasource"] == {
-            "type": "prometheus", "uid": "${datasource}"}
-        for target in panel.get("targets", []):
-            assert set(re.findall(r"\$\{?(\w+)", target["expr"])) <= variables
-    labels = set(re.findall(r"(?:by \(|on \()([a-z, ]+)\)", json.dumps(board)))
-    known = {"environment", "rule", "verdict", "result", "state", "le", "channel", "upstream",
-             "instance"}
-    assert set(", ".join(labels).split(", ")) <= known
-
-
-def test_prometheus_reads_each_expression_of_the_dashboard(tmp_path):
-    """promtool parses rules, so each expression becomes one."""
-    board = json.loads((TOP / "etc" / "grafana-dashboard.json").read_text())
-    rules = [{"record": f"r{n}", "expr": re.sub(r"\$__rate_interval", "5m", target["expr"])}
-             for n, target in enumerate(t for p in board["panels"] for t in p.get("targets", []))]
-    path = tmp_path / "rules.yml"
-    path.write_text(json.dumps({"groups": [{"name": "board", "rules": rules}]}))
-    done = promtool("check", "rules", path)
-    assert done.returncode == 0, done.stdout + done.stderr
