@@ -375,13 +375,14 @@ test_hostile_servers(void **state)
 /* The bytes come one by one, and in time for any limit between them. */
 static struct loop_timer *drip_timer;
 static size_t dripped;
+static int drip_fd; /* our own: the peer's thread closes its own when it is done */
 
 static void
 drip(void *context)
 {
 	(void)context;
 	if (server.closed == 0)
-		send(peer.fd, dripped < sizeof(half) ? half + dripped : "", 1, 0);
+		send(drip_fd, dripped < sizeof(half) ? half + dripped : "", 1, 0);
 	dripped++;
 	loop_timer_set(drip_timer, 10000);
 }
@@ -404,6 +405,8 @@ test_handshake_has_a_limit(void **state)
 	server.limit = CLOCK_SECOND / 5;
 	dripped = 0;
 	rig_peer_start(peer_waits);
+	drip_fd = dup(peer.fd);
+	assert_true(drip_fd >= 0);
 	drip_timer = loop_timer_new(loop, drip, NULL);
 	drip(NULL);
 	rig_run_until(rig_server_closed);
@@ -413,6 +416,7 @@ test_handshake_has_a_limit(void **state)
 	assert_int_equal(server.closed, 1);
 	assert_true(dripped < 512);
 	loop_timer_free(drip_timer);
+	close(drip_fd);
 	rig_stop();
 }
 
