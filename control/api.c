@@ -511,6 +511,7 @@ api_drain(struct api *h, int64_t patience)
 	door_shut(&h->http);
 	h->deps.queue_poke = poke_nobody;
 	h->deps.alert_poke = poke_nobody;
+	h->deps.held = poke_nobody;
 	h->deps.batch_paused = pause_nobody;
 	while (!LIST_EMPTY(&h->unanswered) && clock_mono() < until)
 		if (event_base_loop(base, EVLOOP_ONCE) < 0)

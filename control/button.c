@@ -324,6 +324,7 @@ hold_submit(struct request *r, bool on)
 		list_remove(&r->button->unstored, scope, name, 0);
 		list_add(&r->button->unstored, scope, name, reason, j->job.u.hold.now);
 		button_enforce(r->button);
+		r->deps->held(r->deps->context);
 	}
 	j->unstored_since = list_since(&r->button->unstored, scope, name);
 	writer_submit(r->deps->store, &j->job);

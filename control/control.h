@@ -58,6 +58,8 @@ struct control_deps {
 	bool (*alert_try)(void *context, const char *channel, const char *who,
 			  void (*done)(void *arg, bool ok, int64_t took, const char *why),
 			  void *arg, struct buf *why);
+	/* A hold is in force now: what waits for an upstream goes back (recall_request()). */
+	void (*held)(void *context);
 	/* A release of this batch was paused (relay_pause_batch()). */
 	void (*batch_paused)(void *context, int64_t batch);
 	/*

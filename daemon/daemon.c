@@ -97,6 +97,12 @@ dep_alert_try(void *context, const char *channel, const char *who, alert_tried *
 }
 
 static void
+dep_held(void *context)
+{
+	recall_request(((struct daemon *)context)->relay);
+}
+
+static void
 dep_batch_paused(void *context, int64_t batch)
 {
 	relay_pause_batch(((struct daemon *)context)->relay, batch);
@@ -140,6 +146,7 @@ daemon_start(struct daemon *d, struct buf *error)
 				    .alert_try = dep_alert_try,
 				    .drill_begin = drill_begin,
 				    .drill_end = drill_end,
+				    .held = dep_held,
 				    .batch_paused = dep_batch_paused,
 				    .started_at = d->started_at};
 

@@ -252,6 +252,12 @@ conn_security(const struct conn *c)
 	return c->secured ? &c->security : NULL;
 }
 
+size_t
+conn_unsent(const struct conn *c)
+{
+	return conn_pending(c) + c->lost;
+}
+
 static void
 conn_end_rest(struct loop_rest *rest)
 {

@@ -94,6 +94,8 @@ const struct conn_security *conn_security(const struct conn *c);
 void conn_ask_drained(struct conn *c);
 /* Bytes that wait to be sent. */
 size_t conn_pending(const struct conn *c);
+/* Bytes written that the kernel never got: they wait, or nothing can be sent any more. */
+size_t conn_unsent(const struct conn *c);
 /* Sends what is written, then ends; no callback comes any more. Bounded by `limit` microseconds. */
 void conn_finish(struct conn *c, int64_t limit);
 void conn_free(struct conn *c);

@@ -349,7 +349,8 @@ conn_cannot_send(struct conn *c, int error)
 	else
 		buf_add_text(&why, strerror(error));
 	conn_watch_output(c, false);
-	evbuffer_drain(c->out, conn_pending(c));
+	c->lost = conn_pending(c);
+	evbuffer_drain(c->out, c->lost);
 	if (c->dialed && conn_wants_input(c))
 		conn_read(c);
 	if (!c->freed && c->state != CONN_ENDED && !c->deaf)

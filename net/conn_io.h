@@ -45,6 +45,7 @@ struct conn {
 	struct buf in;     /* what the owner has not used, from in_used on */
 	size_t in_used;
 	struct evbuffer *out; /* made by the first write */
+	size_t lost;          /* of what was in it, once nothing can be sent any more */
 	int64_t read_limit, write_limit;
 	/* Made when it is needed: of silence, of the handshake, of FINISHING. */
 	struct loop_timer *timer;

@@ -245,10 +245,12 @@ delivery_taken_back(const struct delivery *d)
 }
 
 bool
-delivery_stands(struct delivery *d)
+delivery_may_leave(struct delivery *d)
 {
 	size_t before = delivery_taken_back(d);
 
+	if (delivery_is_stopped(d))
+		return false;
 	delivery_recall(d);
 	return delivery_taken_back(d) == before;
 }

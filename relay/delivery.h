@@ -85,8 +85,9 @@ void delivery_again(struct delivery *d);
  * again. False if nobody is left for the upstream.
  */
 bool delivery_recall(struct delivery *d);
-/* The same; false if that took anybody back. */
-bool delivery_stands(struct delivery *d);
+/* The last look before its content leaves. False: the panic button covers it, or that took anybody
+ * back. */
+bool delivery_may_leave(struct delivery *d);
 /* The last look before an upstream gets it. False: it must not begin, and has been handed back. */
 bool delivery_may_begin(struct delivery *d);
 /* False if it is stopped, or the relay stops: what has not begun must not begin. */

@@ -10,7 +10,8 @@
 
 #include "relay/relay.h"
 
-/* Every loop looks at what waits for an upstream on it (delivery_recall). Any thread. */
+/* Every loop looks at what waits for an upstream on it, and at what was said ahead: after a trip, a
+ * pause, or a hold. Any thread. */
 void recall_request(struct relay *r);
 /*
  * After STORE_ADD of a message that was judged: if it made a stream trip, recall_request(). Any

@@ -89,6 +89,15 @@ smtp_client_failed_tls(const struct smtp_client *c)
 	       (c->state == CLIENT_STARTTLS || c->state == CLIENT_HANDSHAKE);
 }
 
+/* Nothing is in that place any more. */
+static void
+smtp_client_put_down(struct smtp_transaction *t)
+{
+	if (t->state != TRANSACTION_NONE)
+		smtp_transaction_set_state(t, TRANSACTION_NONE);
+	t->delivery = NULL;
+}
+
 /*
  * Out of its upstream's lists and off the loop; the memory goes after the turn. Returns the
  * delivery that it was sending, NULL if none.
@@ -99,14 +108,13 @@ smtp_client_leave(struct smtp_client *c, const char *why)
 	bool go_clear = smtp_client_failed_tls(c);
 	struct delivery *d = c->now->delivery, *ahead = c->ahead->delivery;
 
-	if (c->ahead->early || (c->now->early && c->now->answered == 0))
-		upstream_no_ahead(c, false);
 	smtp_client_set_state(c, CLIENT_ENDED);
 	loop_timer_free(c->timer);
 	c->timer = NULL;
 	smtp_opening_forget(c);
 	smtp_transaction_forget(c);
-	c->now->delivery = c->ahead->delivery = NULL;
+	smtp_client_put_down(c->now);
+	smtp_client_put_down(c->ahead);
 	if (go_clear)
 		upstream_go_clear(c, why);
 	else
@@ -120,15 +128,6 @@ smtp_client_leave(struct smtp_client *c, const char *why)
 	return d;
 }
 
-/* True if not a word was said of its delivery: another connection may take it, at once. */
-static bool
-smtp_client_is_untouched(const struct smtp_client *c)
-{
-	return c->state == CLIENT_ENVELOPE && c->now->answered == 0 &&
-	       c->now->next_recipient <= c->now->count && c->now->delivery != NULL &&
-	       !c->rl->stopping;
-}
-
 static void
 smtp_client_close(struct smtp_client *c, bool again, const char *why)
 {
@@ -138,33 +137,46 @@ smtp_client_close(struct smtp_client *c, bool again, const char *why)
 		 conn_peer(c->conn), state_names[c->state], log_safe(why));
 	conn_free(c->conn);
 	d = smtp_client_leave(c, why);
-	if (again)
+	if (again && d != NULL)
 		delivery_again(d);
 	else if (d != NULL)
 		delivery_done(d, true, why);
 }
 
+/* True if that may be due to what was said ahead. */
+static bool
+smtp_client_lost_ahead(const struct smtp_client *c)
+{
+	return smtp_transaction_is_ahead(c->now) || smtp_transaction_is_ahead(c->ahead);
+}
+
+/* A kept connection that was closed meanwhile says nothing about the message. */
+static bool
+smtp_client_is_stale(const struct smtp_client *c)
+{
+	return c->used && c->state == CLIENT_ENVELOPE && c->now->answered == 0 &&
+	       !c->now->delivery->moved_on;
+}
+
 void
 smtp_client_end(struct smtp_client *c, const char *why)
 {
-	/* A kept connection that was closed meanwhile says nothing about the message. */
-	bool stale = c->used && smtp_client_is_untouched(c) &&
-		     (c->now->early || !c->now->delivery->moved_on);
+	/* As often as that, others were delivered: each is behind one that was answered. */
+	bool ahead = smtp_transaction_is_ahead(c->now), stale = !ahead && smtp_client_is_stale(c);
 
-	if (stale && !c->now->early)
+	if (smtp_client_lost_ahead(c))
+		upstream_no_ahead(c, false);
+	if (stale)
 		c->now->delivery->moved_on = true;
-	smtp_client_close(c, stale, why);
+	smtp_client_close(c, ahead || stale, why);
 }
 
-bool
+void
 smtp_client_move_on(struct smtp_client *c, const char *why)
 {
-	bool again = smtp_client_is_untouched(c);
-
-	smtp_client_retire(c);
-	if (again)
-		smtp_client_close(c, true, why);
-	return again;
+	if (smtp_client_lost_ahead(c))
+		upstream_no_ahead(c, false);
+	smtp_client_close(c, true, why);
 }
 
 void
@@ -230,6 +242,10 @@ smtp_client_timed_out(void *context)
 			smtp_client_quit(c);
 		return;
 	}
+	/* It has thrown away what came behind the dot: each message would wait as long. */
+	if (c->state == CLIENT_ENVELOPE && c->now->answered == 0 &&
+	    smtp_transaction_is_ahead(c->now))
+		upstream_no_ahead(c, true);
 	snprintf(why, sizeof(why), "4.4.2 no answer in time (%s)", state_names[c->state]);
 	smtp_client_end(c, why);
 }
@@ -263,9 +279,11 @@ smtp_client_replied(struct smtp_client *c, bool more)
 {
 	static const char unasked[] = "4.5.0 it answers what it was not asked";
 	/* Behind the 220 of STARTTLS conn_start_tls() judges. */
-	bool babbles = more && smtp_client_outstanding(c) == 1 && c->state != CLIENT_STARTTLS;
+	bool babbles;
 	struct buf text = {0};
 
+	smtp_transaction_look(c);
+	babbles = more && smtp_client_outstanding(c) == 1 && c->state != CLIENT_STARTTLS;
 	if (babbles && c->state < CLIENT_READY) {
 		smtp_client_nonsense(c, unasked);
 		return;
@@ -386,9 +404,9 @@ smtp_client_idle(struct smtp_client *c)
 void
 smtp_client_take(struct smtp_client *c, struct smtp_transaction *t, struct delivery *d)
 {
+	smtp_transaction_set_state(t, TRANSACTION_TAKEN);
 	t->delivery = d;
 	t->next_recipient = 0;
-	t->early = false;
 	d->remote_mta = arena_strdup(&d->arena, c->config->host);
 	d->relayed = !c->has.dsn;
 }
@@ -402,8 +420,8 @@ smtp_client_send(struct smtp_client *c, struct delivery *d)
 
 /*
  * The message before it is answered: the one whose envelope was said ahead is now the one. Where it
- * must not leave any more (a trip, a pause, the panic button, a reload), the connection ends
- * without its content.
+ * was taken back, or the connection is not for it any more (a reload), that ends without its
+ * content. Whether it may leave is looked at when that is asked for.
  */
 static void
 smtp_client_go_ahead(struct smtp_client *c)
@@ -413,26 +431,28 @@ smtp_client_go_ahead(struct smtp_client *c)
 
 	c->now = c->ahead;
 	c->ahead = over;
-	over->delivery = NULL;
-	over->early = false;
+	smtp_client_put_down(over);
 	delivery_done(d, true, "4.3.0 no answer was given for this recipient");
-	d = c->now->delivery;
-	if (d != NULL && !c->retired && delivery_may_move(d) && delivery_stands(d)) {
+	if (c->now->state == TRANSACTION_RECALLED || c->retired || c->rl->stopping)
+		smtp_client_close(c, true, "what was said ahead must not be sent");
+	else
 		smtp_transaction_start(c);
-		return;
-	}
-	c->now->early = false; /* that is not the upstream's fault */
-	smtp_client_close(c, d != NULL, "what was said ahead must not be sent");
 }
 
 void
 smtp_client_recall(struct smtp_client *c)
 {
-	struct delivery *d = c->ahead->delivery;
+	struct smtp_transaction *t = c->ahead;
+	struct delivery *d = t->delivery;
 
-	if (d == NULL || (delivery_may_move(d) && delivery_stands(d)))
+	if (d == NULL || delivery_may_leave(d))
 		return;
-	c->ahead->delivery = NULL; /* its replies still come: smtp_client_go_ahead() */
+	/* Its replies still come: smtp_client_go_ahead(). */
+	if (t->state == TRANSACTION_AHEAD)
+		smtp_transaction_set_state(t, TRANSACTION_RECALLED);
+	else
+		smtp_transaction_set_state(t, TRANSACTION_NONE);
+	t->delivery = NULL;
 	delivery_again(d);
 }
 
@@ -445,7 +465,7 @@ smtp_client_transaction_over(struct smtp_client *c)
 	smtp_client_set_state(c, CLIENT_READY);
 	c->used = true;
 	upstream_refresh(c->upstream); /* a reload may have asked for TLS meanwhile */
-	if (c->ahead->delivery != NULL || c->ahead->early) {
+	if (c->ahead->state != TRANSACTION_NONE) {
 		smtp_client_go_ahead(c);
 		return;
 	}
@@ -454,7 +474,7 @@ smtp_client_transaction_over(struct smtp_client *c)
 		smtp_transaction_start(c);
 		return;
 	}
-	c->now->delivery = NULL;
+	smtp_client_put_down(c->now);
 	if (c->now->next_recipient < d->count)
 		delivery_done(d, false, "stopped before its transaction began");
 	else

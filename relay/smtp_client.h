@@ -16,7 +16,7 @@
  *   READY      -smtp_client_send-> ENVELOPE
  *   ENVELOPE   -354-> BODY                    ENVELOPE -nobody accepted-> RESET
  *   ENVELOPE   -354, nobody accepted-> FINAL (the dot alone)
- *   BODY       -all written-> FINAL
+ *   BODY       -all written-> FINAL           ENVELOPE | BODY -it may not leave any more-> ENDED
  *   FINAL      -reply-> READY | RESET         READY -its envelope was said ahead-> ENVELOPE
  *   RESET      -2xx-> READY                   READY -more recipients-> ENVELOPE
  *
@@ -67,9 +67,30 @@ struct smtp_answer {
 	const char *text; /* in the delivery's memory */
 };
 
+/*
+ * What was said of one delivery on a connection; where it is `now`, the connection's state says the
+ * rest.
+ *
+ *   NONE     -smtp_client_take-> TAKEN
+ *   TAKEN    -its turn-> SAID                TAKEN -behind the final dot before it-> AHEAD
+ *   AHEAD    -its turn, DATA is answered-> SAID
+ *   AHEAD    -taken back-> RECALLED
+ *   SAID     -more recipients-> SAID
+ *   any      -over, taken back, the connection ends-> NONE
+ */
+enum smtp_transaction_state {
+	TRANSACTION_NONE,
+	TRANSACTION_TAKEN, /* nothing yet */
+	TRANSACTION_AHEAD, /* MAIL, RCPTs and DATA, all before the reply to the message before it;
+			    * replies are not known to be in step with them */
+	TRANSACTION_RECALLED, /* the same; the delivery has gone back, the replies still come */
+	TRANSACTION_SAID
+};
+
 struct smtp_transaction {
-	struct delivery *delivery; /* NULL: nothing is here, or (`early`) it was taken back */
-	size_t next_recipient;     /* of the delivery, for the next transaction */
+	enum smtp_transaction_state state;
+	struct delivery *delivery;                /* NULL in NONE and RECALLED */
+	size_t next_recipient;                    /* of the delivery, for the next transaction */
 	size_t recipients[CLIENT_RECIPIENTS_MAX]; /* indexes in the delivery */
 	struct smtp_answer answers[CLIENT_RECIPIENTS_MAX];
 	size_t count, accepted_count;
@@ -77,7 +98,6 @@ struct smtp_transaction {
 	bool mail_refused;
 	bool utf8;   /* this one goes with SMTPUTF8 */
 	bool silent; /* its sender may not be reached from here: NOTIFY=NEVER */
-	bool early;  /* its envelope was said before the reply to the one before it */
 };
 
 struct smtp_client {
@@ -109,7 +129,8 @@ struct smtp_client {
 	/* the content of `now` */
 	struct seven *seven; /* 8-bit content, and the upstream takes 7 bits */
 	struct body_out out;
-	bool dotted;             /* BODY: the end is written too, behind all the rest */
+	bool dotted;             /* BODY: the end is written too, behind all the rest but: */
+	size_t behind;           /* bytes, the envelope said ahead */
 	struct chunk *writing;   /* where body_stuff's slices lie; NULL: copy them */
 	struct chunk *in_memory; /* the next one that is in the message itself */
 	uint32_t next_chunk;     /* to be loaded from the store */
@@ -122,8 +143,9 @@ struct smtp_client *smtp_client_open(struct upstream *u, bool probe);
 void smtp_client_send(struct smtp_client *c, struct delivery *d);
 /* Puts a delivery (state SENDING) into one of the client's places; nothing is said. */
 void smtp_client_take(struct smtp_client *c, struct smtp_transaction *t, struct delivery *d);
-/* A stream has tripped, or a release was paused: the delivery whose envelope was said ahead goes
- * back if it may not leave any more, and the connection ends once the one before it is answered. */
+/* A stream has tripped, a release was paused, the panic button pressed: the delivery whose envelope
+ * was said ahead goes back if it may not leave any more, and the connection ends once the one
+ * before it is answered. What was said in its turn is looked at before its content leaves. */
 void smtp_client_recall(struct smtp_client *c);
 /* Nothing to do: waits a while, then quits. */
 void smtp_client_idle(struct smtp_client *c);
@@ -164,9 +186,16 @@ void smtp_envelope_rcpt(const struct smtp_client *c, const struct smtp_transacti
 void smtp_transaction_start(struct smtp_client *c);
 void smtp_transaction_reply(struct smtp_client *c);
 void smtp_transaction_drained(struct smtp_client *c);
+/* A reply has come: the content may be gone although what was said behind it is not. */
+void smtp_transaction_look(struct smtp_client *c);
 /* What it owes a reply for. */
 size_t smtp_transaction_outstanding(const struct smtp_client *c);
-/* The connection ends: lets go of a load under way; what was said of recipients at RCPT counts. */
+void smtp_transaction_set_state(struct smtp_transaction *t, enum smtp_transaction_state next);
+/* True if its envelope was said before the reply to the message before it, and what came since is
+ * not known to be about it. */
+bool smtp_transaction_is_ahead(const struct smtp_transaction *t);
+/* The connection ends: lets go of a load under way; what was said of recipients counts where it is
+ * known to be about them. */
 void smtp_transaction_forget(struct smtp_client *c);
 
 /* smtp_client.c: for the three above. */
@@ -177,11 +206,9 @@ void smtp_client_say(struct smtp_client *c, const char *line);
 void smtp_client_end(struct smtp_client *c, const char *why);
 /* The same where it makes no sense: what it said of this transaction so far counts for nothing. */
 void smtp_client_nonsense(struct smtp_client *c, const char *why);
-/*
- * The upstream wants no more on this connection: its delivery goes to another one at once, and the
- * connection ends; false, and it ends after the delivery, if that is partly sent.
- */
-bool smtp_client_move_on(struct smtp_client *c, const char *why);
+/* The connection ends in an envelope, and its delivery starts anew: another one takes it, or, where
+ * it may not leave, none does. */
+void smtp_client_move_on(struct smtp_client *c, const char *why);
 void smtp_client_is_open(struct smtp_client *c);
 void smtp_client_transaction_over(struct smtp_client *c);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "mail/seven.h"
 #include "relay/smtp_client.h"
@@ -31,16 +32,46 @@ smtp_transaction_outstanding(const struct smtp_client *c)
 {
 	if (c->state == CLIENT_ENVELOPE)
 		return c->now->sent - c->now->answered;
-	if (c->state == CLIENT_FINAL && c->ahead->early)
+	if (c->state == CLIENT_FINAL && smtp_transaction_is_ahead(c->ahead))
 		return 1 + c->ahead->sent;
 	return c->state == CLIENT_FINAL || c->state == CLIENT_RESET ? 1 : 0;
 }
 
-/* The commands of a transaction from where it is to before step `end`, in one write. */
-static void
+void
+smtp_transaction_set_state(struct smtp_transaction *t, enum smtp_transaction_state next)
+{
+	static const char *const names[] = {"none", "taken", "ahead", "recalled", "said"};
+#define TO(state) (1u << TRANSACTION_##state)
+	static const unsigned allowed[] = {
+	    [TRANSACTION_NONE] = TO(TAKEN),
+	    [TRANSACTION_TAKEN] = TO(AHEAD) | TO(SAID) | TO(NONE),
+	    [TRANSACTION_AHEAD] = TO(RECALLED) | TO(SAID) | TO(NONE),
+	    [TRANSACTION_RECALLED] = TO(NONE),
+	    [TRANSACTION_SAID] = TO(SAID) | TO(NONE),
+	};
+#undef TO
+
+	log_debug("%s transaction.state old=%s new=%s", t->delivery != NULL ? t->delivery->id : "-",
+		  names[t->state], names[next]);
+	if (!(allowed[t->state] & 1u << next))
+		panic("- transaction.state old=%s new=%s is not allowed", names[t->state],
+		      names[next]);
+	t->state = next;
+}
+
+bool
+smtp_transaction_is_ahead(const struct smtp_transaction *t)
+{
+	return t->state == TRANSACTION_AHEAD || t->state == TRANSACTION_RECALLED;
+}
+
+/* The commands of a transaction from where it is to before step `end`, in one write. Returns its
+ * length. */
+static size_t
 say_steps(struct smtp_client *c, struct smtp_transaction *t, size_t end)
 {
 	struct buf lines = {0};
+	size_t len;
 
 	buf_reserve(&lines, 240); /* one recipient's, mostly */
 	for (; t->sent < end; t->sent++) {
@@ -52,8 +83,10 @@ say_steps(struct smtp_client *c, struct smtp_transaction *t, size_t end)
 			buf_add_text(&lines, "DATA");
 		buf_add_text(&lines, "\r\n");
 	}
-	conn_write(c->conn, lines.data, lines.len);
+	len = lines.len;
+	conn_write(c->conn, lines.data, len);
 	buf_free(&lines);
+	return len;
 }
 
 static void
@@ -76,8 +109,8 @@ answer_all(struct smtp_client *c, int code, const char *text, bool accepted_only
 }
 
 /*
- * Who was refused at RCPT is told now, not then: only a reply to DATA or RSET that fits shows that
- * replies and commands are in step, and that it was this recipient who was refused.
+ * Who was refused at MAIL or RCPT is told now, not then: only a reply to DATA or RSET that fits
+ * shows that replies and commands are in step, and that it was this recipient who was refused.
  */
 static void
 settle(struct smtp_client *c)
@@ -106,38 +139,48 @@ is_too_large(const struct smtp_client *c, const struct message *m)
 	return c->has.size_max > 0 && smtp_envelope_size(m) > c->has.size_max;
 }
 
-/* False where there is nothing to say to this upstream. */
+/* None of its recipients can be sent here. */
+static void
+fail_too_large(struct smtp_transaction *t)
+{
+	struct delivery *d = t->delivery;
+
+	for (; t->next_recipient < d->count; t->next_recipient++)
+		delivery_answer(d, t->next_recipient, 552,
+				"552 5.3.4 larger than the upstream's size limit");
+}
+
+/* False where there is nothing to say to this upstream: who cannot be sent is failed here. */
 static bool
 prepare(struct smtp_client *c, struct smtp_transaction *t)
 {
+	if (is_too_large(c, t->delivery->message))
+		fail_too_large(t);
 	smtp_envelope_choose(c, t);
 	t->sent = t->answered = 0;
 	t->accepted_count = 0;
 	t->mail_refused = false;
 	memset(t->answers, 0, sizeof(t->answers));
-	return t->count > 0 && !is_too_large(c, t->delivery->message);
+	return t->count > 0;
 }
 
 void
 smtp_transaction_start(struct smtp_client *c)
 {
 	struct smtp_transaction *t = c->now;
-	bool ready = t->early || prepare(c, t);
 
 	smtp_client_set_state(c, CLIENT_ENVELOPE);
 	c->out = (struct body_out){0};
 	c->next_chunk = 1;
-	if (t->early) {
+	if (t->state == TRANSACTION_AHEAD) {
 		smtp_client_expect(c, c->config->timeout);
 		return;
 	}
-	if (ready) {
+	smtp_transaction_set_state(t, TRANSACTION_SAID);
+	if (prepare(c, t))
 		send_steps(c);
-		return;
-	}
-	if (is_too_large(c, t->delivery->message))
-		answer_all(c, 552, "552 5.3.4 larger than the upstream's size limit", false);
-	reset(c); /* nothing to say after all */
+	else
+		reset(c); /* nothing to say after all */
 }
 
 /*
@@ -157,9 +200,10 @@ say_ahead(struct smtp_client *c)
 	if (d == NULL)
 		return;
 	smtp_client_take(c, t, d);
-	t->early = prepare(c, t);
-	if (t->early)
-		say_steps(c, t, t->count + 2);
+	if (!prepare(c, t))
+		return;
+	smtp_transaction_set_state(t, TRANSACTION_AHEAD);
+	c->behind = say_steps(c, t, t->count + 2);
 }
 
 /* The body_sink of what goes out. */
@@ -208,6 +252,7 @@ start_body(struct smtp_client *c)
 
 	smtp_client_set_state(c, CLIENT_BODY);
 	loop_timer_cancel(c->timer); /* the connection's own limit watches that bytes go out */
+	c->behind = 0;
 	if (smtp_envelope_is_seven(c, m))
 		c->seven = seven_new();
 	write_content(c, m->header.data, m->header.len);
@@ -282,7 +327,7 @@ smtp_transaction_forget(struct smtp_client *c)
 	c->in_memory = NULL;
 	seven_free(c->seven);
 	c->seven = NULL;
-	if (c->now->delivery != NULL)
+	if (c->now->state == TRANSACTION_SAID)
 		settle(c);
 }
 
@@ -292,6 +337,14 @@ await_final(struct smtp_client *c)
 {
 	smtp_client_set_state(c, CLIENT_FINAL);
 	smtp_client_expect(c, 2 * c->config->timeout);
+}
+
+void
+smtp_transaction_look(struct smtp_client *c)
+{
+	/* What was only thrown away has not gone: conn_unsent() counts it. */
+	if (c->state == CLIENT_BODY && c->dotted && conn_unsent(c->conn) <= c->behind)
+		await_final(c);
 }
 
 /*
@@ -339,21 +392,37 @@ effective_code(const struct smtp_client *c, int code)
 	return ours && c->now->answered == 0 ? 450 : code;
 }
 
+/*
+ * A 2xx is no delivery: a reply too many has come before it. And where it has refused the sender
+ * but taken recipients, a final dot would send them an empty message; or, where all was said ahead,
+ * it was not this sender.
+ */
+static bool
+is_out_of_step(const struct smtp_transaction *t, int code)
+{
+	return code / 100 == 2 || (t->mail_refused && t->accepted_count > 0 &&
+				   (code == 354 || t->state == TRANSACTION_AHEAD));
+}
+
 static void
 data_replied(struct smtp_client *c, int code, const char *text)
 {
-	/*
-	 * A 2xx is no delivery: a reply too many has come before it. And where it has refused the
-	 * sender but taken recipients, a final dot would send them an empty message.
-	 */
-	if (code / 100 == 2 ||
-	    (code == 354 && c->now->mail_refused && c->now->accepted_count > 0)) {
+	struct smtp_transaction *t = c->now;
+
+	if (is_out_of_step(t, code)) {
 		smtp_client_nonsense(c, text);
 		return;
 	}
+	if (t->state == TRANSACTION_AHEAD) {
+		smtp_transaction_set_state(t, TRANSACTION_SAID);
+		upstream_took_ahead(c);
+	}
 	settle(c);
-	if (code == 354 && !c->now->mail_refused && c->now->accepted_count > 0) {
-		start_body(c);
+	if (code == 354 && !t->mail_refused && t->accepted_count > 0) {
+		if (delivery_may_leave(t->delivery))
+			start_body(c);
+		else
+			smtp_client_move_on(c, "its content must not be sent any more");
 		return;
 	}
 	if (code == 354) {
@@ -367,6 +436,25 @@ data_replied(struct smtp_client *c, int code, const char *text)
 	reset(c);
 }
 
+/* In its turn nothing else can have been meant; of what was said ahead settle() tells. */
+static void
+mail_replied(struct smtp_client *c, int code, const char *text)
+{
+	struct smtp_transaction *t = c->now;
+	size_t i;
+
+	t->mail_refused = code / 100 != 2;
+	if (!t->mail_refused)
+		return;
+	if (code / 100 != 5)
+		code = 451;
+	if (t->state == TRANSACTION_SAID)
+		answer_all(c, code, text, false);
+	text = arena_strdup(&t->delivery->arena, text);
+	for (i = 0; i < t->count; i++)
+		t->answers[i] = (struct smtp_answer){code, text};
+}
+
 static void
 rcpt_replied(struct smtp_client *c, size_t number, int code, const char *text)
 {
@@ -376,6 +464,8 @@ rcpt_replied(struct smtp_client *c, size_t number, int code, const char *text)
 		c->now->accepted_count++;
 	else if (code / 100 != 5)
 		code = 451;
+	if (c->now->mail_refused) /* what that was answered is the reason */
+		return;
 	c->now->answers[number].code = code;
 	c->now->answers[number].text = arena_strdup(&c->now->delivery->arena, text);
 }
@@ -396,25 +486,21 @@ envelope_replied(struct smtp_client *c, const char *text)
 	int code = effective_code(c, c->reply.code);
 	size_t step;
 
-	if (has_had_its_share(c, code) && smtp_client_move_on(c, text))
+	if (has_had_its_share(c, code)) {
+		smtp_client_move_on(c, text);
 		return;
-	/* Bad sequence of commands: it cannot take what comes behind a final dot after all. */
-	if (c->now->early && c->now->answered == 0 && code == 503) {
-		upstream_no_ahead(c, true);
-		if (smtp_client_move_on(c, text))
-			return;
 	}
-	if (c->now->early) {
-		c->now->early = false;
-		upstream_took_ahead(c);
+	/* Bad sequence of commands: it cannot take what comes behind a final dot after all. */
+	if (c->now->state == TRANSACTION_AHEAD && c->now->answered == 0 && code == 503) {
+		upstream_no_ahead(c, true);
+		smtp_client_move_on(c, text);
+		return;
 	}
 	step = c->now->answered++;
 	if (step <= c->now->count && code / 100 == 3) {
 		smtp_client_nonsense(c, text);
 	} else if (step == 0) {
-		c->now->mail_refused = code / 100 != 2;
-		if (c->now->mail_refused)
-			answer_all(c, code / 100 == 5 ? code : 451, text, false);
+		mail_replied(c, code, text);
 	} else if (step <= c->now->count) {
 		rcpt_replied(c, step - 1, code, text);
 	} else {
@@ -434,13 +520,22 @@ envelope_replied(struct smtp_client *c, const char *text)
 static void
 final_replied(struct smtp_client *c, const char *text)
 {
+	bool ahead = smtp_transaction_is_ahead(c->ahead);
 	int code = c->reply.code;
 
+	if (code / 100 == 3) {
+		smtp_client_nonsense(c, text);
+		return;
+	}
+	if (code == 503 && ahead) { /* about what came behind the dot, not about the content */
+		upstream_no_ahead(c, true);
+		code = 451;
+	}
 	answer_all(c, code / 100 == 2 || code / 100 == 5 ? code : 451, text, true);
 	if (code / 100 == 2 && c->now->accepted_count > 0) {
 		c->carried = true;
 		smtp_client_transaction_over(c);
-	} else if (c->ahead->early) { /* the end of data has ended it (RFC 5321 4.1.1.4) */
+	} else if (ahead) { /* the end of data has ended it (RFC 5321 4.1.1.4) */
 		smtp_client_transaction_over(c);
 	} else {
 		reset(c);

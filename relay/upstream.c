@@ -26,6 +26,17 @@ upstream_share(uint32_t all, size_t loop_index, size_t loop_count)
 	return all / loop_count + (loop_index < all % loop_count ? 1 : 0);
 }
 
+/* Before that one, or NULL: behind all. */
+static void
+upstream_add_waiting(struct upstream *u, struct delivery *d, struct delivery *before)
+{
+	if (before != NULL)
+		TAILQ_INSERT_BEFORE(before, d, next);
+	else
+		TAILQ_INSERT_TAIL(&u->waiting, d, next);
+	u->waiting_count++;
+}
+
 static void
 upstream_remove_waiting(struct upstream *u, struct delivery *d)
 {
@@ -91,7 +102,8 @@ upstream_refresh(struct upstream *u)
 	    now == NULL ? 0
 			: upstream_share(now->connections, u->rl->index, u->rl->relay->loop_count);
 	if (old != NULL && upstream_is_other(old, now)) {
-		u->clear_until = 0;
+		u->clear_until = u->no_ahead_until = 0;
+		u->ahead_lost = 0;
 		LIST_FOREACH (c, &u->busy, next)
 			smtp_client_retire(c);
 		while ((c = LIST_FIRST(&u->idle)) != NULL)
@@ -225,8 +237,7 @@ upstream_acquire(struct delivery *d)
 		upstream_send(u, c, d);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&u->waiting, d, next);
-	u->waiting_count++;
+	upstream_add_waiting(u, d, NULL);
 	upstream_open_needed(u);
 }
 
@@ -291,8 +302,10 @@ upstream_no_ahead(struct smtp_client *c, bool sure)
 {
 	struct upstream *u = smtp_client_upstream(c);
 
+	if (u->rl->stopping || clock_mono() < u->no_ahead_until)
+		return;
 	u->ahead_lost = sure ? AHEAD_LOST_MAX : u->ahead_lost + 1;
-	if (u->ahead_lost < AHEAD_LOST_MAX || u->rl->stopping)
+	if (u->ahead_lost < AHEAD_LOST_MAX)
 		return;
 	u->ahead_lost = 0;
 	u->no_ahead_until = clock_mono() + NO_AHEAD_WAIT;
@@ -318,10 +331,9 @@ upstream_recall_all(struct relay_loop *rl)
 			smtp_client_recall(c);
 		for (d = TAILQ_FIRST(&u->waiting); d != NULL; d = next) {
 			next = TAILQ_NEXT(d, next);
-			if (delivery_recall(d))
-				continue;
 			upstream_remove_waiting(u, d);
-			delivery_done(d, false, "");
+			if (delivery_may_begin(d))
+				upstream_add_waiting(u, d, next);
 		}
 		if (u->waiting_count == 0)
 			upstream_set_starving(u, false);

@@ -70,7 +70,8 @@ bool upstream_is_clear(const struct upstream *u);
 void upstream_probe(struct relay_loop *rl, const char *name);
 /* How many connections of `all` this loop may have. */
 size_t upstream_share(uint32_t all, size_t loop_index, size_t loop_count);
-/* A stream has tripped: what of it waits here goes back. O(deliveries that wait). */
+/* A stream has tripped, a release was paused, the panic button pressed: what of it waits here, or
+ * was said ahead, goes back. O(deliveries that wait). */
 void upstream_recall_all(struct relay_loop *rl);
 /* Hands back what waits, closes what is idle. */
 void upstream_stop_all(struct relay_loop *rl);

@@ -1,82 +1,18 @@
 """The next message's envelope goes out behind the final dot, before that is answered (RFC 2920 3.1).
 
-One connection, and more mail waiting for it than it takes: `Gatehouse` stands at the end of each
-message, notes what the gate has said behind the dot by then, and answers as the test says.
+Bad answers to it are in test_ahead_hostile.py, what is called back meanwhile in test_called_back.py.
 """
-
-import threading
 
 import pytest
 
-from rig.client import letter
-from rig.gate import PRODUCTION_CLIENT, listener, production, upstream
-from rig.sink import CUT, Sink, hung_up
+from rig.gate import listener, production, upstream
+from rig.gatehouse import LOOPS, ONE, Gatehouse, filled, names, seen
+from rig.sink import CUT, Sink
 from rig.wait import stays_true, wait_for
-
-ONE = "connections = 1"
-LOOPS = "loops = 1\n"
-
-
-class Gatehouse:
-    """A rule: each message waits at its end until let(). `answers` are for the first ones, in turn."""
-
-    def __init__(self, *answers, then=None):
-        self.answers = list(answers)
-        self.then = then or (lambda *_: None)
-        self.said = []  # behind the dot of each message
-        self.turn = threading.Semaphore(0)
-
-    def let(self, count=1000):
-        for _ in range(count):
-            self.turn.release()
-
-    def __call__(self, stage, argument, session):
-        if stage != "end":
-            return self.then(stage, argument, session)
-        self.said.append(session)
-        while not self.turn.acquire(timeout=0.01):
-            if hung_up(session.sock, 0):
-                return CUT
-        return self.answers.pop(0) if self.answers else None
-
-    def wait_said(self, place, what=b"MAIL FROM"):
-        """Until the gate has said that behind the message (from 0) that stands there now."""
-        wait_for(f"message {place} is there", lambda: len(self.said) > place)
-        session = self.said[place]
-        wait_for(f"{what} behind it", lambda: what in self.behind(session))
-
-    @staticmethod
-    def behind(session):
-        try:
-            session.sock.setblocking(False)
-            more = session.sock.recv(65536)
-        except BlockingIOError:
-            more = b""
-        finally:
-            session.sock.setblocking(True)
-        session.pending += more
-        return session.pending
-
-
-def filled(gate, sink, count, keys=ONE):
-    """A gate with so many messages for one connection, the first of which stands at its end."""
-    running = gate(production(), upstream_keys=keys, more=LOOPS)
-    for n in range(count):
-        running.send(letter(), [f"a{n}@x.test"], PRODUCTION_CLIENT, sender="")  # no reports
-    wait_for("the first is there", lambda: sink.rule.said)
-    return running
 
 
 def lines(sink, verb):
     return [line for _, _, line in sink.heard if line.upper().startswith(verb)]
-
-
-def seen(running):
-    return {row["recipient"]: row for row in running.deliveries(environment="production")}
-
-
-def names(count):
-    return [f"a{n}@x.test" for n in range(count)]
 
 
 def test_envelope_behind_the_dot(gate, sink):

@@ -100,6 +100,12 @@ gate_alert_poke(void *context)
 }
 
 static void
+gate_held(void *context)
+{
+	((struct gate *)context)->held++;
+}
+
+static void
 gate_batch_paused(void *context, int64_t batch)
 {
 	((struct gate *)context)->paused_batch = (int)batch;
@@ -236,6 +242,7 @@ gate_deps(void)
 				     .tokens = gate_tokens,
 				     .queue_poke = gate_queue_poke,
 				     .alert_poke = gate_alert_poke,
+				     .held = gate_held,
 				     .batch_paused = gate_batch_paused,
 				     .started_at = clock_wall()};
 }

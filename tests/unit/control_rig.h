@@ -20,6 +20,7 @@ struct gate {
 	struct control *control;
 	char message[ID_TEXT_BYTES]; /* of B1, the first */
 	_Atomic int queue_pokes, alert_pokes;
+	_Atomic int held;         /* how often the relay was told of a hold */
 	_Atomic int paused_batch; /* the last that the relay was told of; 0 = none */
 };
 

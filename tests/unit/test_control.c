@@ -330,7 +330,9 @@ test_button(void **state)
 	assert_true(counters_is_held(gate.counters, "staging", "10.2.0.9"));
 	assert_true(counters_is_held(gate.counters, "production", "10.1.0.1"));
 	assert_false(counters_is_held(gate.counters, "production", "10.1.0.2"));
+	assert_int_equal(gate.held, 3); /* each that was pressed, also again */
 	CHECK_ROWS(let_go);
+	assert_int_equal(gate.held, 3);
 	assert_false(counters_is_held(gate.counters, "staging", "10.2.0.9"));
 	assert_true(counters_is_held(gate.counters, "production", "10.1.0.1"));
 	gate_stop();
