@@ -149,7 +149,8 @@ alert_run(struct command *c)
 
 	if (strcmp(what, "list") == 0) {
 		if (name != NULL || all)
-			return command_usage(c, "list takes nothing behind it.");
+			return command_usage(
+			    c, "list takes nothing behind it; one channel: test NAME.");
 		return with_channels(c, list);
 	}
 	if (strcmp(what, "test") != 0)

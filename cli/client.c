@@ -148,6 +148,14 @@ add_doubt(const struct call *call, struct buf *error)
 				    "status and mailfuse log before you repeat it.");
 }
 
+/* What a port with TLS makes of HTTP is an end without a word, or an alert of TLS. */
+static void
+add_scheme(const struct client *c, struct buf *error)
+{
+	if (strncmp(c->path, "http:", 5) == 0)
+		buf_add_text(error, " Where its section http has a certificate, write https.");
+}
+
 /* No request was sent: nothing is in doubt, and the token was not shown. */
 static void
 report_tls(const struct call *call, CURLcode code, struct buf *error)
@@ -193,6 +201,7 @@ report_curl(const struct call *call, CURLcode code, struct buf *error)
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:
 		buf_printf(error, "mailfused closed the connection on %s without an answer.", path);
+		add_scheme(c, error);
 		break;
 	case CURLE_PARTIAL_FILE:
 		buf_printf(error, "The answer of mailfused on %s broke off in the middle.", path);
@@ -218,6 +227,7 @@ report_curl(const struct call *call, CURLcode code, struct buf *error)
 		buf_printf(error, "What answers on %s is not mailfused's %s (%s).", path,
 			   c->token != NULL ? "HTTP port" : "control socket",
 			   curl_easy_strerror(code));
+		add_scheme(c, error);
 	}
 	add_doubt(call, error);
 	return CLIENT_NOT_REACHED;

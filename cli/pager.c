@@ -130,7 +130,7 @@ pager_start(const struct command *c, size_t lines)
 	    lines < screen_rows())
 		return;
 	if (text == NULL)
-		text = "less";
+		text = "less -FRX";
 	/* PAGER= and PAGER=cat say that none is wanted. */
 	if (text[strspn(text, " \t")] == '\0' || strcmp(text, "cat") == 0)
 		return;

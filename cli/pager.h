@@ -9,7 +9,7 @@
 #include "cli/command.h"
 
 /*
- * What is printed on stdout from here on goes through $PAGER, else less, where stdout is a
+ * What is printed on stdout from here on goes through $PAGER, else less -FRX, where stdout is a
  * terminal, it is not for a program (--json), and so many lines do not fit on it; SIZE_MAX: who
  * knows how many. Nothing changes where there is no pager. Colours and widths stay the terminal's.
  */

@@ -345,6 +345,12 @@ def test_a_certificate_is_checked(fake, https, tmp_path):
     assert not fake.requests
 
 
+def test_http_where_https_is_spoken(fake, https):
+    url, _ = https()
+    done = fake.run("--url", url.replace("https://localhost", "http://127.0.0.1"), "status", **TOKEN)
+    assert done.returncode == 3 and "write https" in done.err, done.err
+
+
 def test_a_certificate_of_another_name(fake, https):
     url, ca = https("gate.example")
     done = fake.run("--url", url, "--ca", ca, "status", **TOKEN)
