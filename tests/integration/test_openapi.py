@@ -480,6 +480,18 @@ def test_the_file_is_served_on_the_socket_too(gate):
     assert json.dumps(document) == json.dumps(DOCUMENT)  # in the same order: the file itself
 
 
+def test_answers_over_tcp_are_held_against_the_file(peopled, monkeypatch):
+    """Those of other tests, too, whoever asks."""
+    gate, _, ann, _, _ = peopled
+    seen = []
+    monkeypatch.setattr(type(gate), "watch", lambda *answer: seen.append(answer))
+    ann.token.api("GET", "/v1/queue")
+    ann.token.api("GET", "/v1/batches/B999")
+    assert [answer[:4] for answer in seen] == [
+        ("GET", "/v1/queue", 200, "application/json"),
+        ("GET", "/v1/batches/B999", 404, "application/problem+json")]
+
+
 # ---- mailfuse-api(7)
 
 
