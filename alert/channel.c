@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 const struct channel_types channel_types_real = {&channel_webhook, &channel_slack, &channel_exec,
 						 &channel_teams, &channel_email};
@@ -26,6 +27,13 @@ channel_type_of(const struct channel_types *types, enum config_alert_type type)
 		return types->email;
 	}
 	panic("alert: no such type of channel: %d", (int)type);
+}
+
+void
+channel_count(const char *channel, enum tally_slot slot)
+{
+	metric_add(slot == TALLY_DELIVERED ? METRIC_ALERTS_SENT : METRIC_ALERTS_FAILED, 1);
+	tally_add(tally_get_channel(channel), slot, 1);
 }
 
 const struct config_alert *

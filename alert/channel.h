@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "base/tally.h"
 #include "config/config.h"
 #include "net/loop.h"
 #include "store/views.h"
@@ -34,11 +35,17 @@ struct channel_note {
 	const char *console;             /* http.url; "" = nobody said how to reach it */
 	const char *json;                /* the body of docs/api.md, "Alerts" */
 	size_t json_len;
+	char *const *lines; /* of a summary: what it sums up; NULL at the end; NULL = of none */
 	bool trial; /* somebody waits: mail ends its try when the upstream has it, not before */
 };
 
-/* The end of one try; `why` is plain English, without a URL, good during the call. */
-typedef void channel_done(void *context, bool ok, const char *why);
+/* The end of one try. */
+struct channel_end {
+	bool ok;
+	const char *why; /* plain English, without a URL, good during the call */
+	int64_t leave;   /* how long the receiver asks to be left alone; 0 = it does not */
+};
+typedef void channel_done(void *context, const struct channel_end *end);
 
 struct channel_type {
 	/*
@@ -66,6 +73,9 @@ struct channel_types {
 extern const struct channel_types channel_types_real;
 const struct channel_type *channel_type_of(const struct channel_types *types,
 					   enum config_alert_type type);
+/* For GET /metrics, of what goes past the outbox: one try ended so (TALLY_DELIVERED, DEFERRED,
+ * FAILED). */
+void channel_count(const char *channel, enum tally_slot slot);
 /* NULL if there is no channel of that name. */
 const struct config_alert *channel_find(const struct config *config, const char *name);
 

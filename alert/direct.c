@@ -37,30 +37,36 @@ struct direct {
 };
 
 static void
-target_failed(struct target *t, const char *why)
+target_failed(struct target *t, const struct channel_end *end)
 {
 	struct direct *d = t->direct;
 	int64_t wait = state_backoff(t->failures + 1, (uint64_t)clock_wall());
-	bool over = clock_mono() + wait - d->began >= t->to->retry_for;
+	bool over;
 
+	if (wait < end->leave)
+		wait = end->leave;
+	over = clock_mono() + wait - d->began >= t->to->retry_for;
 	t->failures++;
+	channel_count(t->to->name, over ? TALLY_FAILED : TALLY_DEFERRED);
 	log_warn("- alert.%s channel=%s event=%s tries=%u why=%s", over ? "given-up" : "try-failed",
-		 t->to->name, d->event, t->failures, log_safe(why));
+		 t->to->name, d->event, t->failures, log_safe(end->why));
 	if (!over)
 		loop_timer_set(t->again, wait);
 }
 
 static void
-target_ended(void *context, bool ok, const char *why)
+target_ended(void *context, const struct channel_end *end)
 {
 	struct target *t = context;
 
 	t->attempt = NULL;
-	if (ok)
-		log_info("- alert.sent channel=%s event=%s tries=%u", t->to->name, t->direct->event,
-			 t->failures + 1);
-	else
-		target_failed(t, why);
+	if (!end->ok) {
+		target_failed(t, end);
+		return;
+	}
+	channel_count(t->to->name, TALLY_DELIVERED);
+	log_info("- alert.sent channel=%s event=%s tries=%u", t->to->name, t->direct->event,
+		 t->failures + 1);
 }
 
 static void
@@ -80,7 +86,7 @@ target_start(void *context)
 	t->attempt = channel_type_of(t->direct->types, t->to->type)
 			 ->start(&d->services, t->to, &note, target_ended, t, &why);
 	if (t->attempt == NULL)
-		target_failed(t, buf_text(&why));
+		target_failed(t, &(struct channel_end){.why = buf_text(&why)});
 	buf_free(&body);
 	buf_free(&why);
 }

@@ -51,7 +51,7 @@ mail_end(struct mail *m, bool ok, const char *why)
 	void *context = m->context;
 
 	mail_free(m);
-	done(context, ok, why);
+	done(context, &(struct channel_end){.ok = ok, .why = why});
 }
 
 /* ---- the upstream's word */

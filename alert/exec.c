@@ -91,7 +91,7 @@ run_finish(struct exec_run *r, const siginfo_t *info)
 		snprintf(why, sizeof(why), "the program was ended by signal %d", info->si_status);
 	}
 	run_free(r);
-	done(context, ok, why);
+	done(context, &(struct channel_end){.ok = ok, .why = why});
 }
 
 static void

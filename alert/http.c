@@ -19,6 +19,8 @@
 
 /* More of an answer than anybody needs to say "ok"; the connection is cut there. */
 enum { ANSWER_MAX = 65536 };
+/* Seconds that a Retry-After is followed (RFC 9110 10.2.3): a receiver must not silence us. */
+enum { RETRY_AFTER_MAX = 900 };
 
 struct http_request {
 	LIST_ENTRY(http_request) next;
@@ -60,15 +62,22 @@ request_end(struct http_request *r, CURLcode code)
 	void *context = r->context;
 	bool cut = r->answer_bytes > ANSWER_MAX;
 	long status = 0;
+	curl_off_t after = 0;
+	struct channel_end end = {0};
 	char why[160];
 
 	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(r->easy, CURLINFO_RETRY_AFTER, &after);
 	if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && cut))
 		snprintf(why, sizeof(why), "%s", curl_easy_strerror(code));
 	else
 		snprintf(why, sizeof(why), "answered with HTTP status %ld", status);
 	request_free(r);
-	done(context, (code == CURLE_OK || cut) && status >= 200 && status <= 299, why);
+	end.ok = (code == CURLE_OK || cut) && status >= 200 && status <= 299;
+	end.why = why;
+	if (!end.ok && after > 0)
+		end.leave = (after < RETRY_AFTER_MAX ? after : RETRY_AFTER_MAX) * CLOCK_SECOND;
+	done(context, &end);
 }
 
 /* Requests that ended since; done() may start others. */

@@ -10,6 +10,8 @@
  *   reports --STORE_ALERT_RETRY--> store: pending, due later
  *   waiting --channel failed, note_hand_back--> store: pending, due later, not counted as a try
  *
+ *   waiting --too many an hour--> digest.c --channel_tell_summary--> waiting, all in one
+ *
  * A channel has one flight at a time, so its alerts arrive in order; after a failure it is quiet
  * for a while, and its alerts go back to the store meanwhile: a dead channel holds up no other.
  */
@@ -40,9 +42,12 @@ enum { TAKE_LIMIT = 64, CHANNEL_ENOUGH = 32, CHANNEL_WAITING_MAX = CHANNEL_ENOUG
 struct note {
 	TAILQ_ENTRY(note) next; /* waiting or flights */
 	struct alert *a;
-	struct arena arena; /* the strings of row and batch */
-	struct store_alert row;
+	struct arena arena;     /* the strings of row and batch */
+	struct store_alert row; /* of a summary: made up */
 	struct channel *channel;
+	struct digest_row one, *rows; /* those of the outbox that it tells of */
+	size_t row_count;
+	struct digest_summary summary; /* nothing if it is none */
 	/* while in flights */
 	struct config *config; /* keeps `to` alive over a reload */
 	const struct config_alert *to;
@@ -76,6 +81,9 @@ static void
 note_free(struct note *n)
 {
 	config_unref(n->config);
+	if (n->rows != &n->one)
+		free(n->rows);
+	digest_summary_free(&n->summary);
 	arena_free(&n->arena);
 	free(n);
 }
@@ -94,6 +102,9 @@ note_new(struct alert *a, const struct store_alert *row)
 	n->row.who = arena_strdup(&n->arena, row->who);
 	n->row.reason = arena_strdup(&n->arena, row->reason);
 	n->channel = state_get(&a->states, row->channel);
+	n->one = (struct digest_row){row->row, row->first_tried_at};
+	n->rows = &n->one;
+	n->row_count = 1;
 	return n;
 }
 
@@ -109,28 +120,46 @@ note_log_id(const struct note *n, char out[32])
 /* How long it may be tried is over: the operator finds it in the log and in the audit log. `tried`:
  * just now. */
 static void
-note_give_up(struct note *n, bool tried, const char *why)
+note_give_up(struct note *n, const struct digest_row *row, bool tried, const char *why)
+{
+	tally_add(tally_get_channel(n->row.channel), TALLY_FAILED, 1);
+	report_send(n->a->reports, STORE_ALERT_GIVE_UP, row->row, 0, tried, why);
+}
+
+static void
+note_log_given_up(const struct note *n, size_t count, bool tried, const char *why)
 {
 	char id[32];
 
-	tally_add(tally_get_channel(n->row.channel), TALLY_FAILED, 1);
-	log_warn("%s alert.given-up channel=%s event=%s tries=%u why=%s", note_log_id(n, id),
-		 n->row.channel, n->row.event, n->row.tries + tried, log_safe(why));
-	report_send(n->a->reports, STORE_ALERT_GIVE_UP, n->row.row, 0, tried, why);
+	log_warn("%s alert.given-up channel=%s event=%s alerts=%zu tries=%u why=%s",
+		 note_log_id(n, id), n->row.channel, n->row.event, count, n->row.tries + tried,
+		 log_safe(why));
+}
+
+/* Not tried any more. Frees the note. */
+static void
+note_drop(struct note *n, const char *why)
+{
+	for (size_t i = 0; i < n->row_count; i++)
+		note_give_up(n, &n->rows[i], false, why);
+	note_log_given_up(n, n->row_count, false, why);
+	note_free(n);
 }
 
 /* Not tried: its channel is quiet, or has enough to do. Frees the note. */
 static void
 note_hand_back(struct note *n, int64_t wait, const char *why)
 {
-	report_send(n->a->reports, STORE_ALERT_RETRY, n->row.row, clock_wall() + wait, false, why);
+	for (size_t i = 0; i < n->row_count; i++)
+		report_send(n->a->reports, STORE_ALERT_RETRY, n->rows[i].row, clock_wall() + wait,
+			    false, why);
 	note_free(n);
 }
 
 static bool
-note_is_expired(const struct note *n, const struct config_alert *to)
+row_is_expired(const struct digest_row *row, const struct config_alert *to)
 {
-	return n->row.first_tried_at != 0 && clock_wall() - n->row.first_tried_at >= to->retry_for;
+	return row->first_tried_at != 0 && clock_wall() - row->first_tried_at >= to->retry_for;
 }
 
 /* What waits for a channel that just failed goes back to the store until the channel is tried
@@ -152,35 +181,65 @@ channel_clear_waiting(struct alert *a, struct channel *c, int64_t wait)
 	}
 }
 
-/* The try, or one that could not start, has failed. */
+/* The try has failed: what was tried for long enough is given up, the rest comes again. */
 static void
-note_failed(struct note *n, const char *why)
+note_settle(struct note *n, int64_t wait, const char *why)
 {
-	struct channel *c = n->channel;
-	int64_t now = clock_wall(), wait;
-	unsigned tries = n->row.tries + 1;
+	size_t over = 0;
 	char id[32];
 
-	metric_add(METRIC_ALERTS_FAILED, 1);
-	if (n->row.first_tried_at == 0)
-		n->row.first_tried_at = now;
-	wait = state_failed(&n->a->states, c, why, 0);
-	if (note_is_expired(n, n->to)) {
-		note_give_up(n, true, why);
-		state_gave_up(&n->a->states, c, why);
-	} else {
-		unsigned failures = tries > c->failures ? tries : c->failures;
-
+	for (size_t i = 0; i < n->row_count; i++) {
+		if (row_is_expired(&n->rows[i], n->to)) {
+			over++;
+			note_give_up(n, &n->rows[i], true, why);
+		} else {
+			report_send(n->a->reports, STORE_ALERT_RETRY, n->rows[i].row,
+				    clock_wall() + wait, true, why);
+		}
+	}
+	if (over < n->row_count) {
 		tally_add(tally_get_channel(n->row.channel), TALLY_DEFERRED, 1);
 		log_warn("%s alert.try-failed channel=%s event=%s tries=%u why=%s",
-			 note_log_id(n, id), n->row.channel, n->row.event, tries, log_safe(why));
-		report_send(n->a->reports, STORE_ALERT_RETRY, n->row.row,
-			    now + state_backoff(failures, (uint64_t)n->row.row), true, why);
+			 note_log_id(n, id), n->row.channel, n->row.event, n->row.tries + 1,
+			 log_safe(why));
 	}
-	channel_clear_waiting(n->a, c, wait);
+	if (over > 0) {
+		note_log_given_up(n, over, true, why);
+		state_gave_up(&n->a->states, n->channel, why);
+	}
+}
+
+/* The try, or one that could not start, has failed. */
+static void
+note_failed(struct note *n, const struct channel_end *end)
+{
+	struct channel *c = n->channel;
+	int64_t quiet = state_failed(&n->a->states, c, end), wait;
+	unsigned tries = n->row.tries + 1;
+
+	metric_add(METRIC_ALERTS_FAILED, 1);
+	wait = state_backoff(tries > c->failures ? tries : c->failures, (uint64_t)n->rows[0].row);
+	note_settle(n, wait > end->leave ? wait : end->leave, end->why);
+	channel_clear_waiting(n->a, c, quiet);
 }
 
 static void note_start(struct note *n);
+
+/* True if there were too many within the hour: the note is in the channel's summary then. */
+static bool
+note_sum_up(struct note *n)
+{
+	const struct config_alert *to = channel_find(n->a->config, n->row.channel);
+	struct digest *d = &n->channel->digest;
+
+	if (n->summary.text != NULL || to == NULL || !digest_wants(d, to->per_hour, clock_mono()))
+		return false;
+	digest_add(d, &n->row, clock_mono());
+	TAILQ_REMOVE(&n->a->waiting, n, next);
+	n->channel->waiting--;
+	note_free(n);
+	return true;
+}
 
 /* Starts what may start: every channel by itself, so there are no more flights than channels. */
 static void
@@ -189,11 +248,15 @@ outbox_pump(struct alert *a)
 	struct note *n = TAILQ_FIRST(&a->waiting);
 
 	while (n != NULL) {
-		if (n->channel->flights == 0) {
+		struct note *next = TAILQ_NEXT(n, next);
+
+		if (note_sum_up(n)) {
+			n = next;
+		} else if (n->channel->flights == 0) {
 			note_start(n);
 			n = TAILQ_FIRST(&a->waiting); /* a failure may have emptied the list */
 		} else {
-			n = TAILQ_NEXT(n, next);
+			n = next;
 		}
 	}
 }
@@ -205,27 +268,36 @@ note_land(struct note *n)
 	n->channel->flights--;
 }
 
+static void
+note_told(struct note *n)
+{
+	char id[32];
+
+	state_fine(&n->a->states, n->channel);
+	if (n->summary.text == NULL)
+		digest_count(&n->channel->digest, clock_mono());
+	metric_add(METRIC_ALERTS_SENT, (int64_t)n->row_count);
+	tally_add(tally_get_channel(n->row.channel), TALLY_DELIVERED, (int64_t)n->row_count);
+	log_info("%s alert.sent channel=%s event=%s alerts=%zu tries=%u", note_log_id(n, id),
+		 n->row.channel, n->row.event, n->row_count, n->row.tries + 1);
+	for (size_t i = 0; i < n->row_count; i++)
+		report_send(n->a->reports, STORE_ALERT_DONE, n->rows[i].row, 0, true, "");
+}
+
 /* channel_done: the try has ended. */
 static void
-note_ended(void *context, bool ok, const char *why)
+note_ended(void *context, const struct channel_end *end)
 {
 	struct note *n = context;
 	struct alert *a = n->a;
-	char id[32];
 
 	note_land(n);
-	if (ok) {
-		state_fine(&a->states, n->channel);
-		metric_add(METRIC_ALERTS_SENT, 1);
-		tally_add(tally_get_channel(n->row.channel), TALLY_DELIVERED, 1);
-		log_info("%s alert.sent channel=%s event=%s tries=%u", note_log_id(n, id),
-			 n->row.channel, n->row.event, n->row.tries + 1);
-		report_send(a->reports, STORE_ALERT_DONE, n->row.row, 0, true, "");
-	} else {
-		note_failed(n, why);
-	}
+	if (end->ok)
+		note_told(n);
+	else
+		note_failed(n, end);
 	/* There was more than it could take, perhaps. */
-	if (ok && n->channel->waiting == CHANNEL_ENOUGH - 1)
+	if (end->ok && n->channel->waiting == CHANNEL_ENOUGH - 1)
 		outbox_look(a);
 	note_free(n);
 	outbox_pump(a);
@@ -264,16 +336,18 @@ note_send(struct note *n, struct buf *why)
 	struct batch_copy copy = {.arena = &n->arena};
 	struct channel_note note = {.alert = &n->row,
 				    .gate = n->config->hostname,
+				    .lines = n->summary.lines,
 				    .console =
 					n->config->http.url != NULL ? n->config->http.url : ""};
 	struct buf body = {0};
 	void *attempt;
 
-	if (n->row.batch != 0 &&
-	    store_view_distinct(a->view, n->row.batch, &note.distinct) == STORE_OK)
+	if (n->row.batch != 0)
 		store_view_batch(a->view, n->row.batch, copy_batch, &copy);
-	if (copy.found)
+	if (copy.found) {
 		note.batch = &copy.batch;
+		note.distinct = copy.batch.distinct;
+	}
 	payload_json(&n->row, note.batch, note.distinct, note.gate, &body);
 	note.json = buf_text(&body);
 	note.json_len = body.len;
@@ -301,11 +375,12 @@ note_start(struct note *n)
 	}
 	if (n->attempt == NULL) {
 		note_land(n);
-		if (n->to == NULL)
-			note_give_up(n, false, "the channel is no longer configured");
-		else
-			note_failed(n, buf_text(&why));
-		note_free(n);
+		if (n->to == NULL) {
+			note_drop(n, "the channel is no longer configured");
+		} else {
+			note_failed(n, &(struct channel_end){.why = buf_text(&why)});
+			note_free(n);
+		}
 	}
 	buf_free(&why);
 }
@@ -320,15 +395,13 @@ note_arrived(struct alert *a, const struct store_alert *row)
 	char why[300];
 
 	if (to == NULL) {
-		note_give_up(n, false, "the channel is no longer configured");
-		note_free(n);
-	} else if (quiet > 0 && note_is_expired(n, to)) {
+		note_drop(n, "the channel is no longer configured");
+	} else if (quiet > 0 && row_is_expired(n->rows, to)) {
 		snprintf(why, sizeof(why),
 			 "the channel failed for as long as retry_for says, at last: %s",
 			 n->channel->why);
-		note_give_up(n, false, why);
 		state_gave_up(&a->states, n->channel, n->channel->why);
-		note_free(n);
+		note_drop(n, why);
 	} else if (quiet > 0) {
 		note_hand_back(n, quiet, "an earlier alert of this channel failed");
 	} else if (n->channel->waiting >= CHANNEL_WAITING_MAX) {
@@ -385,6 +458,45 @@ outbox_look(struct alert *a)
 		outbox_step(a, STORE_ALERT_FAN_OUT);
 }
 
+/* What came too fast to be told one by one, before all else that waits for the channel. */
+static void
+channel_tell_summary(struct alert *a, struct channel *c)
+{
+	char event[] = "alert.summary", who[] = "gate", none[] = "";
+	struct digest *d = &c->digest;
+	struct digest_summary summary;
+	struct note *n;
+
+	digest_sum_up(d, clock_mono(), &summary);
+	n = note_new(a, &(struct store_alert){.at = clock_wall(),
+					      .event = event,
+					      .channel = c->name,
+					      .environment = d->environment,
+					      .text = summary.text,
+					      .who = who,
+					      .reason = none,
+					      .tries = d->tries});
+	n->summary = summary;
+	n->rows = digest_take(d, &n->row_count);
+	TAILQ_INSERT_HEAD(&a->waiting, n, next);
+	c->waiting++;
+}
+
+/* A summary whose channel was taken away is due too, and finds that out. */
+static void
+outbox_tell_summaries(struct alert *a)
+{
+	struct channel *c;
+	int64_t now = clock_mono();
+
+	LIST_FOREACH (c, &a->states.channels, next)
+		if (c->flights == 0 && now >= c->quiet_until &&
+		    (digest_is_due(&c->digest, now) ||
+		     (c->digest.count > 0 && channel_find(a->config, c->name) == NULL)))
+			channel_tell_summary(a, c);
+	outbox_pump(a);
+}
+
 static void
 outbox_tick(void *context)
 {
@@ -392,6 +504,7 @@ outbox_tick(void *context)
 
 	reports_retry(a->reports);
 	state_tick(&a->states, a->config);
+	outbox_tell_summaries(a);
 	outbox_look(a);
 	loop_timer_set(a->timer, TICK);
 }
@@ -420,8 +533,11 @@ outbox_new(struct loop *loop, struct store *store, struct store_view *view, stru
 	a->types = *options->types;
 	a->services = (struct channel_services){
 	    .loop = loop, .http = http_new(loop), .store = store, .view = view};
-	states_init(&a->states, store, view,
-		    options->patience != 0 ? options->patience : STATE_PATIENCE);
+	states_init(&a->states, store, view);
+	if (options->patience != 0)
+		a->states.patience = options->patience;
+	if (options->digest_first != 0)
+		a->states.digest_first = options->digest_first;
 	a->reports = reports_new(loop, store);
 	count_channels(config);
 	trials_init(&a->trials, &a->services, &a->types, store);

@@ -9,7 +9,9 @@
 
 struct outbox_options {
 	const struct channel_types *types;
-	int64_t patience; /* until a failing channel is told of; 0 = five minutes */
+	/* 0: as they are */
+	int64_t patience;     /* until a failing channel is told of */
+	int64_t digest_first; /* until the first summary */
 };
 
 struct alert *outbox_new(struct loop *loop, struct store *store, struct store_view *view,

@@ -29,6 +29,7 @@ struct reports {
 	struct loop *loop;
 	struct store *store;
 	struct report_list untaken;
+	bool told;       /* that the store takes nothing: once, until it does */
 	size_t at_store; /* jobs that have not come back */
 	bool stopped;    /* freed when at_store is 0 */
 };
@@ -119,10 +120,13 @@ report_sent(struct loop_post *post)
 	if (report_is_orphan(r))
 		return;
 	if (result == STORE_OK || result == STORE_MISSING) {
+		r->owner->told = false;
 		report_free(r);
 		return;
 	}
-	log_warn("- alert.report-failed why=%s", log_safe(r->job.error));
+	if (!r->owner->told)
+		log_warn("- alert.report-failed why=%s", log_safe(r->job.error));
+	r->owner->told = true;
 	TAILQ_INSERT_TAIL(&r->owner->untaken, r, next);
 }
 

@@ -35,9 +35,10 @@ state_backoff(unsigned failures, uint64_t seed)
 }
 
 void
-states_init(struct states *s, struct store *store, struct store_view *view, int64_t patience)
+states_init(struct states *s, struct store *store, struct store_view *view)
 {
-	*s = (struct states){.store = store, .view = view, .patience = patience};
+	*s = (struct states){
+	    .store = store, .view = view, .patience = STATE_PATIENCE, .digest_first = DIGEST_FIRST};
 	LIST_INIT(&s->channels);
 }
 
@@ -48,6 +49,7 @@ states_free(struct states *s)
 
 	while ((c = LIST_FIRST(&s->channels)) != NULL) {
 		LIST_REMOVE(c, next);
+		digest_free(&c->digest);
 		free(c->name);
 		free(c);
 	}
@@ -73,6 +75,7 @@ state_get(struct states *s, const char *name)
 	c->name = mem_strdup(name);
 	key_format(c, key, sizeof(key));
 	c->told = store_view_number(s->view, key, &told) == STORE_OK && told != 0;
+	digest_init(&c->digest, s->digest_first);
 	LIST_INSERT_HEAD(&s->channels, c, next);
 	return c;
 }
@@ -141,15 +144,17 @@ tell_if_due(struct states *s, struct channel *c)
 }
 
 int64_t
-state_failed(struct states *s, struct channel *c, const char *why, unsigned tries)
+state_failed(struct states *s, struct channel *c, const struct channel_end *end)
 {
 	int64_t wait;
 
-	snprintf(c->why, sizeof(c->why), "%s", why);
+	snprintf(c->why, sizeof(c->why), "%s", end->why);
 	c->failures++;
 	if (c->failing_since == 0)
 		c->failing_since = clock_mono();
-	wait = state_backoff(tries > c->failures ? tries : c->failures, (uint64_t)clock_wall());
+	wait = state_backoff(c->failures, (uint64_t)clock_wall());
+	if (wait < end->leave)
+		wait = end->leave;
 	c->quiet_until = clock_mono() + wait;
 	tell_if_due(s, c);
 	return wait;

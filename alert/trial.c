@@ -56,12 +56,13 @@ trial_end(struct trial *t, bool ok, const char *why)
 }
 
 static void
-trial_ended(void *context, bool ok, const char *why)
+trial_ended(void *context, const struct channel_end *end)
 {
 	struct trial *t = context;
 
 	t->attempt = NULL;
-	trial_end(t, ok, ok ? "" : why);
+	channel_count(t->to->name, end->ok ? TALLY_DELIVERED : TALLY_FAILED);
+	trial_end(t, end->ok, end->ok ? "" : end->why);
 }
 
 static void
@@ -69,6 +70,7 @@ trial_not_started(void *context)
 {
 	struct trial *t = context;
 
+	channel_count(t->to->name, TALLY_FAILED);
 	trial_end(t, false, t->why);
 }
 

@@ -113,6 +113,23 @@ fill_some(struct wording *w, const struct channel_note *note, const char *templa
 	return texts[i];
 }
 
+/* The text, and below it what a summary sums up. */
+static const char *
+add_lines(struct wording *w, const struct channel_note *note, const char *text)
+{
+	struct buf out = {0};
+	const char *kept;
+
+	if (note->lines == NULL)
+		return text;
+	buf_add_text(&out, text);
+	for (char *const *line = note->lines; *line != NULL; line++)
+		buf_printf(&out, "\n%s", clean(w, *line));
+	kept = cut(w, buf_text(&out), TEXT_MAX);
+	buf_free(&out);
+	return kept;
+}
+
 /* What people decide ends with their reason, which needs not be said twice. */
 static bool
 has_reason(struct wording *w, const struct store_alert *a)
@@ -149,7 +166,7 @@ wording_make(struct wording *w, const struct channel_note *note, const struct co
 	w->headline = dsn_clean(
 	    &w->arena, cut(w, fill_some(w, note, channel->subject, "[mailfuse] %t"), HEADLINE_MAX),
 	    HEADLINE_MAX);
-	w->text = clean_lines(w, fill_some(w, note, channel->text, "%t"));
+	w->text = add_lines(w, note, clean_lines(w, fill_some(w, note, channel->text, "%t")));
 	w->reason = clean(w, a->reason);
 	if (has_reason(w, a))
 		w->reason = "";

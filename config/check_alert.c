@@ -261,6 +261,7 @@ static const struct {
     {"to", 1 << CONFIG_ALERT_EMAIL},
     {"from", 1 << CONFIG_ALERT_EMAIL},
     {"upstream", 1 << CONFIG_ALERT_EMAIL},
+    {"per_hour", 1 << CONFIG_ALERT_EMAIL | 1 << CONFIG_ALERT_SLACK | 1 << CONFIG_ALERT_TEAMS},
     {"subject", 1 << CONFIG_ALERT_EMAIL | 1 << CONFIG_ALERT_SLACK | 1 << CONFIG_ALERT_TEAMS},
     {"text", 1 << CONFIG_ALERT_EMAIL | 1 << CONFIG_ALERT_SLACK | 1 << CONFIG_ALERT_TEAMS},
 };

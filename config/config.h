@@ -155,7 +155,8 @@ struct config_alert {
 	char *upstream; /* email: name */
 	char *subject;  /* slack, teams, email: templates (base/template.h); "" = the usual words */
 	char *text;
-	char **events; /* globs over event names; never NULL */
+	char **events;     /* globs over event names; never NULL */
+	uint32_t per_hour; /* slack, teams, email: more than so many are summed up; 0 = never */
 	int64_t retry_for;
 	int64_t timeout;
 };

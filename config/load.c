@@ -394,6 +394,10 @@ complete_alerts(struct loader *l)
 	struct config_environment unknown = c->environments[c->environment_count - 1];
 
 	for (size_t i = 0; i < c->alert_count; i++) {
+		/* Programs are told of each. */
+		if (c->alerts[i].type == CONFIG_ALERT_WEBHOOK ||
+		    c->alerts[i].type == CONFIG_ALERT_EXEC)
+			c->alerts[i].per_hour = 0;
 		if (c->alerts[i].type != CONFIG_ALERT_EMAIL)
 			continue;
 		c->environments = mem_resize_array(c->environments, c->environment_count + 1,

@@ -284,11 +284,39 @@ def test_it_is_no_traffic(gate, sink):
     assert running.batches("--all") == []
 
 
+def test_a_storm_is_summed_up(gate, sink, webhook):
+    """10,000 batches open: people get 60 mails and a few summaries, a program each alert."""
+    count = scaled(10000)
+    rule = 'allow = {"*"} burst "volume" { limit = "1/10m" per = {subject} cooldown = 0 }'
+    running = gate(production() + staging(rule), more=mail(events='"batch.opened", "hold.*"')
+                   + hook(webhook, events='"batch.opened"'))
+    with running.client() as client:
+        for n in range(count):
+            client.mail([f"a{n}@x.test", f"b{n}@x.test"], letter(f"Sale {n}"))
+    running.do("hold", "--source", "rare", "--reason", "among so many")
+    wait_for("each is told to the program",
+             lambda: len({a["batch"]["id"] for a in webhook.events("batch.opened")}) == count, 600)
+
+    def told():
+        """How many alerts the mails are about."""
+        subjects = [str(p["subject"]) for _, p in alerts(sink)]
+        more = [int(s.split()[1]) for s in subjects if " more alert" in s]
+        return len(subjects) - len(more) + sum(more)
+
+    wait_for(lambda: f"{count + 1} told, not {told()}", lambda: told() == count + 1, 600)
+    assert 60 < len(alerts(sink)) <= 60 + 14
+    summed_up = [p for _, p in alerts(sink) if " more alert" in str(p["subject"])]
+    text = "".join(p.get_body(("plain",)).get_content() for p in summed_up)
+    assert "among so many" in text and "more of batch.opened" in text
+    wait_for("nothing waits", lambda: running.status()["alerts"]["pending"] == 0)
+
+
 def test_a_storm_of_alerts(gate, sink, webhook):
     """A storm of alerts: mail is neither stopped nor lost, memory stays, and so do other channels."""
     count = scaled(500)
     webhook.delay = 30  # and a channel that hangs
-    running = gate(production() + staging(TRIPS), more=mail(events='"hold.*"')
+    running = gate(production() + staging(TRIPS),
+                   more=mail(OPS + " per_hour = 0", events='"hold.*"')
                    + hook(webhook, keys="timeout = 1s"))
     connection = UnixHTTPConnection(running.control)
     for n in range(count):

@@ -1,11 +1,11 @@
 """What channels get, as their receivers check it: signatures, Slack's blocks, the Teams card."""
 
-import hashlib
-import hmac
+import itertools
 import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from rig.client import letter
@@ -15,6 +15,7 @@ from rig.wait import stays_true, wait_for
 TRIPS = ('allow = {"*"} burst "volume" { limit = "5/10m" per = {environment, subject} '
          'cooldown = 0 }')
 SECRET = "correct horse battery staple"
+API = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 class Receiver:
@@ -75,12 +76,17 @@ def channel(receiver, kind, keys="", events='"batch.opened"'):
 # ---- signatures
 
 
-def verify(secret, headers, body, now, tolerance=300):
-    """The example of docs/api.md, word for word."""
-    timestamp = headers["X-Mailfuse-Timestamp"]
-    wanted = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return (abs(now - int(timestamp)) <= tolerance
-            and hmac.compare_digest("v1=" + wanted, headers["X-Mailfuse-Signature"]))
+def example():
+    """`verify` as docs/api.md has it: the indented lines from its import on."""
+    lines = API.read_text().splitlines()
+    start = lines.index("    import hashlib, hmac")
+    code = itertools.takewhile(lambda line: not line or line.startswith("    "), lines[start:])
+    names = {}
+    exec("\n".join(line[4:] for line in code), names)  # pylint: disable=exec-used
+    return names["verify"]
+
+
+verify = example()
 
 
 @pytest.fixture
@@ -99,6 +105,12 @@ def test_signature(gate, receiver, secret):
     assert not verify(SECRET + "x", headers, body, time.time())
     assert not verify(SECRET, headers, body + b" ", time.time())
     assert not verify(SECRET, headers, body, time.time() + 1000)
+    assert not verify(SECRET, headers, body, time.time() - 1000)
+    for name in ("X-Mailfuse-Timestamp", "X-Mailfuse-Signature"):
+        for value in ("", "0", "v1=", "v1=\u00fc", headers[name] + "0"):
+            assert not verify(SECRET, headers | {name: value}, body, time.time())
+        assert not verify(SECRET, {k: v for k, v in headers.items() if k != name}, body,
+                          time.time())
     assert SECRET not in running.text() and SECRET.encode() not in body
 
 

@@ -153,6 +153,8 @@ dump(struct buf *out, const struct config *c)
 		buf_printf(out, "alert %s type=%d url=%s retry=%" PRId64 " timeout=%" PRId64,
 			   a->name, (int)a->type, a->url, a->retry_for / CLOCK_SECOND,
 			   a->timeout / CLOCK_SECOND);
+		if (a->per_hour != 0)
+			buf_printf(out, " hour=%u", a->per_hour);
 		dump_list(out, "command", a->command);
 		dump_list(out, "events", a->events);
 		buf_add_char(out, '\n');

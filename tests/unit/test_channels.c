@@ -35,6 +35,7 @@ struct rig {
 	struct loop_timer *pulse; /* so that rig_wait() looks at its clock */
 	unsigned ended;
 	bool ok;
+	int64_t leave;
 	char why[300];
 };
 
@@ -47,13 +48,14 @@ rig_pulse(void *context)
 }
 
 static void
-rig_ended(void *context, bool ok, const char *why)
+rig_ended(void *context, const struct channel_end *end)
 {
 	struct rig *r = context;
 
 	r->ended++;
-	r->ok = ok;
-	snprintf(r->why, sizeof(r->why), "%s", why);
+	r->ok = end->ok;
+	r->leave = end->leave;
+	snprintf(r->why, sizeof(r->why), "%s", end->why);
 }
 
 static struct rig *
@@ -187,24 +189,40 @@ struct http_row {
 	size_t padding;
 	bool ok;
 	const char *why;
+	int64_t leave; /* seconds */
 };
 
 static void
 test_webhook(void **state)
 {
 	static const struct http_row rows[] = {
-	    {"200", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0, true, "HTTP status 200"},
-	    {"204", "HTTP/1.1 204 No Content\r\n\r\n", 0, true, "HTTP status 204"},
-	    {"200 and much talk", "HTTP/1.0 200 OK\r\n\r\n", 5000000, true, "HTTP status 200"},
-	    {"500", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", 0, false, "HTTP status 500"},
-	    {"500 and much talk", "HTTP/1.0 500 Oops\r\n\r\n", 5000000, false, "HTTP status 500"},
-	    {"404", "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 0, false, "HTTP status 404"},
+	    {"200", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0, true, "HTTP status 200",
+	     0},
+	    {"204", "HTTP/1.1 204 No Content\r\n\r\n", 0, true, "HTTP status 204", 0},
+	    {"200 and much talk", "HTTP/1.0 200 OK\r\n\r\n", 5000000, true, "HTTP status 200", 0},
+	    {"500", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", 0, false, "HTTP status 500",
+	     0},
+	    {"500 and much talk", "HTTP/1.0 500 Oops\r\n\r\n", 5000000, false, "HTTP status 500",
+	     0},
+	    {"404", "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 0, false, "HTTP status 404", 0},
 	    {"a redirect is not followed",
 	     "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", 0,
-	     false, "HTTP status 302"},
-	    {"no HTTP", "220 smtp ready\r\n", 0, false, ""},
-	    {"closed at once", "", 0, false, "Server returned nothing"},
-	    {"no answer", NULL, 0, false, "Timeout was reached"},
+	     false, "HTTP status 302", 0},
+	    {"429", "HTTP/1.1 429 Slow\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n", 0, false,
+	     "HTTP status 429", 30},
+	    {"503 and for ever",
+	     "HTTP/1.1 503 No\r\nRetry-After: 99999999999\r\nContent-Length: 0\r\n\r\n", 0, false,
+	     "HTTP status 503", 900},
+	    {"a date that is over",
+	     "HTTP/1.1 503 No\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n"
+	     "Content-Length: 0\r\n\r\n",
+	     0, false, "HTTP status 503", 0},
+	    {"no wait after success",
+	     "HTTP/1.1 200 OK\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n", 0, true,
+	     "HTTP status 200", 0},
+	    {"no HTTP", "220 smtp ready\r\n", 0, false, "", 0},
+	    {"closed at once", "", 0, false, "Server returned nothing", 0},
+	    {"no answer", NULL, 0, false, "Timeout was reached", 0},
 	};
 
 	(void)state;
@@ -221,6 +239,7 @@ test_webhook(void **state)
 		rig_wait(r, 5 * CLOCK_SECOND);
 		if (r->ended != 1 || r->ok != rows[i].ok || strstr(r->why, rows[i].why) == NULL)
 			fail_msg("%s: ended %u, ok %d, %s", rows[i].name, r->ended, r->ok, r->why);
+		assert_int_equal(r->leave, rows[i].leave * CLOCK_SECOND);
 		assert_null(strstr(r->why, "secret"));
 		rig_free(r);
 		server_stop(&s);

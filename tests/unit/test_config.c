@@ -237,8 +237,11 @@ static const struct good_row good_rows[] = {
     {"slack",
      "alert s { type = slack url = \"http://127.0.0.1:1/\" events = {\"batch.*\", \"upstream.*\"} "
      "retry_for = 1h timeout = 3s }",
-     "alert s type=1 url=http://127.0.0.1:1/ retry=3600 timeout=3 command={} "
+     "alert s type=1 url=http://127.0.0.1:1/ retry=3600 timeout=3 hour=60 command={} "
      "events={batch.*,upstream.*}\n"},
+    {"teams", "alert t { type = teams url = \"http://127.0.0.1:1/\" per_hour = 7 }",
+     "alert t type=3 url=http://127.0.0.1:1/ retry=86400 timeout=10 hour=7 command={} "
+     "events={*}\n"},
     {"email",
      "hostname = gate.example upstream s { address = \"h.example:25\" } alert m { type = email to "
      "= "
