@@ -15,7 +15,8 @@
 
 enum {
 	RAW_MAX = 256 << 20, /* more than any listener's sane max_message_size */
-	SHOWN_MAX = 4 << 20, /* of the message, to find its text in */
+	SHOWN_MAX = 4 << 20, /* of the message, to find its HTML in */
+	READ_MAX = 1 << 20,  /* to find its text in */
 	TEXT_MAX = 64 << 10,
 	HTML_MAX = 2 << 20,
 	HEADER_MAX = 256 << 10,
@@ -114,7 +115,7 @@ messages_get(struct request *r)
 	bool cut = false;
 	json_t *answer;
 
-	if (!read_id(r, &filter.message) || !read_raw(r, filter.message, SHOWN_MAX, &raw, &cut))
+	if (!read_id(r, &filter.message) || !read_raw(r, filter.message, READ_MAX, &raw, &cut))
 		return;
 	answer = json_make_object();
 	json_put_text(answer, "id", id_format(filter.message, text));

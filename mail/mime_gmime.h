@@ -22,9 +22,10 @@ void mime_blank_controls(char *text, bool lines);
 
 /*
  * A message parsed, from a copy of its header section with the empty line and of its body; for
- * g_object_unref(). NULL if GMime cannot.
+ * g_object_unref(). NULL if GMime cannot. *cut: it has more parts or fields than are parsed.
  */
-GMimeMessage *mime_open(const char *head, size_t head_len, const char *body, size_t body_len);
+GMimeMessage *mime_open(const char *head, size_t head_len, const char *body, size_t body_len,
+			bool *cut);
 
 /* Every part that has no parts of its own, in order. Bounded, whatever is nested in what. */
 struct mime_walk {

@@ -77,16 +77,15 @@ mime_message_html(const char *message, size_t len, size_t max, struct buf *out, 
 {
 	struct html_search search = {NULL};
 	struct mime_walk walk = {.visit = html_visit, .context = &search, .skip_attachments = true};
-	GMimeMessage *parsed = mime_open(message, len, "", 0);
+	GMimeMessage *parsed = mime_open(message, len, "", 0, cut);
 	char *text;
 
-	*cut = false;
 	if (parsed == NULL)
 		return false;
 	mime_walk(&walk, parsed);
 	if (search.html != NULL) {
 		text = mime_part_text(search.html);
-		*cut = add_disarmed(out, text, max);
+		*cut |= add_disarmed(out, text, max);
 		g_free(text);
 	}
 	g_object_unref(parsed);

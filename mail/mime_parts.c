@@ -87,17 +87,18 @@ mime_read_parts(const char *header, size_t header_len, const char *body, size_t 
 	struct mime_walk walk = {.visit = parts_visit, .context = out, .skip_attachments = true};
 	struct buf head = {0};
 	GMimeMessage *message;
+	bool cut;
 
 	*out = (struct mime_parts){0};
 	header_reduce(header, header_len, &head);
-	message = mime_open(head.data, head.len, body, body_len);
+	message = mime_open(head.data, head.len, body, body_len, &cut);
 	buf_free(&head);
 	if (message == NULL) {
 		out->unread = true;
 		return;
 	}
 	mime_walk(&walk, message);
-	out->unread = walk.unread;
+	out->unread = walk.unread || cut;
 	out->other = out->other || walk.skipped;
 	g_object_unref(message);
 }

@@ -44,7 +44,8 @@ mime_message_text(const char *message, size_t len, size_t max, struct buf *out)
 {
 	struct text_search search = {0};
 	struct mime_walk walk = {.visit = text_visit, .context = &search};
-	GMimeMessage *parsed = mime_open(message, len, "", 0);
+	bool cut;
+	GMimeMessage *parsed = mime_open(message, len, "", 0, &cut);
 	struct buf html = {0};
 	char *text;
 

@@ -11,15 +11,71 @@
 enum {
 	PARTS_MAX = 200, /* of a message that are looked at */
 	PART_DEPTH_MAX = 20,
-	MESSAGE_MAX = 4 << 20 /* bytes of a message that are parsed */
+	MESSAGE_MAX = 4 << 20, /* bytes of a message that are parsed */
+	/* What costs GMime most, 10 to 30 us each: a message is cut behind so many. */
+	BORDERS_MAX = 1000, /* lines that may be a boundary */
+	FIELDS_MAX = 4000   /* lines of header sections */
 };
 
+/* Lines of a message on their way to GMime. */
+struct costs {
+	unsigned borders, fields;
+	bool compound; /* it says that it has parts: only then is a line a boundary */
+	bool header;   /* in a header section */
+	bool inner;    /* one follows on this one's empty line: it is that of a message */
+};
+
+/* False if it is one too many. */
+static bool
+count_line(struct costs *c, const char *line, size_t len)
+{
+	char *lower;
+
+	while (len > 0 && strchr("\r\n", line[len - 1]) != NULL)
+		len--;
+	if (c->compound && len >= 2 && memcmp(line, "--", 2) == 0) {
+		c->header = true;
+		c->inner = false;
+		return ++c->borders <= BORDERS_MAX;
+	}
+	if (!c->header)
+		return true;
+	if (len == 0) {
+		c->header = c->inner;
+		c->inner = false;
+		return true;
+	}
+	lower = g_ascii_strdown(line, (gssize)len);
+	c->inner |= strstr(lower, "message/") != NULL;
+	c->compound |= c->inner || strstr(lower, "multipart") != NULL;
+	g_free(lower);
+	return ++c->fields <= FIELDS_MAX;
+}
+
+/* How much of it is parsed: less than all where that would cost too much. */
+static size_t
+affordable(const char *text, size_t len)
+{
+	struct costs costs = {.header = true};
+	const char *line = text, *end = text + len;
+
+	while (line < end) {
+		const char *next = memchr(line, '\n', (size_t)(end - line));
+
+		next = next != NULL ? next + 1 : end;
+		if (!count_line(&costs, line, (size_t)(next - line)))
+			return (size_t)(line - text);
+		line = next;
+	}
+	return len;
+}
+
 /*
- * A copy of the message, cut at MESSAGE_MAX, in which no field has more colons than GMime can take
- * in an address list; a stream for GMime.
+ * A copy of the message, cut where it is too long or costs too much (*cut), in which no field has
+ * more colons than GMime can take in an address list; a stream for GMime.
  */
 static GMimeStream *
-message_stream(const char *head, size_t head_len, const char *body, size_t body_len)
+message_stream(const char *head, size_t head_len, const char *body, size_t body_len, bool *cut)
 {
 	GByteArray *copy = g_byte_array_new();
 	size_t i, colons = 0;
@@ -28,6 +84,9 @@ message_stream(const char *head, size_t head_len, const char *body, size_t body_
 	g_byte_array_append(copy, (const guint8 *)head, (guint)head_len);
 	g_byte_array_append(copy, (const guint8 *)body,
 			    (guint)MIN(body_len, MESSAGE_MAX - head_len));
+	i = affordable((const char *)copy->data, copy->len);
+	*cut = i < copy->len;
+	g_byte_array_set_size(copy, (guint)i);
 	for (i = 0; i < copy->len; i++) {
 		if (copy->data[i] == ':' && ++colons > MIME_COLONS_MAX)
 			copy->data[i] = ' ';
@@ -38,9 +97,9 @@ message_stream(const char *head, size_t head_len, const char *body, size_t body_
 }
 
 GMimeMessage *
-mime_open(const char *head, size_t head_len, const char *body, size_t body_len)
+mime_open(const char *head, size_t head_len, const char *body, size_t body_len, bool *cut)
 {
-	GMimeStream *stream = message_stream(head, head_len, body, body_len);
+	GMimeStream *stream = message_stream(head, head_len, body, body_len, cut);
 	GMimeParser *parser = g_mime_parser_new_with_stream(stream);
 	GMimeMessage *message;
 

@@ -402,6 +402,50 @@ test_text_sizes(void **state)
 	}
 }
 
+/* What costs too much is not parsed to its end, and that is said: also what has no depth at all. */
+static void
+test_what_is_not_parsed(void **state)
+{
+#define BOXED "Content-Type: multipart/mixed; boundary=b\r\n"
+	static const struct {
+		const char *name, *head, *body, *unit;
+		size_t times;
+		bool unread;
+	} rows[] = {
+	    {"lines that are like boundaries", "", "", "-- or so\r\n", 5000, false},
+	    {"the same in one part of two", BOXED, "--b\r\n\r\n", "-- or so\r\n", 900, false},
+	    {"boundaries", BOXED, "", "--b\r\n", 5000, true},
+	    {"nothing between them", BOXED, "", "--b\r\n\r\n", 5000, true},
+	    {"a type in capitals", "CONTENT-TYPE:\r\n MULTIPART/x; boundary=b\r\n", "",
+	     "--b\r\n\r\n", 5000, true},
+	    {"in a message", "Content-Type: message/rfc822\r\n", BOXED "\r\n", "--b\r\n\r\n", 5000,
+	     true},
+	    {"fields of a part", BOXED, "--b\r\n", "X: y\r\n", 20000, true},
+	    {"fields of a message", "Content-Type: message/rfc822\r\n", "", "X: y\r\n", 20000,
+	     true},
+	    {"what looks like fields", "", "", "X: y\r\n", 20000, false},
+	};
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < COUNT(rows); i++) {
+		struct mime_parts parts;
+		struct buf head = {0}, body = {0};
+
+		print_message("  %s\n", rows[i].name);
+		alarm(HANG_SECONDS);
+		buf_add_text(&head, rows[i].head);
+		buf_add_text(&body, rows[i].body);
+		for (n = 0; n < rows[i].times; n++)
+			buf_add_text(&body, rows[i].unit);
+		mime_read_parts(head.data, head.len, body.data, body.len, &parts);
+		assert_int_equal(parts.unread, rows[i].unread);
+		mime_parts_free(&parts);
+		buf_free(&head);
+		buf_free(&body);
+	}
+}
+
 static const struct row html_rows[] = {
     {"plain", "a b", "a b"},
     {"white space", " a \r\n\t b", "a b"},
@@ -437,10 +481,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_decode),         cmocka_unit_test(test_encode),
-	    cmocka_unit_test(test_normal_subject), cmocka_unit_test(test_map),
-	    cmocka_unit_test(test_map_refuses),    cmocka_unit_test(test_map_sizes),
-	    cmocka_unit_test(test_text),           cmocka_unit_test(test_text_sizes),
+	    cmocka_unit_test(test_decode),
+	    cmocka_unit_test(test_encode),
+	    cmocka_unit_test(test_normal_subject),
+	    cmocka_unit_test(test_map),
+	    cmocka_unit_test(test_map_refuses),
+	    cmocka_unit_test(test_map_sizes),
+	    cmocka_unit_test(test_text),
+	    cmocka_unit_test(test_text_sizes),
+	    cmocka_unit_test(test_what_is_not_parsed),
 	    cmocka_unit_test(test_html),
 	};
 
