@@ -34,7 +34,7 @@ screen_init(void)
 	setlocale(LC_CTYPE, "");
 	is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 	is_terminal = isatty(STDOUT_FILENO) == 1;
-	can_redraw = is_terminal && term != NULL && strcmp(term, "dumb") != 0;
+	can_redraw = is_terminal && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
 	has_colours = can_redraw && (no_color == NULL || *no_color == '\0');
 }
 

@@ -441,8 +441,9 @@ def test_colours(top):
         assert (re.search(rb"\x1b\[3[0-9]m", t.raw) is not None) == coloured
 
 
-def test_a_dumb_terminal_gets_a_snapshot(top):
-    t = top(TERM="dumb")
+@pytest.mark.parametrize("name", ["dumb", ""])
+def test_a_dumb_terminal_gets_a_snapshot(top, name):
+    t = top(TERM=name)
     assert t.end() == 0
     assert b"\x1b" not in t.raw and b"B19" in t.raw
 
