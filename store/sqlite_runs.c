@@ -6,7 +6,8 @@
  *
  * It costs a few index seeks for each run, and a run for each state, and each era with rows in it,
  * of each batch: without a batch in the query that is each batch that holds (or has discarded)
- * anything. What a query asks for besides states, eras and ids is looked at row by row.
+ * anything, of the environment if the query names one. What a query asks for besides states, eras
+ * and ids is looked at row by row.
  */
 #include "store/sqlite_runs.h"
 
@@ -70,12 +71,16 @@ find_holders(struct runs *r)
 {
 	static const char one[] =
 	    "SELECT b.id, b.mixed," SWEEP_COLUMNS " FROM batch b WHERE b.id = ?1";
+/* Those of one environment and those that may have mail of it; 0 = all. */
+#define MAY_HAVE                                                                                   \
+	" AND (?1 = 0 OR b.mixed OR b.environment = ''"                                            \
+	" OR b.environment = (SELECT name FROM environment WHERE id = ?1))"
 	/* In the words of the partial indexes. */
 	static const char held[] = "SELECT b.id, b.mixed," SWEEP_COLUMNS
-				   " FROM batch b INDEXED BY batch_held WHERE b.held > 0";
+				   " FROM batch b INDEXED BY batch_held WHERE b.held > 0" MAY_HAVE;
 	static const char discarded[] =
 	    "SELECT b.id, b.mixed," SWEEP_COLUMNS
-	    " FROM batch b INDEXED BY batch_discarded WHERE b.discarded > b.purged";
+	    " FROM batch b INDEXED BY batch_discarded WHERE b.discarded > b.purged" MAY_HAVE;
 	const char *text = r->q->batch != 0                   ? one
 			   : r->q->states == 1U << STORE_HELD ? held
 							      : discarded;
@@ -83,8 +88,8 @@ find_holders(struct runs *r)
 	sqlite3_stmt *s;
 	bool more = true;
 
-	TRY(sql_start(r->db, SQL_KEY(text), text, (const struct sql_arg[]){INT(r->q->batch)},
-		      text == one, &s));
+	TRY(sql_start(r->db, SQL_KEY(text), text,
+		      ARGS(INT(text == one ? r->q->batch : r->q->environment)), &s));
 	while ((result = sql_step(r->db, s, &more)) == STORE_OK && more) {
 		struct holder *to;
 
