@@ -214,7 +214,8 @@ see_planned(void *context, int64_t batch)
 	return f->found < BATCHES_MAX;
 }
 
-/* Those that no list names any more: what has ended is looked at a last time. */
+/* Those that no list names any more: what has ended is looked at a last time, and so is what there
+ * are too many of. */
 static void
 look_at_rest(struct feed *f)
 {
@@ -228,7 +229,7 @@ look_at_rest(struct feed *f)
 			continue;
 		(void)store_view_batch(f->deps->view, id, see_batch, f);
 		if (k->seen_in == f->looks && k->state != STORE_BATCH_RELEASED &&
-		    k->state != STORE_BATCH_DISCARDED)
+		    k->state != STORE_BATCH_DISCARDED && HASH_COUNT(f->batches) <= BATCHES_MAX)
 			continue;
 		HASH_DEL(f->batches, k);
 		free(k);

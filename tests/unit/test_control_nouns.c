@@ -16,6 +16,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "control/feed.h"
 #include "mail/mime.h"
 #include "tests/unit/control_rig.h"
 
@@ -206,12 +207,52 @@ test_stop_with_listeners(void **state)
 	}
 }
 
+/* The newest thousand that hold something are watched; more are neither told nor remembered. */
+static void
+test_feed_is_bounded(void **state)
+{
+	struct control_deps deps;
+	struct feed *feed;
+	struct buf told = {0};
+
+	(void)state;
+	gate_start();
+	loop_stop(gate.loop);
+	loop_join(gate.loop);
+	deps = gate_deps();
+	gate_add_held("first", 1);
+	feed = feed_new(&deps);
+	feed_begin(feed);
+	gate_add_held("first", 1);
+	feed_look(feed, &told);
+	assert_non_null(strstr(buf_text(&told), "\"environment\":\"first\""));
+	for (int i = 0; i < 1000; i++) {
+		char name[24];
+
+		snprintf(name, sizeof(name), "env%d", i);
+		gate_add_held(name, 1);
+	}
+	buf_clear(&told);
+	feed_look(feed, &told);
+	assert_non_null(strstr(buf_text(&told), "event: reload"));
+	gate_add_held("first", 1);
+	gate_add_held("env999", 1);
+	buf_clear(&told);
+	feed_look(feed, &told);
+	assert_non_null(strstr(buf_text(&told), "\"environment\":\"env999\""));
+	assert_null(strstr(buf_text(&told), "\"environment\":\"first\""));
+	buf_free(&told);
+	feed_free(feed);
+	gate_stop();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_reads), cmocka_unit_test(test_seen),
-	    cmocka_unit_test(test_events), cmocka_unit_test(test_stop_with_listeners)};
+	    cmocka_unit_test(test_events), cmocka_unit_test(test_stop_with_listeners),
+	    cmocka_unit_test(test_feed_is_bounded)};
 
 	signal(SIGPIPE, SIG_IGN);
 	mime_init();
