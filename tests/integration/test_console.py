@@ -175,6 +175,25 @@ def test_every_page_by_axe(console):
     console.run(running, "accessible", ids=lambda: ids)
 
 
+def test_the_pictures_of_the_readme(console, sink):
+    """They are docs/screens where MAILFUSE_SCREENS names that folder; HACKING.md says how."""
+    running = console('burst "volume" { limit = "100/10m" per = {source, subject} '
+                      'head = "10/10s" settle = "30s" }',
+                      'alert "ops" { type = exec command = {"/bin/true"} }\n')
+    staging_mail(running, 20)
+    left = len(sink.recipients()) + 10
+    valve = sink.rule = Valve(free=left - len(sink.recipients()) + 58)
+
+    def wave(count):
+        with running.client(PRODUCTION_CLIENT) as client:
+            for n in range(count):
+                to = f"person{n}@{('example.com', 'example.org', 'mail.example.net')[n % 5 % 3]}"
+                client.mail([to], letter("Summer sale: 20 % off everything", to=to),
+                            sender="shop@example.com")
+
+    console.run(running, "readme", wave=wave, open=valve.open)
+
+
 def message_ids(running):
     rows = running.deliveries(environment="staging")
     return [row["message"] for row in rows[:1]]

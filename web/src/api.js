@@ -27,7 +27,7 @@ export class Problem extends Error {
 }
 
 const words = {
-	0: "The gate does not answer. Mail is not affected by that; look whether mailfused runs.",
+	0: "The gate does not answer. Look whether mailfused runs, and whether its machine can be reached from here.",
 	401: "The session is over: log in again.",
 	403: "You may not do that.",
 	404: "There is no such thing.",

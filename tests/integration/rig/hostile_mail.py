@@ -123,6 +123,21 @@ def attachments(canary):
     return b"\r\n".join(lines + [b"--b--"]) + b"\r\n"
 
 
+def addressed(count, inside):
+    """`count` addresses in To, each with markup in its name."""
+    names = ",\r\n ".join(f'"<b onclick=alert({n})>" <c{n}@customers.example>' for n in range(count))
+    return letter("corpus many addresses", html(inside)).replace(b"you@example.com", names.encode())
+
+
+def charsets(inside):
+    """Parts whose bytes are not what their charset says, and charsets that nobody has."""
+    lines = [b"MIME-Version: 1.0", b'Content-Type: multipart/mixed; boundary="b"', b""]
+    for name in [b"utf-16", b"iso-2022-jp", b"utf-7", b"x-none", b"\xff\xfe", b"hz-gb-2312", b"utf-8"]:
+        lines += [b"--b", b"Content-Type: text/html; charset=" + name, b"",
+                  b"\x1b$B+ADw-\xff\xc0\xbc~{" + inside.encode() + b"\xe2\x82"]
+    return b"\r\n".join(lines + [b"--b--"]) + b"\r\n"
+
+
 def fill(template, canary):
     return template.replace("{ran}", RAN).replace("{canary}", canary)
 
@@ -156,6 +171,10 @@ def corpus(canary):
     yield "nested", letter("corpus nested", nested(10000, deepest))
     yield "beside", letter("corpus beside", beside(10000, deepest))
     yield "attachments", letter("corpus attachments", attachments(canary))
+    yield "long subject", letter("<script>" + "s" * 100_000, html(fill(BODIES["script"], canary)))
+    yield "many addresses", addressed(5000, deepest)
+    yield "large", letter("corpus large", html(deepest + "<p onclick='alert(1)'>x" * 230_000 + deepest))
+    yield "charsets", letter("corpus charsets", charsets(deepest))
     yield "no charset", letter("corpus no charset", html("<p>x").replace(b"utf-8", b"utf-7'\x01"))
     yield "cut", letter("corpus cut", b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; "
                         b"boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n"

@@ -94,8 +94,8 @@ export function ReleaseFields({ form, change, batch }) {
 							change={change}
 						/>
 						<TextField
-							label="Pause at refusals over %"
-							hint="0: at the first."
+							label="Pause over %"
+							hint="Of a ring refused; 0: at the first."
 							name="stop_on_text"
 							mode="decimal"
 							form={form}

@@ -1,6 +1,6 @@
 /* One environment at a glance: is it guarded, what goes through it, what is held. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { count } from "../format.js";
+import { count, short } from "../format.js";
 import { path } from "../router.js";
 import { Chart } from "../ui/chart.jsx";
 import { Figure, State } from "../ui/notice.jsx";
@@ -36,7 +36,7 @@ function use_blast(held, reload) {
 
 function kind(e) {
 	if (!e.configured) return "not configured any more";
-	if (e.name === "unknown" && e.others === "hold") return "sources that no environment matches: all is held";
+	if (e.name === "unknown" && e.others === "hold") return "no environment matches: all is held";
 	const where = e.captures ? "captured, nothing leaves" : e.upstream === null ? "no upstream: all is held" : `to ${e.upstream}`;
 	return `${e.production ? "production" : "not production"}, ${where}`;
 }
@@ -46,6 +46,13 @@ export function Protection({ environment }) {
 		return <State value="observes only" tone="warn" />;
 	if (environment.policy === "enforce") return <State value="protected" tone="good" />;
 	return <State value="no policy" tone="plain" />;
+}
+
+/* Of recipients; one that is too long for its column is short, and whole in its title. */
+function Count({ value, label, tone }) {
+	return (
+		<Figure value={value > 99_999 ? short(value) : count(value)} label={label} tone={tone} title={`${count(value)} recipients`} />
+	);
 }
 
 /* `chart`: with the last day, which takes a call of its own. */
@@ -67,11 +74,11 @@ export function EnvironmentRow({ environment: e, chart }) {
 				</span>
 			</div>
 			<div class="figures">
-				<Figure value={count(e.counts.held)} label="held" tone={e.counts.held > 0 ? "bad" : ""} />
-				<Figure value={count(e.rates.minute.recipients)} label="last minute" title="recipients in the last minute" />
-				<Figure value={count(e.rates.hour.recipients)} label="last hour" />
-				<Figure value={count(e.rates.day.recipients)} label="last day" />
-				<Figure value={count(e.counts.queued + e.counts.waiting)} label="queued" />
+				<Count value={e.counts.held} label="held" tone={e.counts.held > 0 ? "bad" : ""} />
+				<Count value={e.rates.minute.recipients} label="last minute" />
+				<Count value={e.rates.hour.recipients} label="last hour" />
+				<Count value={e.rates.day.recipients} label="last day" />
+				<Count value={e.counts.queued + e.counts.waiting} label="queued" />
 			</div>
 			<div class="environment-chart">
 				{series && (

@@ -65,7 +65,7 @@ const columns = [
 				<Text value={a.text} most={500} />{" "}
 				{a.batch && (
 					<a href={path("/batches/:id", { id: a.batch })} data-item>
-						{a.batch}
+						Open {a.batch}
 					</a>
 				)}
 			</>

@@ -84,7 +84,7 @@ export function Audit({ query }) {
 						id="object"
 						type="search"
 						data-search
-						placeholder="a batch such as B17, a message, an environment"
+						placeholder="B17, a message, an environment"
 						value={object}
 						onInput={(e) => set_object(e.currentTarget.value)}
 					/>

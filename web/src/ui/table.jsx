@@ -57,7 +57,7 @@ export function More({ list, what = "rows" }) {
 	return (
 		<p class="more">
 			<span class="faint">
-				{list.items.length} {what} shown
+				{list.items.length} {list.items.length === 1 ? what.replace(/s$/, "") : what} shown
 				{list.next === null || list.next === undefined ? "" : "; there are more"}
 			</span>
 			{list.next !== null && list.next !== undefined && list.items.length < 5000 && (
