@@ -2,7 +2,7 @@
  * What an alert becomes for people: the mail has just the header fields it should have, only ASCII,
  * short lines and its own three delimiters, whatever is in a text; the cards are JSON within their
  * limits. The input's lines are: the template of the headline, that of the text, what happened, the
- * reason, the batch's subject, its source.
+ * reason, the batch's subject, its source; of an input of odd length it is a summary of them.
  */
 #include <jansson.h>
 #include <string.h>
@@ -114,11 +114,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  .batch = 17};
 	const struct store_batch batch = {
 	    .id = 17, .subject = line[4], .source = line[5], .rule = "volume"};
+	char *const lines[] = {line[2], line[3], line[4], NULL};
 	const struct channel_note note = {.alert = &alert,
 					  .batch = &batch,
 					  .distinct = 3,
 					  .gate = "gate.example",
-					  .console = "https://gate.example:8025"};
+					  .console = "https://gate.example:8025",
+					  .lines = size % 2 == 1 ? lines : NULL};
 
 	wording_make(&w, &note, &to_channel);
 	letter_build(&w, &note, &to_channel, &header, &body);

@@ -306,6 +306,21 @@ test_reason(void **state)
 	build();
 }
 
+/* A summary's lines stand below the text, one each, whatever is in them. */
+static void
+test_lines(void **state)
+{
+	char *lines[] = {TEXT("- one\r\nBcc: victim@x.test"), TEXT("- tw\xff \xe2\x80\xaeo"), NULL};
+
+	(void)state;
+	note.lines = lines;
+	alert.text = TEXT("2 more alerts within 1 min: 2 batch.opened");
+	build();
+	assert_string_equal(w.headline, "[mailfuse] 2 more alerts within 1 min: 2 batch.opened");
+	assert_string_equal(w.text, "2 more alerts within 1 min: 2 batch.opened\n"
+				    "- one  Bcc: victim@x.test\n- tw? ?o");
+}
+
 static void
 test_long(void **state)
 {
@@ -336,6 +351,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_encoded, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_templates_and_links, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_reason, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_lines, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),
 	};
 
