@@ -4,6 +4,7 @@
  */
 #include "control/request.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
@@ -340,6 +341,22 @@ request_query_limit(struct request *r, const char *name, uint32_t fallback, uint
 	}
 	*out = (uint32_t)value;
 	return true;
+}
+
+bool
+request_query_after(struct request *r, int64_t *out)
+{
+	const char *text = request_query(r, "after");
+	char *end;
+
+	if (text == NULL)
+		return true;
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0)
+		return true;
+	request_fail(r, 400, "after=%s: write the number that `next` was", log_safe(text));
+	return false;
 }
 
 bool

@@ -91,6 +91,8 @@ const char *request_query(const struct request *r, const char *name);
 /* 1 to `most`, `fallback` where absent. */
 bool request_query_limit(struct request *r, const char *name, uint32_t fallback, uint32_t most,
 			 uint32_t *out);
+/* `after` of a list whose cursor is a number; *out stays where it is absent. */
+bool request_query_after(struct request *r, int64_t *out);
 /* A text field without control characters, at most `max` bytes; "" where absent or null. */
 bool request_field_text(struct request *r, const char *name, size_t max, const char **out);
 /* `reason`, which every change needs. */

@@ -5,11 +5,8 @@
  */
 #include "control/settings.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "config/show.h"
 #include "control/json.h"
 #include "control/request.h"
@@ -19,7 +16,7 @@ enum { LIMIT_MOST = 1000 };
 struct page {
 	json_t *items;
 	uint32_t limit;
-	uint64_t number, after;
+	int64_t number, after;
 	bool more;
 };
 
@@ -56,22 +53,6 @@ add_setting(void *context, const struct config_shown *s)
 	return true;
 }
 
-static bool
-read_after(struct request *r, uint64_t *out)
-{
-	const char *text = request_query(r, "after");
-	char *end;
-
-	if (text == NULL)
-		return true;
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0)
-		return true;
-	request_fail(r, 400, "after=%s: write the number that `next` was", log_safe(text));
-	return false;
-}
-
 void
 settings_list(struct request *r)
 {
@@ -82,7 +63,7 @@ settings_list(struct request *r)
 
 	if (!request_check_query(r, known) ||
 	    !request_query_limit(r, "limit", LIMIT_MOST, LIMIT_MOST, &page.limit) ||
-	    !read_after(r, &page.after))
+	    !request_query_after(r, &page.after))
 		return;
 	config = request_config(r);
 	page.items = json_make_array();

@@ -5,8 +5,6 @@
  */
 #include "control/traffic.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -89,22 +87,6 @@ read_time(struct request *r, const char *name, int64_t now, int64_t *out)
 	return false;
 }
 
-static bool
-read_cursor(struct request *r, int64_t *out)
-{
-	const char *text = request_query(r, "after");
-	char *end;
-
-	if (text == NULL)
-		return true;
-	errno = 0;
-	*out = strtoll(text, &end, 10);
-	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0)
-		return true;
-	request_fail(r, 400, "after=%s: write the number that `next` was", log_safe(text));
-	return false;
-}
-
 void
 traffic_list(struct request *r)
 {
@@ -115,7 +97,7 @@ traffic_list(struct request *r)
 	enum store_result result;
 
 	if (!request_check_query(r, known) || !read_time(r, "since", now, &since) ||
-	    !read_time(r, "until", now, &until) || !read_cursor(r, &page.last) ||
+	    !read_time(r, "until", now, &until) || !request_query_after(r, &page.last) ||
 	    !request_query_limit(r, "limit", 100, ROWS_MOST, &page.limit))
 		return;
 	page.items = json_make_array();

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from rig.gate import sanitized
-from rig.people import ask, http_section, port
+from rig.people import ask, drain, http_section, port
 
 PATIENCE = 120
 
@@ -25,16 +25,6 @@ def connect(gate, source="127.0.0.1", room=None):
     peer.settimeout(PATIENCE)
     peer.connect(("127.0.0.1", port(gate)))
     return peer
-
-
-def drain(peer):
-    parts = []
-    try:
-        while part := peer.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 def large(gate):

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from rig.gate import MAILFUSED, sanitized
-from rig.people import Token, ask, http_section, port, secret
+from rig.people import Token, ask, drain, http_section, port, secret
 from rig.tls import make_ca
 from rig.wait import wait_for
 
@@ -71,16 +71,6 @@ def say(gate, data, source="127.0.0.1"):
     with connect(gate, source) as peer:
         peer.sendall(data)
         return drain(peer)
-
-
-def drain(peer):
-    parts = []
-    try:
-        while part := peer.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 def context(ca):

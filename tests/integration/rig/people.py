@@ -112,3 +112,14 @@ def ask(gate, method, path, body=None, headers=None):
     kind = answer.headers.get("Content-Type", "")
     value = json.loads(content) if "json" in kind else content
     return answer.status, watched(method, path, answer.status, kind, value), answer.headers
+
+
+def drain(peer):
+    """All that comes from a socket until its end."""
+    parts = []
+    try:
+        while part := peer.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
