@@ -30,8 +30,9 @@ def run(gate, sink, rule, keys="", **more):
     """Until one is said ahead for sure; then lets all go."""
     sink.rule = rule
     running = filled(gate, sink, COUNT, keys, **more)
-    sink.rule.let(1)  # when the first one left nobody waited yet, perhaps
-    sink.rule.wait_said(1)
+    if b"MAIL FROM" not in sink.rule.behind(sink.rule.said[0]):
+        sink.rule.let(1)  # when the first one left nobody waited yet
+        sink.rule.wait_said(1)
     sink.rule.let()
     return running
 
