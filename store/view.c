@@ -147,20 +147,6 @@ store_view_batch(struct store_view *v, int64_t id,
 	return r == STORE_OK && !call.found ? STORE_MISSING : r;
 }
 
-static bool
-see_distinct(void *context, const struct store_batch *b)
-{
-	*(uint64_t *)context = b->distinct;
-	return true;
-}
-
-enum store_result
-store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out)
-{
-	*out = 0;
-	return store_view_batch(v, batch, see_distinct, out);
-}
-
 /* ---- deliveries ---- */
 
 struct delivery_call {

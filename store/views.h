@@ -169,8 +169,6 @@ enum store_result store_view_deliveries(struct store_view *v, const struct store
 /* Of a batch with more recipients than this the two below are estimates out of a sample, which
  * costs the same whatever it has. Its rows are read once for calls within two seconds. */
 enum { STORE_EXACT_MAX = 5000 };
-/* For a batch: the number of different recipients, as in its row. */
-enum store_result store_view_distinct(struct store_view *v, int64_t batch, uint64_t *out);
 /* For a batch: what = "domain" | "subject" | "recipient", the most frequent first, with counts. */
 enum store_result store_view_top(struct store_view *v, int64_t batch, const char *what,
 				 uint32_t limit,
