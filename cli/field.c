@@ -70,3 +70,27 @@ field_show(const json_t *object, const char *name)
 	buf_free(&text);
 	return shown;
 }
+
+bool
+field_is_said(const char *warning)
+{
+	static const char *const said[] = {"the panic button is pressed",
+					   "the store takes no more mail"};
+	size_t i;
+
+	for (i = 0; warning != NULL && i < sizeof(said) / sizeof(said[0]); i++) {
+		if (strncmp(warning, said[i], strlen(said[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *
+field_kind(const char *name, bool production)
+{
+	static const char own[] = "alerts/";
+
+	if (strncmp(name, own, sizeof(own) - 1) == 0)
+		return "alerts";
+	return production ? "production" : "test";
+}

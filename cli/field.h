@@ -17,4 +17,9 @@ bool field_is_true(const json_t *object, const char *name);
  * screen_text(). */
 const char *field_show(const json_t *object, const char *name);
 
+/* True for a warning of `status` that its fields `holds` and `store` say too. */
+bool field_is_said(const char *warning);
+/* What an environment of that name is: "production", "test", or "alerts" for the gate's own. */
+const char *field_kind(const char *name, bool production);
+
 #endif

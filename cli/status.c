@@ -23,20 +23,6 @@ print_title(const char *title)
 	printf("\n%s%s%s\n", screen_on(SCREEN_BOLD), title, screen_off(SCREEN_BOLD));
 }
 
-bool
-status_is_said(const char *warning)
-{
-	static const char *const said[] = {"the panic button is pressed",
-					   "the store takes no more mail"};
-	size_t i;
-
-	for (i = 0; warning != NULL && i < sizeof(said) / sizeof(said[0]); i++) {
-		if (strncmp(warning, said[i], strlen(said[i])) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* "Warning      text" for each text of a list. */
 static void
 print_warnings(const json_t *status, const char *name)
@@ -46,7 +32,7 @@ print_warnings(const json_t *status, const char *name)
 
 	json_array_foreach(items, i, item)
 	{
-		if (!status_is_said(json_string_value(item)))
+		if (!field_is_said(json_string_value(item)))
 			printf("%sWarning      %s%s\n", screen_on(SCREEN_YELLOW),
 			       screen_text(json_string_value(item)), screen_off(SCREEN_YELLOW));
 	}
@@ -130,16 +116,6 @@ print_listeners(const json_t *status)
 	lists_print(&t);
 }
 
-const char *
-status_kind(const char *name, bool production)
-{
-	static const char own[] = "alerts/";
-
-	if (strncmp(name, own, sizeof(own) - 1) == 0)
-		return "alerts";
-	return production ? "production" : "test";
-}
-
 static void
 print_environments(const json_t *status)
 {
@@ -154,7 +130,7 @@ print_environments(const json_t *status)
 	{
 		const char *name = field_text(item, "name");
 		bool production = field_is_true(item, "production");
-		const char *kind = status_kind(name, production);
+		const char *kind = field_kind(name, production);
 
 		table_add(&t, name);
 		table_add_styled(&t, kind, production ? SCREEN_BOLD : SCREEN_PLAIN);

@@ -14,7 +14,6 @@
 #include "cli/plan_show.h"
 #include "cli/progress.h"
 #include "cli/screen.h"
-#include "cli/status.h"
 #include "cli/table.h"
 
 enum { BAR = 10 };
@@ -98,7 +97,7 @@ print_environments(const struct top_data *d, struct table *t, const struct top_s
 		table_add_count(t, e->waiting);
 		add_mail(t, e->failed, SCREEN_RED);
 		add_age(t, e->oldest_at, span->now);
-		table_add(t, status_kind(e->name, e->production));
+		table_add(t, field_kind(e->name, e->production));
 		if (d->answers.environments != NULL)
 			table_add(t, e->policy);
 	}

@@ -6,7 +6,6 @@
 
 #include "cli/field.h"
 #include "cli/screen.h"
-#include "cli/status.h"
 
 static size_t
 add_holds(const json_t *status, struct buf *out)
@@ -53,7 +52,7 @@ add_warnings(const json_t *status, const char *name, struct buf *out)
 	{
 		const char *text = json_string_value(item);
 
-		if (text == NULL || status_is_said(text))
+		if (text == NULL || field_is_said(text))
 			continue;
 		buf_printf(out, "%sWarning: %s%s\n", screen_on(SCREEN_YELLOW), screen_text(text),
 			   screen_off(SCREEN_YELLOW));
