@@ -78,7 +78,12 @@ function Question({ verb, run }) {
 				retry={run.problem.status === undefined ? undefined : run.recount}
 			/>
 		);
-	if (!run.dry) return <Loading what="Counting the people it touches" />;
+	if (!run.dry)
+		return (
+			<div class="question">
+				<Loading what="Counting the people it touches" />
+			</div>
+		);
 	return (
 		<div class="question" aria-live="polite" aria-busy={run.busy}>
 			<p>
