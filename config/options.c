@@ -270,8 +270,9 @@ static const struct option table[] = {
     {"alert", "events", OPTION_LIST, 0, "*", IN(config_alert, events),
      .help = "which events, * and ? allowed, such as {\"batch.*\", \"upstream.*\"}"},
     {"alert", "per_hour", OPTION_NUMBER, 0, "60", IN(config_alert, per_hour), RANGE(0, 1000),
-     .help = "email, slack, teams: so many alerts an hour are told one by one, and what comes on top "
-	     "is summed up in one message every five minutes at most; 0: all are told one by one"},
+     .help =
+	 "email, slack, teams: so many alerts an hour are told one by one, and what comes on top "
+	 "is summed up in one message every five minutes at most; 0: all are told one by one"},
     {"alert", "retry_for", OPTION_DURATION, 0, "1d", IN(config_alert, retry_for),
      RANGE(SECOND, 365 * DAY), .help = "how long an alert is tried before it is given up"},
     {"alert", "timeout", OPTION_DURATION, 0, "10s", IN(config_alert, timeout),
