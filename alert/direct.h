@@ -1,7 +1,7 @@
 /*
- * An alert that the store cannot hold, because it tells that the store is broken: straight from
- * memory to each channel that wants it, tried until it is taken or retry_for ends. It is gone with
- * the process. Made and freed by daemon/chores.c; everything on the main loop.
+ * An alert that the store cannot hold, because it tells that the store is broken, or its disk full:
+ * straight from memory to each channel that wants it, tried until it is taken or retry_for ends. It
+ * is gone with the process. Made and freed by daemon/space.c; everything on the main loop.
  */
 #ifndef ALERT_DIRECT_H
 #define ALERT_DIRECT_H

@@ -1,14 +1,14 @@
 /*
  * What has to be done now and then, on the main loop: retention (once a minute, and soon after a
  * purge of a whole batch, in steps, so that mail passes between them), batches whose stream has
- * cooled, a part of the counters to be saved and what time brings to releases (once a second), and
- * a look at how long the certificates last (once a day). Freed after the store has closed.
+ * cooled, a part of the counters to be saved, what time brings to releases and how full the store
+ * is (once a second), and a look at how long the certificates last (once a day). Freed after the
+ * store has closed.
  */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "alert/direct.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -21,11 +21,11 @@ struct chores {
 	struct loop_timer *timer;
 	struct saves *saves;
 	struct ticks *ticks;
+	struct space *space;
 	struct loop_post purged;
 	struct store_job purge;
 	bool purging, purge_failed;            /* failed: the last, and again in a minute */
 	int64_t next_purge, next_certificates; /* monotonic */
-	struct direct *broken;                 /* tells that a sync of the store failed */
 };
 
 static void
@@ -105,19 +105,6 @@ chores_purged(struct loop_post *post)
 		chores_purge(c);
 }
 
-/* No row of the outbox can tell of it. */
-static void
-chores_tell_lost(struct chores *c)
-{
-	const char *why;
-
-	if (c->broken != NULL || !store_is_lost(c->daemon->store))
-		return;
-	store_has_room(c->daemon->store, &why);
-	c->broken = direct_new(c->daemon->loop, (struct config *)policy_config(c->daemon->policy),
-			       NULL, "store.broken", why);
-}
-
 static void
 chores_tick(void *context)
 {
@@ -127,7 +114,7 @@ chores_tick(void *context)
 	counters_cool(c->daemon->counters, now, chores_cooled, c);
 	saves_tick(c->saves);
 	ticks_tick(c->ticks);
-	chores_tell_lost(c);
+	space_tick(c->space);
 	if (now >= c->next_purge || (ticks_found_gone(c->ticks) && !c->purge_failed)) {
 		c->next_purge = now + CLOCK_MINUTE;
 		chores_purge(c);
@@ -150,6 +137,7 @@ chores_new(struct daemon *d)
 	c->purged.run = chores_purged;
 	c->saves = saves_new(d);
 	c->ticks = ticks_new(d);
+	c->space = space_new(d);
 	c->timer = loop_timer_new(d->loop, chores_tick, c);
 	loop_timer_set(c->timer, CLOCK_SECOND);
 	return c;
@@ -161,7 +149,7 @@ chores_free(struct chores *c)
 	if (c == NULL)
 		return;
 	loop_timer_free(c->timer);
-	direct_free(c->broken);
+	space_free(c->space);
 	saves_free(c->saves);
 	ticks_free(c->ticks);
 	free(c);

@@ -86,6 +86,11 @@ void ticks_tick(struct ticks *t);
 bool ticks_found_gone(struct ticks *t);
 void ticks_free(struct ticks *t);
 
+/* space.c: alerts of a store that is filling, full, has room again, or is broken. */
+struct space *space_new(struct daemon *d);
+void space_tick(struct space *s);
+void space_free(struct space *s);
+
 /* chores.c: what has to be done now and then: retention, batches that have cooled. */
 struct chores *chores_new(struct daemon *d);
 void chores_free(struct chores *c);

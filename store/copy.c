@@ -169,7 +169,7 @@ static bool
 check_space(struct copying *c)
 {
 	const char *home = c->s->b->directory(c->s->work.db);
-	uint64_t least = atomic_load(&c->s->min_free_space), have;
+	uint64_t least = atomic_load(&c->s->room.min_free_space), have;
 	char need_text[UNITS_BYTES], have_text[UNITS_BYTES];
 	struct stat here, there;
 	struct statvfs fs;

@@ -217,7 +217,7 @@ store_open_backend(const struct backend *b, const struct store_options *options,
 		free(s);
 		return NULL;
 	}
-	writer_check_room(s);
+	room_measure(s);
 	writer_start(s);
 	return s;
 }
@@ -241,49 +241,6 @@ store_close(struct store *s)
 	s->b->close(s->reader);
 	s->b->close(s->work.db);
 	free(s);
-}
-
-/* ---- room ---- */
-
-bool
-store_has_room(const struct store *s, const char **why)
-{
-	static const char *const reasons[] = {
-	    [ROOM_OK] = "",
-	    [ROOM_OVER_LIMIT] = "the store is full: discard and purge, or raise quarantine_limit",
-	    [ROOM_DISK_LOW] = "the disk has less than min_free_space left: make room on it",
-	    [ROOM_DISK_FULL] = "the disk is full: make room on it",
-	    [ROOM_BROKEN] = "the store cannot be written: see the log and the disk",
-	    [ROOM_LOST] =
-		("a sync of the store failed, so nothing is written any more: look at its "
-		 "disk, then restart mailfused"),
-	};
-	int trouble = atomic_load_explicit(&s->trouble, memory_order_relaxed);
-	int room =
-	    trouble != ROOM_OK ? trouble : atomic_load_explicit(&s->room, memory_order_relaxed);
-
-	if (why != NULL)
-		*why = reasons[room];
-	return room == ROOM_OK;
-}
-
-bool
-store_is_broken(const struct store *s)
-{
-	return atomic_load_explicit(&s->trouble, memory_order_relaxed) >= ROOM_BROKEN;
-}
-
-bool
-store_is_lost(const struct store *s)
-{
-	return atomic_load_explicit(&s->trouble, memory_order_relaxed) == ROOM_LOST;
-}
-
-void
-store_set_limits(struct store *s, uint64_t size_limit, uint64_t min_free_space)
-{
-	atomic_store(&s->size_limit, size_limit);
-	atomic_store(&s->min_free_space, min_free_space);
 }
 
 /* ---- freeing ---- */

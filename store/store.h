@@ -593,6 +593,22 @@ bool store_has_room(const struct store *s, const char **why);
 bool store_is_broken(const struct store *s);
 /* A sync failed: nothing is written until the next start. Any thread. */
 bool store_is_lost(const struct store *s);
+/* How full it is, in numbers, as measured within the last second or two; see room_watch.h. */
+enum store_lack {
+	STORE_LACKS_NOTHING,
+	STORE_OVER_LIMIT,  /* quarantine_limit */
+	STORE_DISK_LOW,    /* min_free_space */
+	STORE_DISK_FULL,   /* a write found no space */
+	STORE_CANNOT_WRITE /* store_is_broken() */
+};
+#define STORE_UNMEASURED UINT64_MAX
+struct store_room {
+	enum store_lack now, last; /* last: why there was none the last time */
+	unsigned times;            /* how often there began to be none since the start */
+	uint64_t used, limit;      /* bytes; limit: 0 = none */
+	uint64_t free, least;      /* of the disk; free: STORE_UNMEASURED where there is none */
+};
+void store_read_room(const struct store *s, struct store_room *out);
 /* Limits of a new configuration. Any thread. */
 void store_set_limits(struct store *s, uint64_t size_limit, uint64_t min_free_space);
 

@@ -17,7 +17,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -25,14 +24,9 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "store/jobs.h"
+#include "store/room.h"
 
-enum {
-	GROUP_MAX = 256,
-	CHECK_SECONDS = 1,
-	CHECK_BYTES = 1 << 20,
-	PATIENT_MAX = 64,
-	IDLE_JOBS = 16
-};
+enum { GROUP_MAX = 256, CHECK_SECONDS = 1, PATIENT_MAX = 64, IDLE_JOBS = 16 };
 
 /* How long what was sent may wait to share the commit of what comes in. */
 #define PATIENCE (3 * CLOCK_SECOND / 1000)
@@ -166,99 +160,6 @@ reader_submit(struct store *s, struct store_job *job)
 	queue_add(&s->reader_queue, job);
 }
 
-/* ---- room ---- */
-
-static bool
-disk_is_low(struct store *s, uint64_t least)
-{
-	const char *directory = s->b->directory(s->work.db);
-	struct statvfs fs;
-
-	return least > 0 && directory != NULL && statvfs(directory, &fs) == 0 &&
-	       (uint64_t)fs.f_bavail * fs.f_frsize < least;
-}
-
-static bool
-is_over_limit(struct store *s)
-{
-	uint64_t limit = atomic_load(&s->size_limit), used = 0;
-
-	if (s->b->used_bytes(s->work.db, &used) != STORE_OK)
-		return false;
-	metric_set(METRIC_STORE_BYTES_NOW, (int64_t)used);
-	return limit > 0 && used >= limit;
-}
-
-static void
-set_room(struct store *s, int room)
-{
-	if (atomic_exchange(&s->room, room) == room)
-		return;
-	if (room == ROOM_OK)
-		log_info("- store.room now=yes");
-	else
-		log_warn("- store.room now=no why=%s",
-			 room == ROOM_OVER_LIMIT ? "quarantine_limit" : "min_free_space");
-}
-
-void
-writer_check_room(struct store *s)
-{
-	int room = ROOM_OK;
-
-	if (is_over_limit(s))
-		room = ROOM_OVER_LIMIT;
-	else if (disk_is_low(s, atomic_load(&s->min_free_space)))
-		room = ROOM_DISK_LOW;
-	s->checked_at = clock_mono();
-	s->unchecked = 0;
-	set_room(s, room);
-}
-
-/* A blast writes hundreds of megabytes in a second: its size is looked at as it grows. Room again
- * is seen once a second. */
-static void
-check_size(struct store *s, size_t more)
-{
-	s->unchecked += more;
-	if (s->unchecked < CHECK_BYTES || atomic_load(&s->room) != ROOM_OK)
-		return;
-	s->unchecked = 0;
-	if (is_over_limit(s))
-		set_room(s, ROOM_OVER_LIMIT);
-	else if (disk_is_low(s, atomic_load(&s->min_free_space)))
-		set_room(s, ROOM_DISK_LOW);
-}
-
-static void
-note_trouble(struct store *s, enum store_result r)
-{
-	int trouble = r == STORE_FULL ? ROOM_DISK_FULL : ROOM_BROKEN;
-
-	if ((r != STORE_FULL && r != STORE_BROKEN) || s->work.db->lost)
-		return;
-	if (atomic_exchange(&s->trouble, trouble) != trouble)
-		log_warn("- store.write_failed error=%s", log_safe(s->work.db->error));
-}
-
-static void
-note_success(struct store *s)
-{
-	if (!s->work.db->lost && atomic_exchange(&s->trouble, ROOM_OK) != ROOM_OK)
-		log_info("- store.write_works");
-}
-
-/* True from a failed sync on. */
-static bool
-note_lost(struct store *s)
-{
-	if (s->work.db->lost && atomic_exchange(&s->trouble, ROOM_LOST) != ROOM_LOST)
-		log_warn("- store.sync_failed error=%s nothing is written any more: look at the "
-			 "disk, then restart mailfused",
-			 log_safe(s->work.db->error));
-	return s->work.db->lost;
-}
-
 /* ---- groups ---- */
 
 static bool
@@ -281,7 +182,7 @@ run_job(struct store *s, struct store_job *job)
 	enum store_result r;
 
 	job_start(job);
-	if (is_new_mail(job) && atomic_load(&s->room) != ROOM_OK)
+	if (is_new_mail(job) && !room_is_measured(s))
 		return job_refuse(job, STORE_FULL, "the store is full");
 	if ((size_t)job->op >= sizeof(job_table) / sizeof(job_table[0]))
 		panic("store job %d is not for the writer", (int)job->op);
@@ -326,13 +227,13 @@ try_group(struct store *s, struct store_job **jobs, size_t n)
 	if (r != STORE_OK)
 		return r;
 	for (i = 0; i < n && r == STORE_OK; i++) {
-		bool full = is_new_mail(jobs[i]) && atomic_load(&s->room) != ROOM_OK;
+		bool full = is_new_mail(jobs[i]) && !room_is_measured(s);
 
 		jobs[i]->result = run_job(s, jobs[i]);
 		if (spoils(jobs[i], full))
 			r = jobs[i]->result;
 		else if (is_new_mail(jobs[i]))
-			check_size(s, jobs[i]->bytes);
+			room_note_size(s, jobs[i]->bytes);
 	}
 	if (r == STORE_OK)
 		r = work_flush(w);
@@ -363,7 +264,7 @@ fail_all(struct store *s, struct store_job **jobs, size_t n, enum store_result r
 		jobs[i]->result = r;
 		explain_failure(s, jobs[i]);
 	}
-	note_trouble(s, r);
+	room_note_failure(s, r);
 }
 
 static bool
@@ -387,7 +288,7 @@ run_group(struct store *s, struct store_job **jobs, size_t n)
 	enum store_result r = s->work.db->lost ? STORE_BROKEN : try_group(s, jobs, n);
 	size_t i;
 
-	if (note_lost(s)) {
+	if (room_note_lost(s)) {
 		fail_all(s, jobs, n, STORE_BROKEN);
 	} else if (r == STORE_OK) {
 		for (i = 0; i < n; i++)
@@ -395,7 +296,7 @@ run_group(struct store *s, struct store_job **jobs, size_t n)
 			    jobs[i]->result == STORE_OK)
 				traffic_count(&s->traffic, jobs[i]->u.add.message);
 		if (wrote(jobs, n))
-			note_success(s);
+			room_note_success(s);
 	} else if (n == 1 || r == STORE_BUSY) {
 		/* Locked: each alone would wait the whole busy time again. */
 		fail_all(s, jobs, n, r);
@@ -411,12 +312,11 @@ probe(struct store *s)
 {
 	struct work *w = &s->work;
 
-	if (atomic_load(&s->trouble) == ROOM_OK || w->db->lost ||
-	    w->b->begin(w->db, true) != STORE_OK)
+	if (!room_has_trouble(s) || w->db->lost || w->b->begin(w->db, true) != STORE_OK)
 		return;
 	if (w->b->meta_set(w->db, "probed_at", clock_wall()) == STORE_OK &&
 	    w->b->commit(w->db) == STORE_OK)
-		note_success(s);
+		room_note_success(s);
 	else
 		w->b->rollback(w->db);
 }
@@ -451,7 +351,7 @@ maintain(struct store *s)
 {
 	if (!s->work.db->lost)
 		s->b->maintain(s->work.db);
-	note_lost(s);
+	room_note_lost(s);
 }
 
 /* `n` jobs wait. */
@@ -460,7 +360,7 @@ shrink(struct store *s, size_t n)
 {
 	if (!s->work.db->lost && s->recent + n <= IDLE_JOBS)
 		s->b->shrink(s->work.db);
-	note_lost(s);
+	room_note_lost(s);
 }
 
 static void *
@@ -474,7 +374,7 @@ writer_run(void *arg)
 	while (!end) {
 		n = queue_take(&s->writer_queue, jobs, GROUP_MAX, &end);
 		if (clock_mono() - s->checked_at >= CHECK_SECONDS * CLOCK_SECOND) {
-			writer_check_room(s);
+			room_measure(s);
 			probe(s);
 			maintain(s);
 			write_traffic(s, false);

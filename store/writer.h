@@ -13,6 +13,7 @@
 
 #include "store/backend.h"
 #include "store/copy.h"
+#include "store/room.h"
 #include "store/traffic.h"
 #include "store/work.h"
 
@@ -26,29 +27,20 @@ struct queue {
 	pthread_t thread;
 };
 
-/* Why there is no room; ROOM_OK is 0. ROOM_LOST stays: a sync failed (see note_lost() in writer.c).
- */
-enum room { ROOM_OK, ROOM_OVER_LIMIT, ROOM_DISK_LOW, ROOM_DISK_FULL, ROOM_BROKEN, ROOM_LOST };
-
 struct store {
 	const struct backend *b;
 	struct work work; /* the writer's, with its connection */
 	struct db *reader;
 	struct queue writer_queue, reader_queue;
-	_Atomic uint64_t size_limit, min_free_space;
-	atomic_int room;        /* enum room: by size and free space */
-	atomic_int trouble;     /* enum room: of the last write, until one succeeds */
+	struct room room;
 	struct copier copier;   /* any thread, under its lock */
 	struct traffic traffic; /* the writer's */
 	int64_t checked_at;     /* monotonic; the writer's */
 	size_t recent;          /* jobs since then; the writer's */
-	size_t unchecked;       /* bytes of new mail since the size was looked at; the writer's */
 };
 
 /* Main thread. Both end what is queued before writer_stop() returns. */
 void writer_start(struct store *s);
 void writer_stop(struct store *s);
-/* Measures the space that is left. The writer's thread, or main before it starts. */
-void writer_check_room(struct store *s);
 
 #endif

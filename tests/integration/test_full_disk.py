@@ -1,11 +1,16 @@
-"""Decisions on a full disk: a clear answer, nothing lost, and it goes on when there is room."""
+"""A full store: people are told once. Decisions on a full disk: a clear answer, nothing lost, and
+it goes on when there is room."""
 
+import os
+import shutil
+import signal
 import subprocess
 
 import pytest
 
-from rig.batch import Batch, fill, marked
-from rig.gate import listener, upstream
+from rig.batch import Batch, channel, fill, marked
+from rig.client import letter
+from rig.gate import PRODUCTION_CLIENT, listener, upstream
 from rig.sink import Valve
 from rig.wait import stays_true, wait_for
 
@@ -200,4 +205,134 @@ def test_paused_by_the_stop_rule_on_a_full_disk(cramped, sink):
     batch.resume()
     batch.wait_plan("done", deadline=60)
     wait_for("all of it", lambda: set(sink.recipients()) == set(names) - states["failed"])
+    running.stop()
+
+
+def offer(running, name, size=200):
+    """What the gate says at last of a sale of `size` random bytes, which it would hold."""
+    with running.client(PRODUCTION_CLIENT, timeout=60) as client:
+        body = os.urandom(size // 2).hex()
+        lines = "\r\n".join(body[i:i + 70] for i in range(0, len(body), 70))
+        return client.mail([name], letter("Sale today", to=name, body=lines), sender="")[1]
+
+
+def offer_until_refused(running, size=100000, most=400):
+    for n in range(most):
+        end = offer(running, f"f{n}@customers.example", size)
+        if end[0] != 250:
+            assert end[0] == 452 and end[1].startswith("4.3.1"), end
+            return n
+    raise AssertionError(f"{most} messages of {size} bytes were taken")
+
+
+def told(webhook, *events):
+    return [a["event"] for a in list(webhook.alerts) if a["event"] in events]
+
+
+STORE = ("store.filling", "store.full", "store.recovered")
+
+
+def test_a_store_over_its_limit_is_told_once_and_recovers(make_gate, sink, webhook):
+    """By webhook and by mail, though new mail is refused; and again that it is over."""
+    people = ('alert "people" { type = email to = {"ops@people.test"} '
+              'events = {"store.*"} }\n')
+    config = ('quarantine_limit = "3MB"\n' + listener() + upstream(sink) + marked()
+              + channel(webhook) + people)
+    running = make_gate(config).start()
+    assert offer_until_refused(running) > 5
+    [full] = webhook.wait("store.full")
+    for words in ("by quarantine_limit", "of quarantine_limit 3.0 MB", "free", "452 4.3.1",
+                  "try again", "mailfuse purge"):
+        assert words in full["text"], full["text"]
+    wait_for("the mail about it", lambda: any(
+        "by quarantine_limit" in m.data.decode() for m in list(sink.messages)
+        if "ops@people.test" in m.recipients))
+    assert [row["action"] for row in running.audit() if row["action"] == "store.full"]
+    # A restart is no news.
+    running.stop()
+    running.start()
+    wait_for("no room", lambda: not running.status()["store"]["room"])
+    assert offer(running, "still@customers.example")[0] == 452
+    running.do("discard", "B1", "--reason", "a test")
+    running.do("purge", "B1", "--reason", "a test", "--yes")
+    wait_for("mail is taken at once", lambda: offer(running, "new@customers.example")[0] == 250)
+    [over] = webhook.wait("store.recovered", deadline=180)
+    assert "takes mail again" in over["text"]
+    assert told(webhook, "store.full", "store.recovered") == ["store.full", "store.recovered"]
+    running.stop()
+
+
+def test_a_store_that_fills_is_told_before_it_is_full(make_gate, sink, webhook):
+    """The limit comes down to the store: what is used does not change meanwhile."""
+    config = listener() + upstream(sink) + marked() + channel(webhook)
+    running = make_gate(config).start()
+    for n in range(40):
+        assert offer(running, f"f{n}@customers.example", 40000)[0] == 250
+    running.stop()
+    running.start()  # which measures it
+    used = running.status()["metrics"]["store_bytes_now"]
+    assert used > 500000
+
+    def limit(size):
+        running.write(f'quarantine_limit = "{int(size)}"\n' + config)
+        running.signal(signal.SIGHUP)
+        webhook.wait("config.reloaded", len(webhook.events("config.reloaded")) + 1)
+
+    limit(used * 1.3)
+    limit(used * 1.05)
+    [filling] = webhook.wait("store.filling")
+    assert "by quarantine_limit" in filling["text"] and "452 4.3.1" in filling["text"]
+    assert not webhook.events("store.full")
+    limit(used / 2)
+    webhook.wait("store.full")
+    limit(used * 1.05)
+    limit(used / 2)
+    wait_for("no room", lambda: not running.status()["store"]["room"])
+    assert told(webhook, *STORE) == ["store.filling", "store.full"]
+    running.stop()
+
+
+def test_a_full_disk_is_told_past_the_store(small_disk, make_gate, sink, webhook):
+    """No row can be written: straight to the webhook, once, and mail is taken when there is room.
+
+    The probe of the store may find a page that it can use again, and lose it again: no news.
+    """
+    config = listener() + upstream(sink) + marked() + channel(webhook)
+    running = make_gate(config)
+    running.head = running.head.replace("{dir}/mailfuse.db", f"{small_disk}/mailfuse.db")
+    running.head = running.head.replace('"1MB"', '"0"')
+    running.write(config)
+    running.start()
+    assert offer(running, "first@customers.example")[0] == 250
+    disk = Disk(small_disk)
+    disk.fill()
+    offer_until_refused(running)
+    [full] = webhook.wait("store.full")
+    assert "found no space" in full["text"] and "make room on that disk" in full["text"]
+    stays_true("once", lambda: len(webhook.events("store.full")) == 1, 2.5)
+    disk.free()
+    wait_for("mail is taken at once", lambda: offer(running, "new@customers.example")[0] == 250)
+    assert len(webhook.events("store.full")) == 1
+    running.stop()
+
+
+def test_a_disk_under_min_free_space_is_told(small_disk, make_gate, sink, webhook):
+    config = listener() + upstream(sink) + marked() + channel(webhook)
+    running = make_gate(config)
+    running.head = running.head.replace("{dir}/mailfuse.db", f"{small_disk}/mailfuse.db")
+    running.write(config)
+    running.start()
+    assert offer(running, "first@customers.example")[0] == 250
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - (3 << 19)))
+    [filling] = webhook.wait("store.filling")
+    assert "min_free_space" in filling["text"]
+    with open(filler, "ab") as file:
+        file.write(b"x" * (1 << 20))
+    [full] = webhook.wait("store.full")
+    assert "by min_free_space" in full["text"] and "keeps 1.0 MB" in full["text"]
+    assert offer(running, "second@customers.example")[0] == 452
+    filler.unlink()
+    wait_for("mail is taken at once", lambda: offer(running, "third@customers.example")[0] == 250)
+    assert told(webhook, *STORE) == ["store.filling", "store.full"]
     running.stop()
