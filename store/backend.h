@@ -110,6 +110,7 @@ struct batch_row {
 	uint64_t alone;        /* recipients released without a second person, or ALONE_UNKNOWN */
 	uint64_t people_kept;  /* rows of person */
 	uint32_t people_level; /* how often the limit of their hashes was halved, see people.c */
+	uint64_t first, last;  /* no message that stands in it is older, or newer; 0 = none did */
 };
 
 /* Above any limit, and far from the end of a number. */
@@ -146,10 +147,11 @@ struct outbox_row {
 };
 
 struct outbox_query {
-	int64_t row;        /* 0 = any that is open */
-	unsigned states;    /* of 1 << enum outbox_state; 0 = all of these */
-	int64_t due_before; /* 0 = any */
-	uint32_t limit;     /* ordered by due_at */
+	int64_t row;         /* 0 = any that is open */
+	const char *channel; /* NULL = of all; else what is pending of that one */
+	unsigned states;     /* of 1 << enum outbox_state; 0 = all of these */
+	int64_t due_before;  /* 0 = any */
+	uint32_t limit;      /* ordered by due_at */
 };
 
 /* What operators must not be alerted of too often. The values are stored. */
@@ -324,6 +326,10 @@ struct backend {
 	enum store_result (*outbox_list)(struct db *db, const struct outbox_query *q,
 					 bool (*row)(void *context, const struct outbox_row *o),
 					 void *context);
+	/* Channels that something is pending for. */
+	enum store_result (*outbox_channels)(struct db *db,
+					     bool (*row)(void *context, const char *channel),
+					     void *context);
 	/* Each event, newest first, with its rows of the outbox; o->row is 0 where it has none.
 	 * `fanned`: the channels were asked. Batch and limit: 0 = all. `after`: what comes behind
 	 * that row of that event; NULL = from the start, and always of a batch. */

@@ -100,8 +100,18 @@ fan_out(struct work *w, struct store_job *job)
 
 /* ---- take ---- */
 
+/* An alert that is due. */
+struct due {
+	int64_t row, at;
+};
+
 struct taking {
+	struct work *w;
 	const struct store_job *job;
+	char **channels; /* that something is pending for, in the job's arena */
+	size_t channel_count;
+	struct due *due;
+	size_t due_count;
 	struct store_alert *alerts;
 	size_t count;
 	int64_t now, next_due_at;
@@ -120,13 +130,40 @@ is_left_out(const struct store_job *job, const char *channel)
 }
 
 static bool
+keep_channel(void *context, const char *channel)
+{
+	struct taking *t = context;
+
+	t->channels = mem_resize_array(t->channels, t->channel_count + 1, sizeof(*t->channels));
+	t->channels[t->channel_count++] = arena_strdup(&t->w->arena, channel);
+	return true;
+}
+
+static bool
+keep_due(void *context, const struct outbox_row *o)
+{
+	struct taking *t = context;
+
+	t->due[t->due_count++] = (struct due){o->row, o->due_at};
+	return true;
+}
+
+static int
+compare_due(const void *a, const void *b)
+{
+	const struct due *x = a, *y = b;
+
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	return (x->row > y->row) - (x->row < y->row);
+}
+
+static bool
 take_row(void *context, const struct outbox_row *o)
 {
 	struct taking *t = context;
 	struct store_alert *a;
 
-	if (is_left_out(t->job, o->channel))
-		return true;
 	t->alerts = mem_resize_array(t->alerts, t->count + 1, sizeof(*a));
 	a = &t->alerts[t->count++];
 	*a = (struct store_alert){
@@ -144,13 +181,40 @@ take_row(void *context, const struct outbox_row *o)
 	    .tries = o->tries,
 	    .first_tried_at = o->first_tried_at != 0 ? o->first_tried_at : t->now,
 	};
-	return t->count < t->job->u.alerts.limit;
+	return false;
+}
+
+/* The first that are due, of all channels that have not enough to do: thousands may wait for one
+ * that has, and are not looked at. */
+static enum store_result
+take_due(struct work *w, struct taking *t)
+{
+	struct outbox_query q = {
+	    .states = 1U << OUTBOX_PENDING, .due_before = t->now, .limit = t->job->u.alerts.limit};
+	struct outbox_query one = {.states = 1U << OUTBOX_PENDING, .limit = 1};
+	size_t i;
+
+	t->due = arena_alloc(&w->arena, (t->channel_count * q.limit + 1) * sizeof(*t->due));
+	for (i = 0; i < t->channel_count; i++) {
+		q.channel = t->channels[i];
+		if (q.limit > 0 && !is_left_out(t->job, q.channel))
+			TRY(w->b->outbox_list(w->db, &q, keep_due, t));
+	}
+	qsort(t->due, t->due_count, sizeof(*t->due), compare_due);
+	for (i = 0; i < t->due_count && t->count < q.limit; i++) {
+		one.row = t->due[i].row;
+		TRY(w->b->outbox_list(w->db, &one, take_row, t));
+	}
+	return STORE_OK;
 }
 
 static bool
 see_next(void *context, const struct outbox_row *o)
 {
-	((struct taking *)context)->next_due_at = o->due_at;
+	struct taking *t = context;
+
+	if (t->next_due_at == 0 || o->due_at < t->next_due_at)
+		t->next_due_at = o->due_at;
 	return false;
 }
 
@@ -168,7 +232,11 @@ mark_taken(struct work *w, struct taking *t)
 						.due_at = t->now,
 						.first_tried_at = t->alerts[i].first_tried_at,
 						.error = ""}));
-	return w->b->outbox_list(w->db, &rest, see_next, t);
+	for (i = 0; i < t->channel_count; i++) {
+		rest.channel = t->channels[i];
+		TRY(w->b->outbox_list(w->db, &rest, see_next, t));
+	}
+	return STORE_OK;
 }
 
 /* What a rewritten database can be held against later: somebody else has the alert. */
@@ -186,16 +254,14 @@ add_head(const struct work *w, struct taking *t)
 static enum store_result
 take(struct work *w, struct store_job *job)
 {
-	struct outbox_query q = {.states = 1U << OUTBOX_PENDING,
-				 .due_before = job->u.alerts.now,
-				 .limit = job->u.alerts.full_count > 0 ? 0 : job->u.alerts.limit};
-	struct taking t = {.job = job, .now = job->u.alerts.now};
-	enum store_result r = STORE_OK;
+	struct taking t = {.w = w, .job = job, .now = job->u.alerts.now};
+	enum store_result r = w->b->outbox_channels(w->db, keep_channel, &t);
 
-	if (job->u.alerts.limit > 0)
-		r = w->b->outbox_list(w->db, &q, take_row, &t);
+	if (r == STORE_OK)
+		r = take_due(w, &t);
 	if (r == STORE_OK)
 		r = mark_taken(w, &t);
+	free(t.channels);
 	if (r != STORE_OK) {
 		store_alerts_free(t.alerts, t.count);
 		return r;

@@ -237,29 +237,44 @@ job_close(struct work *w, struct store_job *job)
 /* Batches whose people are forgotten in one step: some 5,000 rows each. */
 enum { PEOPLE_STEP = 4 };
 
-struct environments {
+/* What of an environment is there to be purged one day. */
+struct ended {
+	int64_t environment;
+	enum store_state state;
+};
+
+struct endings {
 	struct work *w;
-	int64_t numbers[1024];
-	size_t count;
+	struct ended *list;
+	size_t count, room;
 };
 
 static bool
-see_environment(void *context, int64_t environment, const char *name, enum store_state state,
-		uint64_t count)
+keep_ended(void *context, int64_t environment, const char *name, enum store_state state,
+	   uint64_t count)
 {
-	struct environments *all = context;
-	size_t i;
+	const unsigned wanted = 1U << STORE_DROPPED | 1U << STORE_FAILED | 1U << STORE_SENT;
+	struct endings *all = context;
 
 	(void)name;
-	(void)state;
 	(void)count;
-	for (i = 0; i < all->count; i++)
-		if (all->numbers[i] == environment)
-			return true;
-	all->numbers[all->count++] = environment;
-	return all->count < sizeof(all->numbers) / sizeof(all->numbers[0]);
+	if ((wanted >> state & 1) == 0)
+		return true;
+	if (all->count == all->room) {
+		struct ended *larger;
+
+		all->room = all->room > 0 ? 2 * all->room : 64;
+		larger = arena_alloc(&all->w->arena, all->room * sizeof(*larger));
+		if (all->count > 0)
+			memcpy(larger, all->list, all->count * sizeof(*larger));
+		all->list = larger;
+	}
+	all->list[all->count++] = (struct ended){environment, state};
+	return true;
 }
 
+/* Nothing is over before it has come, and an id has its time: younger mail is not looked at. What
+ * was discarded (environment 0: of all) is read as its batch says, which has a time of its own. */
 static enum store_result
 purge_state(struct work *w, struct store_job *job, int64_t environment, enum store_state state,
 	    int64_t before)
@@ -268,6 +283,7 @@ purge_state(struct work *w, struct store_job *job, int64_t environment, enum sto
 	struct delivery_query q = {.environment = environment,
 				   .states = 1U << state,
 				   .notices = 1U << STORE_NOTICE_NONE | 1U << STORE_NOTICE_TOLD,
+				   .id_before = state != STORE_DISCARDED ? work_id_at(before) : 0,
 				   .changed_before = before};
 	struct delivery_row *rows;
 	size_t i, n;
@@ -326,23 +342,24 @@ purge_gone(struct work *w, struct store_job *job)
 enum store_result
 job_purge(struct work *w, struct store_job *job)
 {
-	struct environments *all = arena_zalloc(&w->arena, sizeof(*all));
 	const int64_t dropped = job->u.purge.dropped_before, sent = job->u.purge.sent_before;
 	/* The longer of both: people look for it as for what was dropped, and it was counted. */
 	const int64_t failed = dropped < sent ? dropped : sent;
+	struct endings all = {.w = w};
 	size_t i;
 
 	/* Before a batch is read: it changes rows of theirs. */
 	TRY(w->b->person_purge(w->db, job_now(job) - CLOCK_DAY, PEOPLE_STEP));
 	TRY(purge_gone(w, job));
-	TRY(w->b->count_list(w->db, see_environment, all));
-	for (i = 0; i < all->count; i++) {
-		int64_t e = all->numbers[i];
+	TRY(purge_state(w, job, 0, STORE_DISCARDED, job->u.purge.discarded_before));
+	TRY(w->b->count_list(w->db, keep_ended, &all));
+	for (i = 0; i < all.count; i++) {
+		const enum store_state state = all.list[i].state;
 
-		TRY(purge_state(w, job, e, STORE_DROPPED, dropped));
-		TRY(purge_state(w, job, e, STORE_FAILED, failed));
-		TRY(purge_state(w, job, e, STORE_DISCARDED, job->u.purge.discarded_before));
-		TRY(purge_state(w, job, e, STORE_SENT, sent));
+		TRY(purge_state(w, job, all.list[i].environment, state,
+				state == STORE_DROPPED  ? dropped
+				: state == STORE_FAILED ? failed
+							: sent));
 	}
 	TRY(w->b->dictionary_purge(w->db, job_now(job) - CLOCK_DAY));
 	/* Alerts are told; the longest of the three times keeps them for a look back. */

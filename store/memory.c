@@ -456,6 +456,7 @@ const struct backend backend_memory = {
     .outbox_add = memory_outbox_add,
     .outbox_set = memory_outbox_set,
     .outbox_list = memory_outbox_list,
+    .outbox_channels = memory_outbox_channels,
     .fate_list = memory_fate_list,
     .event_purge = memory_event_purge,
     .notice_get = memory_notice_get,

@@ -210,6 +210,9 @@ enum store_result memory_outbox_set(struct db *db, const struct outbox_row *o);
 enum store_result memory_outbox_list(struct db *db, const struct outbox_query *q,
 				     bool (*row)(void *context, const struct outbox_row *o),
 				     void *context);
+enum store_result memory_outbox_channels(struct db *db,
+					 bool (*row)(void *context, const char *channel),
+					 void *context);
 enum store_result memory_fate_list(
     struct db *db, int64_t batch, const struct store_alert_place *after, uint32_t limit,
     bool (*row)(void *context, const struct outbox_row *o, bool fanned), void *context);

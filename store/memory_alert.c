@@ -196,6 +196,8 @@ memory_outbox_list(struct db *db, const struct outbox_query *q,
 
 		if ((q->row != 0 ? o->o.row != q->row : o->o.state == OUTBOX_DELIVERED) ||
 		    (q->states != 0 && (q->states >> o->o.state & 1) == 0) ||
+		    (q->channel != NULL &&
+		     (o->o.state != OUTBOX_PENDING || strcmp(o->o.channel, q->channel) != 0)) ||
 		    (q->due_before != 0 && o->o.due_at > q->due_before))
 			continue;
 		found[n] = o->o;
@@ -207,6 +209,28 @@ memory_outbox_list(struct db *db, const struct outbox_query *q,
 	for (i = 0; i < n && row(context, &found[i]); i++)
 		;
 	free(found);
+	return STORE_OK;
+}
+
+enum store_result
+memory_outbox_channels(struct db *db, bool (*row)(void *context, const char *channel),
+		       void *context)
+{
+	struct memory *m = memory_of(db);
+	const char **names = mem_alloc((m->outbox.count + 1) * sizeof(*names));
+	size_t i, k, n = 0;
+
+	for (i = 0; i < m->outbox.count; i++) {
+		const struct memory_outbox *o = memory_row(&m->outbox, i);
+
+		for (k = 0; k < n && strcmp(names[k], o->o.channel) != 0; k++)
+			;
+		if (k == n && o->o.state == OUTBOX_PENDING)
+			names[n++] = o->o.channel;
+	}
+	for (i = 0; i < n && row(context, names[i]); i++)
+		;
+	free(names);
 	return STORE_OK;
 }
 

@@ -597,6 +597,7 @@ const struct backend backend_sqlite = {
     .outbox_add = sqlite_outbox_add,
     .outbox_set = sqlite_outbox_set,
     .outbox_list = sqlite_outbox_list,
+    .outbox_channels = sqlite_outbox_channels,
     .fate_list = sqlite_fate_list,
     .event_purge = sqlite_event_purge,
     .notice_get = sqlite_notice_get,

@@ -138,16 +138,24 @@ sqlite_outbox_list(struct db *db, const struct outbox_query *q,
 			   " CROSS JOIN event e ON e.id = o.event WHERE o.state < 3"
 			   " AND (?2 = 0 OR ?2 >> o.state & 1) AND (?3 = 0 OR o.due_at <= ?3)"
 			   " AND ?1 = 0 ORDER BY o.due_at, o.id LIMIT ?4";
-	const char *text = q->row != 0 ? one : open;
+	static const char pending[] =
+	    OUTBOX_COLUMNS " FROM outbox o INDEXED BY outbox_pending"
+			   " CROSS JOIN event e ON e.id = o.event WHERE o.state = 0"
+			   " AND o.channel = ?1 AND (?2 = 0 OR ?2 & 1) AND o.due_at <= ?3"
+			   " ORDER BY o.due_at, o.id LIMIT ?4";
+	const int64_t before = q->channel != NULL && q->due_before == 0 ? INT64_MAX : q->due_before;
+	const char *text = q->channel != NULL ? pending : q->row != 0 ? one : open;
 	struct outbox_row o;
 	sqlite3_stmt *s;
 	enum store_result r = STORE_OK;
 	bool more = true;
 
 	TRY(sql_start(db, SQL_KEY(text), text,
-		      ARGS(INT(q->row), INT(q->states), INT(q->due_before),
-			   INT(q->limit > 0 ? (int64_t)q->limit : -1)),
-		      &s));
+		      (const struct sql_arg[]){q->channel != NULL ? (struct sql_arg)TEXT(q->channel)
+								  : (struct sql_arg)INT(q->row),
+					       INT(q->states), INT(before),
+					       INT(q->limit > 0 ? (int64_t)q->limit : -1)},
+		      4, &s));
 	while (more) {
 		r = sql_step(db, s, &more);
 		if (r != STORE_OK || !more)
@@ -156,6 +164,34 @@ sqlite_outbox_list(struct db *db, const struct outbox_query *q,
 		more = row(context, &o);
 	}
 	sql_end(db, s);
+	return r;
+}
+
+enum store_result
+sqlite_outbox_channels(struct db *db, bool (*row)(void *context, const char *channel),
+		       void *context)
+{
+	static const char text[] = "SELECT min(channel) FROM outbox INDEXED BY outbox_pending"
+				   " WHERE state = 0 AND channel > ?1";
+	struct buf last = {0};
+	enum store_result r = STORE_OK;
+	sqlite3_stmt *s;
+	bool more = true;
+
+	while (more) {
+		r = sql_start(db, SQL_KEY(text), text, ARGS(TEXT(buf_text(&last))), &s);
+		if (r != STORE_OK)
+			break;
+		r = sql_step(db, s, &more);
+		more = r == STORE_OK && more && sqlite3_column_type(s, 0) != SQLITE_NULL;
+		buf_clear(&last);
+		if (more)
+			buf_add_text(&last, sql_text(s, 0));
+		sql_end(db, s);
+		if (more)
+			more = row(context, buf_text(&last));
+	}
+	buf_free(&last);
 	return r;
 }
 

@@ -88,7 +88,8 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 	    " decided_reason = ?17, ended_at = ?18, seen_at = ?19, seen_by = ?20, reminded = ?21,"
 	    " remind_from = ?22, ruling = ?23, ruling_until = ?24, alone = ?25,"
 	    " purged = ?26, era = ?27, swept = ?28, swept_state = ?29, swept_at = ?30,"
-	    " gone = ?31, mixed = ?32, people = ?33, people_kept = ?34, people_level = ?35"
+	    " gone = ?31, mixed = ?32, people = ?33, people_kept = ?34, people_level = ?35,"
+	    " first = ?36, last = ?37"
 	    " WHERE id = ?1",
 	    ARGS(INT(b->id), INT(b->state), INT(b->collecting), INT(b->last_at), INT(b->decided_at),
 		 INT(b->messages), INT(b->recipients), INT(b->leaked), INT(b->bytes), INT(b->held),
@@ -98,7 +99,7 @@ sqlite_batch_set(struct db *db, const struct batch_row *row)
 		 INT(b->ruling), INT(b->ruling_until), INT(row->alone), INT(b->purged),
 		 INT(row->era), INT(row->sweep.before), INT(row->sweep.state), INT(row->sweep.at),
 		 INT(row->sweep.gone), INT(row->mixed), INT(b->distinct), INT(row->people_kept),
-		 INT(row->people_level)));
+		 INT(row->people_level), INT(row->first), INT(row->last)));
 }
 
 static void
@@ -154,6 +155,8 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	    .mixed = sqlite3_column_int(s, 42) != 0,
 	    .people_kept = (uint64_t)sqlite3_column_int64(s, 44),
 	    .people_level = (uint32_t)sqlite3_column_int64(s, 45),
+	    .first = (uint64_t)sqlite3_column_int64(s, 46),
+	    .last = (uint64_t)sqlite3_column_int64(s, 47),
 	};
 }
 
@@ -164,7 +167,7 @@ read_batch(sqlite3_stmt *s, struct batch_row *row)
 	" decided_reason, ended_at, seen_at, seen_by, ruling, ruling_until, reminded, "            \
 	"remind_from,"                                                                             \
 	" alone, purged, era, swept, swept_state, swept_at, gone, mixed, people, people_kept,"     \
-	" people_level FROM batch"
+	" people_level, first, last FROM batch"
 
 /* The list of a page that shows what may still go on. */
 #define OPEN_STATES                                                                                \

@@ -180,7 +180,9 @@ static const char *const steps[] = {
     "CREATE INDEX batch_gone ON batch(id) WHERE gone > 0;",
 
     /* Different people, see people.c; `people` is exact in what was there before, but whoever comes
-     * again after this step counts again. The two indexes below are for lists. */
+     * again after this step counts again. The last two indexes of batches are for lists, that of
+     * the outbox for what is due of one channel, and `first` and `last`: no message that stands in
+     * the batch is older, or newer. */
     "ALTER TABLE batch ADD COLUMN people INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE batch ADD COLUMN people_kept INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE batch ADD COLUMN people_level INTEGER NOT NULL DEFAULT 0;"
@@ -190,7 +192,11 @@ static const char *const steps[] = {
     " WHERE people_kept > 0 AND collecting = 0 AND ruling = 0;"
     "CREATE INDEX batch_open ON batch(id) WHERE state IN (0, 1, 2);"
     "CREATE INDEX batch_state ON batch(state);"
-    "UPDATE batch SET people = (SELECT count(DISTINCT lower(d.recipient)) FROM delivery d"
+    "CREATE INDEX outbox_pending ON outbox(channel, due_at) WHERE state = 0;"
+    "ALTER TABLE batch ADD COLUMN first INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batch ADD COLUMN last INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE batch SET (people, first, last) = (SELECT count(DISTINCT lower(d.recipient)),"
+    " coalesce(min(d.message), 0), coalesce(max(d.message), 0) FROM delivery d"
     " INDEXED BY delivery_batch WHERE d.batch = batch.id);",
 };
 

@@ -191,9 +191,9 @@ enum store_result store_view_counts(struct store_view *v,
 						int64_t oldest_accepted_at, int64_t next_due_at),
 				    void *context);
 /*
- * The oldest that each batch holds, and whose it is; of a batch with mail of several environments
- * the oldest so many, and if it has more then a row without an environment: whatever else it holds
- * is no older than that.
+ * The oldest that is held of each environment, and maybe younger ones, in any order; of a batch
+ * with mail of several environments the oldest so many, and if it has more then a row without an
+ * environment: whatever else it holds is no older than that.
  */
 enum { STORE_HELD_LOOK = 1000 };
 enum store_result store_view_held(struct store_view *v,

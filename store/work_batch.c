@@ -251,6 +251,10 @@ work_batch_enter(struct work *w, const struct delivery_row *d)
 		wb->last_message = d->id;
 	}
 	wb->row.b.recipients++;
+	if (wb->row.first == 0 || d->id < wb->row.first)
+		wb->row.first = d->id;
+	if (d->id > wb->row.last)
+		wb->row.last = d->id;
 	TRY(people_enter(w, &wb->row, d->recipient));
 	if (d->changed_at > wb->row.b.last_at)
 		wb->row.b.last_at = d->changed_at;

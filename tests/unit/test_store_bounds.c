@@ -67,6 +67,9 @@ static const struct row {
     {"held ones of it", DELIVERIES, STORE_HELD, false, false, {.environment = "staging"}},
     {"queued ones of it", DELIVERIES, STORE_QUEUED, false, false, {.environment = "staging"}},
     {"all deliveries", DELIVERIES, -1, false, false, {0}},
+    {"all held ones", DELIVERIES, STORE_HELD, false, false, {0}},
+    {"the newest held", DELIVERIES, STORE_HELD, false, true, {0}},
+    {"all discarded ones", DELIVERIES, STORE_DISCARDED, false, false, {0}},
     {"top values", TOP, -1, false, false, {0}},
     {"arrivals", ARRIVALS, -1, false, false, {0}},
 };
@@ -142,6 +145,14 @@ fill(struct fixture *f, int number)
 	assert_int_equal(decide(f, STORE_DISCARD, 2 * number + 2), STORE_OK);
 }
 
+/* What is held or discarded, in whatever batch. */
+static bool
+reads_each(const struct row *row)
+{
+	return row->call == DELIVERIES && row->filter.batch == 0 &&
+	       (row->state == STORE_HELD || row->state == STORE_DISCARDED);
+}
+
 static void
 a_page_costs_a_page(void **state)
 {
@@ -166,7 +177,7 @@ a_page_costs_a_page(void **state)
 		/* Trees grow by a level at most; what grows with the number of batches of others
 		 * is a look at the row of each, which is cheap. */
 		assert_true(large <= 2 * small[i] + 40 * LARGE);
-		if (rows[i].filter.environment == NULL)
+		if (rows[i].filter.environment == NULL && !reads_each(&rows[i]))
 			assert_true(large <= 2 * small[i]);
 	}
 }

@@ -448,14 +448,13 @@ purge_takes_what_is_old(void **state)
 	add_held(f, &test_stream, 2);
 	decide(f, STORE_DISCARD, 1);
 	job.u.purge.limit = 2;
-	job.u.purge.dropped_before = TEST_NOW + 1;
+	job.u.purge.dropped_before = clock_wall() + CLOCK_HOUR;
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_int_equal(job.u.purge.purged, 2);
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_int_equal(job.u.purge.purged, 1);
 	job.u.purge.limit = 100;
 	/* what failed was counted, like what was sent: a restart counts it again */
-	job.u.purge.dropped_before = clock_wall() + CLOCK_HOUR;
 	assert_int_equal(run_job(f, &job), STORE_OK);
 	assert_int_equal(job.u.purge.purged, 0);
 	job.u.purge.discarded_before = TEST_NOW + CLOCK_HOUR;
@@ -467,6 +466,26 @@ purge_takes_what_is_old(void **state)
 	assert_int_equal(store_view_raw(f->v, sent, 100, &raw, &cut), STORE_OK);
 	buf_free(&raw);
 	assert_int_equal(decide(f, STORE_RESTORE, 1), STORE_REFUSED);
+}
+
+/* Of whatever number of environments there are. */
+static void
+purge_forgets_no_environment(void **state)
+{
+	enum { ENVIRONMENTS = 1100 };
+	struct fixture *f = *state;
+	struct store_job job = {.op = STORE_PURGE};
+	char name[16];
+
+	for (unsigned i = 0; i < ENVIRONMENTS; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		add_message(f, make_message(name, "d", 1, VERDICT_DROP, "recipients", NULL));
+	}
+	job.u.purge.limit = 2 * ENVIRONMENTS;
+	job.u.purge.dropped_before = clock_wall() + CLOCK_HOUR;
+	assert_int_equal(run_job(f, &job), STORE_OK);
+	assert_int_equal(job.u.purge.purged, ENVIRONMENTS);
+	assert_int_equal(count_deliveries(f, 0, -1), 0);
 }
 
 struct top {
@@ -651,6 +670,7 @@ main(void)
 	    BOTH(panic_joins_by_the_gates_hash),
 	    BOTH(alerts_are_taken_and_tried_again),
 	    BOTH(purge_takes_what_is_old),
+	    BOTH(purge_forgets_no_environment),
 	    BOTH(views_sum_a_batch),
 	    BOTH(lists_page_through_everything),
 	    BOTH(recent_is_what_the_counters_saw),

@@ -282,7 +282,7 @@ check_held(struct fixture *f, const char *wanted)
 }
 
 static void
-the_oldest_of_each_batch(void **state)
+the_oldest_of_each_environment(void **state)
 {
 	struct fixture *f = *state;
 
@@ -291,17 +291,17 @@ the_oldest_of_each_batch(void **state)
 	hold(f, 1, "staging", 1, TEST_NOW + 2);
 	hold(f, 2, "production", 1, TEST_NOW + 3);
 	hold(f, 3, "staging", 1, TEST_NOW + 4);
-	check_held(f, "staging:4 production:3 staging:1 ");
+	check_held(f, "staging:1 production:3 ");
 	check_counts(f);
 	assert_int_equal(decide(f, STORE_DISCARD, 1), STORE_OK);
-	check_held(f, "staging:4 production:3 ");
+	check_held(f, "production:3 staging:4 ");
 	check_counts(f);
 	assert_int_equal(decide(f, STORE_RESTORE, 1), STORE_OK);
 	assert_int_equal(decide(f, STORE_RELEASE, 3), STORE_OK);
-	check_held(f, "production:3 staging:1 ");
+	check_held(f, "staging:1 production:3 ");
 	/* A batch of several environments says whose each is. */
 	hold(f, 2, "box", 1, TEST_NOW + 5);
-	check_held(f, "production:3 box:5 staging:1 ");
+	check_held(f, "staging:1 production:3 box:5 ");
 	check_counts(f);
 }
 
@@ -351,9 +351,9 @@ count_list(struct db *db, const struct delivery_query *q, delivery_row_fn *row, 
 	return counted->delivery_list(db, q, row, context);
 }
 
-/* A look into each batch, not one for each environment. */
+/* A look for each environment, whatever number of batches it has. */
 static void
-ages_cost_a_look_a_batch(void **state)
+ages_cost_a_look_an_environment(void **state)
 {
 	struct fixture *f = *state;
 	struct held held = {""};
@@ -361,7 +361,7 @@ ages_cost_a_look_a_batch(void **state)
 	char name[16];
 
 	for (unsigned i = 0; i < 40; i++) {
-		snprintf(name, sizeof(name), "e%u", i);
+		snprintf(name, sizeof(name), "e%u", i % 8);
 		hold(f, i + 1, name, 1, TEST_NOW);
 	}
 	counted = f->v->b;
@@ -369,7 +369,7 @@ ages_cost_a_look_a_batch(void **state)
 	f->v->b = &counting;
 	lists = 0;
 	assert_int_equal(store_view_held(f->v, add_held_age, &held), STORE_OK);
-	assert_int_equal(lists, 40);
+	assert_int_equal(lists, 8);
 	f->v->b = counted;
 }
 
@@ -482,9 +482,9 @@ main(void)
 	    BOTH(an_environment_has_all_of_its_own),
 	    BOTH(what_rules_held),
 	    BOTH(batches_by_what_they_hold),
-	    BOTH(the_oldest_of_each_batch),
+	    BOTH(the_oldest_of_each_environment),
 	    BOTH(the_oldest_of_a_large_mixed_batch),
-	    BOTH(ages_cost_a_look_a_batch),
+	    BOTH(ages_cost_a_look_an_environment),
 	    BOTH(alerts_page_by_page),
 	    BOTH(the_log_backwards),
 	};
