@@ -38,6 +38,8 @@ match_element(const char *text)
 					    "frame", "embed", "object", "fencedframe"};
 	size_t i;
 
+	if (*text == '\0' || strchr("lmbifeoLMBIFEO", *text) == NULL)
+		return 0;
 	for (i = 0; i < G_N_ELEMENTS(names); i++) {
 		size_t len = strlen(names[i]);
 
