@@ -14,7 +14,7 @@ test_packages=(
 	python3-pytest python3-pytest-xdist python3-pyte openssl
 	swaks libnet-ssleay-perl msmtp curl node-nodemailer postfix systemd
 	sasl2-bin libsasl2-modules faketime sqlite3 chromium prometheus
-	python3-jsonschema python3-yaml mandoc zsh fish jq codespell
+	python3-jsonschema python3-yaml mandoc zsh fish jq less codespell
 )
 
 # Prints the packages of its arguments that are not installed.
