@@ -156,6 +156,9 @@ print_message(const json_t *m)
 		table_add(&t, *reply != '\0' ? reply : field_text(d, "reason"));
 	}
 	lists_print(&t);
+	if (field_is_true(m, "deliveries_cut"))
+		printf("There are more; GET /v1/deliveries?message=%s lists all.\n",
+		       screen_text(field_text(m, "id")));
 	print_told(items);
 	printf("\n%sHeader as it would leave%s\n", screen_on(SCREEN_BOLD), screen_off(SCREEN_BOLD));
 	screen_lines(stdout, header, strlen(header));

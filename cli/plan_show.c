@@ -15,8 +15,6 @@
 #include "cli/screen.h"
 
 enum { BATCH_MARK_BYTES = 48, COUNTED_SECONDS = 10 };
-/* Until when an application is taken to be still sending. */
-enum { RECENT_SECONDS = 600, QUIET_SECONDS = 60, QUIET_GAPS = 10 };
 
 static bool
 is_state(const json_t *plan, const char *state)
@@ -123,14 +121,6 @@ plan_show(const json_t *batch)
 	print_next(batch, plan);
 }
 
-/* Nothing came for a minute, and for ten times as long as it took from one to the next. */
-static bool
-is_quiet(int64_t recipients, int64_t window, int64_t ago)
-{
-	return recipients <= 0 || ago > RECENT_SECONDS ||
-	       (ago > QUIET_SECONDS && ago / QUIET_GAPS > window / recipients);
-}
-
 /* "yes, 120 recipients in the last 10 min, the last 4 s ago". */
 static void
 print_sending(const json_t *batch)
@@ -138,13 +128,14 @@ print_sending(const json_t *batch)
 	const json_t *sending = json_object_get(batch, "sending");
 	int64_t recipients = field_count(sending, "recipients");
 	int64_t window = field_count(sending, "window");
-	int64_t ago = (int64_t)time(NULL) - screen_time_parse(field_text(sending, "last_at"));
+	int64_t now = (int64_t)time(NULL);
+	int64_t ago = now - screen_time_parse(field_text(sending, "last_at"));
 	char span[UNITS_BYTES], since[UNITS_BYTES];
 
 	/* A daemon of before does not say. */
 	if (sending == NULL)
 		return;
-	if (is_quiet(recipients, window, ago)) {
+	if (now > screen_time_parse(field_text(sending, "quiet_at"))) {
 		const char *last = field_text(sending, "last_at");
 
 		printf("Still sending: no, nothing since %s\n",

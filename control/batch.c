@@ -17,7 +17,8 @@
 #include "control/next_steps.h"
 #include "control/request.h"
 
-enum { TOP = 10, FIRST_MESSAGES = 5, STEPS_MAX = 60 };
+enum { TOP = 10, FIRST_MESSAGES = 5, STEPS_MAX = 60, QUIET_GAPS = 10 };
+#define QUIET_MOST (10 * CLOCK_MINUTE)
 
 /* What is known of the batch before its story is read. */
 struct story {
@@ -117,22 +118,37 @@ put_next(struct request *r, struct story *s, int64_t id, json_t *story)
 	return STORE_OK;
 }
 
+int64_t
+batch_quiet_after(uint32_t count, int64_t span)
+{
+	int64_t gaps;
+
+	if (count == 0)
+		return 0;
+	gaps = span / count * QUIET_GAPS;
+	if (gaps < CLOCK_MINUTE)
+		return CLOCK_MINUTE;
+	return gaps < QUIET_MOST ? gaps : QUIET_MOST;
+}
+
 /* Whether the application still sends: its stream goes on being counted while it is held. */
 static void
 put_sending(struct counters *counters, struct story *s)
 {
+	int64_t now = clock_mono(), window, last, last_at;
 	uint32_t count;
-	int64_t window, last;
 	json_t *o;
 
-	if (!counters_rate(counters, s->stream_hash, clock_mono(), &count, &window, &last)) {
+	if (!counters_rate(counters, s->stream_hash, now, &count, &window, &last)) {
 		json_put(s->answer, "sending", json_null());
 		return;
 	}
 	o = json_make_object();
 	json_put_count(o, "recipients", count);
 	json_put_count(o, "window", (uint64_t)(window / CLOCK_SECOND));
-	json_put_time(o, "last_at", clock_steady_as_wall(last + clock_steady_offset()));
+	last_at = clock_steady_as_wall(last + clock_steady_offset());
+	json_put_time(o, "last_at", last_at);
+	json_put_time(o, "quiet_at", last_at + batch_quiet_after(count, window - (now - last)));
 	json_put(s->answer, "sending", o);
 }
 

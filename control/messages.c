@@ -67,7 +67,10 @@ add_row(void *context, const struct store_delivery *d)
 		json_put_count(answer, "bytes", d->bytes);
 		json_put_time(answer, "accepted_at", d->accepted_at);
 	}
-	json_append(deliveries, json_from_delivery(d));
+	if (json_array_size(deliveries) == DELIVERIES_MAX)
+		json_put_bool(answer, "deliveries_cut", true);
+	else
+		json_append(deliveries, json_from_delivery(d));
 	return true;
 }
 
@@ -108,7 +111,7 @@ put_content(json_t *answer, const struct buf *raw, bool cut)
 void
 messages_get(struct request *r)
 {
-	struct store_filter filter = {.state = -1, .limit = DELIVERIES_MAX};
+	struct store_filter filter = {.state = -1, .limit = DELIVERIES_MAX + 1};
 	char text[ID_TEXT_BYTES];
 	struct buf raw = {0};
 	enum store_result result;
@@ -120,6 +123,7 @@ messages_get(struct request *r)
 	answer = json_make_object();
 	json_put_text(answer, "id", id_format(filter.message, text));
 	json_put(answer, "deliveries", json_make_array());
+	json_put_bool(answer, "deliveries_cut", false);
 	result = store_view_deliveries(r->deps->view, &filter, add_row, answer);
 	if (result != STORE_OK) {
 		json_decref(answer);

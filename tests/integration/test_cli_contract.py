@@ -273,7 +273,7 @@ def can(fake):
             "sender": "app@example.com", "subject": "Your order", "bytes": 2480,
             "accepted_at": "2026-11-21T10:04:11.123Z", "deliveries": [delivery()],
             "header": "Subject: Your order\r\nTo: a@example.com\r\n",
-            "text": "Hello\r\n\tworld\r\n", "text_cut": False},
+            "text": "Hello\r\n\tworld\r\n", "text_cut": False, "deliveries_cut": False},
         ("GET", f"/v1/messages/{MESSAGE}/raw"): b"Subject: x\r\n\r\n\x1b[31m\xff\x00body\r\n",
         ("POST", "/v1/release"): decide,
         ("POST", "/v1/discard"): decide,

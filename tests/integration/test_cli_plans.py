@@ -267,14 +267,15 @@ def test_show_says_what_follows(fake):
     assert "Release  " not in shown(ruling=None, sending=None, seen_at=None, seen_by="")
     assert "Still sending: no, nothing since 2026-11-21 12:05:31\n" in shown(sending=None)
     assert "Still sending: no, nothing since 2020-01-01 12:00:00\n" in shown(
-        sending={"recipients": 120, "window": 600, "last_at": "2020-01-01T10:00:00.000Z"})
-    # A blast that ended five minutes ago is over; who sends one a minute may go on.
+        sending={"recipients": 120, "window": 600, "last_at": "2020-01-01T10:00:00.000Z",
+                 "quiet_at": "2020-01-01T10:01:00.000Z"})
+    # The daemon says when a silence is an end.
     ago = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 300))
-    assert "Still sending: no, nothing since " in shown(
-        sending={"recipients": 600, "window": 600, "last_at": ago})
     assert "Still sending: yes, 5 recipients in the last 10 min, last 5 min" in shown(
-        sending={"recipients": 5, "window": 600, "last_at": ago})
-    out = shown(sending={"recipients": 120, "window": 600, "last_at": "2999-01-01T10:00:00.000Z"},
+        sending={"recipients": 5, "window": 600, "last_at": ago,
+                 "quiet_at": "2999-01-01T10:00:00.000Z"})
+    out = shown(sending={"recipients": 120, "window": 600, "last_at": "2999-01-01T10:00:00.000Z",
+                         "quiet_at": "2999-01-01T10:01:00.000Z"},
                 ruling={"goes": "pass", "until": "2026-11-21T11:00:00.000Z"},
                 seen_by="uid:0(root)", seen_at="2026-11-21T11:00:00.000Z")
     assert "Still sending: yes, 120 recipients in the last 10 min, last 0 s ago\n" in out
@@ -316,7 +317,8 @@ def test_hostile_plans(fake):
                    refusals=[{"count": -1, "reply": HOSTILE}])
     shown = batch(id=HOSTILE, story=STORY, plan=hostile, seen_by=HOSTILE,
                   ruling={"goes": HOSTILE, "until": HOSTILE},
-                  sending={"recipients": HOSTILE, "window": HOSTILE, "last_at": HOSTILE})
+                  sending={"recipients": HOSTILE, "window": HOSTILE, "last_at": HOSTILE,
+                           "quiet_at": HOSTILE})
     fake.answers = {
         ("GET", "/v1/batches/B17"): shown,
         ("GET", "/v1/batches"): page([shown]),

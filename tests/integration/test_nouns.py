@@ -232,6 +232,22 @@ def test_the_staging_inbox(gate):
     refused(running, f"/v1/deliveries?environment=staging&q={'x' * 300}", "at most 200")
 
 
+def test_a_message_to_very_many(gate):
+    """Its page is bounded, and says where the others are."""
+    running = gate(staging(INBOX), listener_keys="max_recipients = 2000")
+    everybody = [f"c{n}@customers.example" for n in range(1001)]
+    message = running.send(letter(), everybody)
+    status, answer = running.api("GET", f"/v1/messages/{message}")
+    assert status == 200 and answer["deliveries_cut"] is True
+    assert [row["recipient"] for row in answer["deliveries"]] == everybody[:1000]
+    rows, _ = pages(running, "/v1/deliveries", 500, message=message)
+    assert [row["recipient"] for row in rows] == everybody
+    assert f"GET /v1/deliveries?message={message} lists all" in running.cli("message", message).stdout
+    few = running.send(letter(), everybody[:1000])
+    status, answer = running.api("GET", f"/v1/messages/{few}")
+    assert answer["deliveries_cut"] is False and len(answer["deliveries"]) == 1000
+
+
 def test_search_in_a_batch(holding):
     running, batch, names = holding(60)
     batch.discard(first=10)

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "control/batch.h"
 #include "control/next_steps.h"
 #include "control/plan_json.h"
 #include "control/rings_call.h"
@@ -302,6 +303,26 @@ test_who_has_seen_it(void **state)
 }
 
 static void
+test_when_a_silence_is_an_end(void **state)
+{
+	static const struct {
+		uint32_t count;
+		int64_t span, after;
+	} rows[] = {{0, 0, 0},
+		    {1, 0, CLOCK_MINUTE},
+		    {5000, 2 * CLOCK_SECOND, CLOCK_MINUTE},
+		    {100, 600 * CLOCK_SECOND, CLOCK_MINUTE},
+		    {50, 600 * CLOCK_SECOND, 2 * CLOCK_MINUTE},
+		    {10, 600 * CLOCK_SECOND, 10 * CLOCK_MINUTE},
+		    {2, 86400 * CLOCK_SECOND, 10 * CLOCK_MINUTE},
+		    {1, INT64_MAX / 20, 10 * CLOCK_MINUTE}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(batch_quiet_after(rows[i].count, rows[i].span), rows[i].after);
+}
+
+static void
 test_status_tells(void **state)
 {
 	static const struct row none = {"no release waits", "GET",    "/v1/status", NULL, 200,
@@ -354,6 +375,7 @@ main(void)
 	    cmocka_unit_test_setup(test_next_steps, fake_reset),
 	    cmocka_unit_test_setup(test_batches_tell, fake_reset),
 	    cmocka_unit_test_setup(test_who_has_seen_it, fake_reset),
+	    cmocka_unit_test(test_when_a_silence_is_an_end),
 	    cmocka_unit_test_setup(test_status_tells, fake_reset)};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -46,13 +46,16 @@ export function match(path) {
 	return { page: "missing", params: {} };
 }
 
-/* A path of ours with its parts encoded: path("/batches/:id", {id}). */
-export function path(pattern, params = {}, query = {}) {
-	const base = pattern.replace(/:(\w+)/g, (_, name) => encodeURIComponent(params[name]));
+function with_query(base, query) {
 	const search = new URLSearchParams(
 		Object.entries(query).filter(([, v]) => v !== undefined && v !== null && v !== ""),
 	).toString();
 	return search === "" ? base : `${base}?${search}`;
+}
+
+/* A path of ours with its parts encoded: path("/batches/:id", {id}). */
+export function path(pattern, params = {}, query = {}) {
+	return with_query(pattern.replace(/:(\w+)/g, (_, name) => encodeURIComponent(params[name])), query);
 }
 
 /* Where to go after a login: a path of ours, never another site ("//evil.example", "/\evil"). */
@@ -84,7 +87,7 @@ export function go(to, { replace = false, keep = false } = {}) {
 
 /* The query of the present page with some fields changed; "" and null drop one. */
 export function set_query(change) {
-	go(path(location.pathname, {}, { ...route.get().query, ...change }), { replace: true, keep: true });
+	go(with_query(location.pathname, { ...route.get().query, ...change }), { replace: true, keep: true });
 }
 
 function take_click(event) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { match, path, safe_next } from "../src/router.js";
+import { match, path, safe_next, set_query } from "../src/router.js";
 
 test("each page has its path", () => {
 	const cases = [
@@ -38,4 +38,12 @@ test("after a login one goes to a page of ours only", () => {
 	for (const good of ["/", "/batches/B17", "/audit?object=B1", "/inbox/staging?q=anna"]) assert.equal(safe_next(good), good);
 	for (const bad of [undefined, null, "", "//evil.example", "/\\evil.example", "https://evil.example/", "javascript:alert(1)", "/nothing", "/login", "/login?next=/login", "/v1/session", 5])
 		assert.equal(safe_next(bad), "/", String(bad));
+});
+
+test("a filter goes into the address, whatever else stands in it", () => {
+	const went = [];
+	globalThis.location = { pathname: "/inbox/team:a", search: "" };
+	globalThis.history = { replaceState: (_, __, to) => went.push(to) };
+	set_query({ q: "a:b&c", state: "" });
+	assert.deepEqual(went, ["/inbox/team:a?q=a%3Ab%26c"]);
 });

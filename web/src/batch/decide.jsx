@@ -122,21 +122,24 @@ function Reason({ verb, value, error, onInput, field }) {
 	);
 }
 
-/* `how`: which part a release begins with; `on_done(sentence)` after it is done. */
-export function Decide({ verb, batch, how, onClose, onDone }) {
+/* The form, and what came of sending it: {form, change, run, submit, again, busy, missing, refused}. */
+function use_decision({ verb, batch, how, reason, onDone }) {
 	const [form, set_form] = useState(() => ask.form_for(batch, how));
 	const [refused, set_refused] = useState(null);
 	const [busy, set_busy] = useState(false);
 	const [missing, set_missing] = useState(null);
-	const reason = useRef(null);
 	const run = use_dry_run(verb, batch, form);
-	const change = (part) => set_form((old) => ({ ...old, ...part }));
+	const change = (part) => {
+		if ("reason" in part) set_missing(null);
+		set_form((old) => ({ ...old, ...part }));
+	};
 	const again = () => {
 		set_refused(null);
 		run.recount();
 	};
 	const submit = async () => {
-		if (verb !== "approve" && form.reason.trim() === "") {
+		const text = form.reason.trim();
+		if (verb !== "approve" && text === "") {
 			set_missing("Say why: whoever looks at this later will ask.");
 			reason.current.focus();
 			return;
@@ -145,12 +148,8 @@ export function Decide({ verb, batch, how, onClose, onDone }) {
 		set_busy(true);
 		set_refused(null);
 		try {
-			const text = form.reason.trim();
-			const answer = await post(`/v1/${verb}`, {
-				...run.body,
-				...(text ? { reason: text } : {}),
-				seen: ask.seen_of(verb, run.snapshot),
-			});
+			const seen = ask.seen_of(verb, run.snapshot);
+			const answer = await post(`/v1/${verb}`, { ...run.body, ...(text ? { reason: text } : {}), seen });
 			const sentence = ask.done(verb, batch, answer, words);
 			say(sentence);
 			onDone(sentence);
@@ -159,6 +158,27 @@ export function Decide({ verb, batch, how, onClose, onDone }) {
 			set_busy(false);
 		}
 	};
+	return { form, change, run, submit, again, busy, missing, refused };
+}
+
+function DecisionFields({ verb, batch, form, change }) {
+	if (verb === "release") return <ReleaseFields form={form} change={change} batch={batch} />;
+	if (verb === "resume") return <RateField form={form} change={change} />;
+	if (verb !== "discard") return null;
+	return (
+		<details>
+			<summary>What follows</summary>
+			<div class="fields">
+				<StreamField form={form} change={change} what="is discarded" />
+			</div>
+		</details>
+	);
+}
+
+/* `how`: which part a release begins with; `onDone(sentence)` after it is done. */
+export function Decide({ verb, batch, how, onClose, onDone }) {
+	const reason = useRef(null);
+	const { form, change, run, submit, again, busy, missing, refused } = use_decision({ verb, batch, how, reason, onDone });
 	const { label, danger } = ask.verbs[verb];
 	return (
 		<Dialog
@@ -177,33 +197,33 @@ export function Decide({ verb, batch, how, onClose, onDone }) {
 				</button>
 			}
 		>
-			{verb === "release" && <ReleaseFields form={form} change={change} batch={batch} />}
-			{verb === "resume" && <RateField form={form} change={change} />}
-			{verb === "discard" && (
-				<details>
-					<summary>What follows</summary>
-					<div class="fields">
-						<StreamField form={form} change={change} what="is discarded" />
-					</div>
-				</details>
-			)}
+			<DecisionFields verb={verb} batch={batch} form={form} change={change} />
 			<Question verb={verb} run={run} />
 			<Reason
 				verb={verb}
 				value={form.reason}
 				error={missing}
 				field={reason}
-				onInput={(value) => {
-					set_missing(null);
-					change({ reason: value });
-				}}
+				onInput={(value) => change({ reason: value })}
 			/>
 			{refused && <Changed problem={refused} again={again} />}
 		</Dialog>
 	);
 }
 
-/* Buttons for what the gate offers now; `on_choose({verb, how})`. */
+/* The buttons of one verb: [{key, label, kind, verb, how}]; a large batch can be released in part. */
+function choices_of(verb, batch) {
+	const { label, danger } = ask.verbs[verb];
+	if (verb !== "release")
+		return [{ key: verb, label: `${label}…`, kind: danger ? "danger" : verb === "approve" ? "primary" : "", verb }];
+	if (batch.held <= 10) return [{ key: verb, label: "Release…", kind: "", verb, how: "all" }];
+	return [
+		{ key: "first", label: "Release first 10…", kind: "primary", verb, how: "first" },
+		{ key: verb, label: "Release in rings or all…", kind: "", verb, how: "rings" },
+	];
+}
+
+/* Buttons for what the gate offers now; `onChoose({verb, how})`. */
 export function Buttons({ verbs, batch, why_not_approve, onChoose }) {
 	const who = session.get();
 	const may = (verb) => who?.roles?.includes(ask.verbs[verb].role);
@@ -212,49 +232,19 @@ export function Buttons({ verbs, batch, why_not_approve, onChoose }) {
 	return (
 		<div class="decisions">
 			<div class="actions">
-				{shown.flatMap((verb) =>
-					verb === "release"
-						? [
-								batch.held > 10 && (
-									<button
-										key="first"
-										type="button"
-										class="primary"
-										onClick={() => onChoose({ verb, how: "first" })}
-									>
-										Release first 10…
-									</button>
-								),
-								<button
-									key="release"
-									type="button"
-									onClick={() => onChoose({ verb, how: batch.held > 10 ? "rings" : "all" })}
-								>
-									{batch.held > 10 ? "Release in rings or all…" : "Release…"}
-								</button>,
-							]
-						: [
-								<button
-									key={verb}
-									type="button"
-									class={
-										ask.verbs[verb].danger
-											? "danger"
-											: verb === "approve"
-												? "primary"
-												: ""
-									}
-									disabled={verb === "approve" && why_not_approve !== null}
-									onClick={() => onChoose({ verb })}
-								>
-									{ask.verbs[verb].label}…
-								</button>,
-							],
-				)}
+				{shown.flatMap((verb) => choices_of(verb, batch)).map(({ key, label, kind, verb, how }) => (
+					<button
+						key={key}
+						type="button"
+						class={kind}
+						disabled={verb === "approve" && why_not_approve !== null}
+						onClick={() => onChoose({ verb, how })}
+					>
+						{label}
+					</button>
+				))}
 			</div>
-			{barred.length > 0 && (
-				<p class="hint">{ask.why_barred(barred)}</p>
-			)}
+			{barred.length > 0 && <p class="hint">{ask.why_barred(barred)}</p>}
 		</div>
 	);
 }

@@ -1,11 +1,10 @@
 /* What a batch is: what stopped it, where it comes from, whether it still comes, who knows of it. */
-import { bytes, duration, many } from "../format.js";
+import { bytes, duration, instant, many } from "../format.js";
 import { Figure } from "../ui/notice.jsx";
 import { Text } from "../ui/text.jsx";
 import { Ago, Time } from "../ui/time.jsx";
+import { use_now } from "../use.js";
 import { stopped_by } from "./words.js";
-
-const RECENT_MS = 600_000;
 
 function Fact({ name, children }) {
 	return (
@@ -18,8 +17,9 @@ function Fact({ name, children }) {
 
 /* "yes, 120 recipients in the last 10 min". */
 function Sending({ batch }) {
+	const now = use_now();
 	const sending = batch.sending;
-	if (sending && sending.recipients > 0 && Date.now() - Date.parse(sending.last_at) < RECENT_MS)
+	if (sending && now < instant(sending.quiet_at))
 		return (
 			<>
 				<strong>yes</strong>

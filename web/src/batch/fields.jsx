@@ -52,65 +52,40 @@ const choices = [
 	["all", "All at once"],
 ];
 
+function RingFields({ form, change }) {
+	const same = { form, change };
+	return (
+		<>
+			<TextField label="Rings" hint="Recipients of each, then all." name="rings" {...same} />
+			<TextField label="Wait after each" hint="Such as 10m." name="wait" {...same} />
+			<TextField label="Pause over %" hint="Of a ring refused; 0: at the first." name="stop_on_text" mode="decimal" {...same} />
+		</>
+	);
+}
+
 export function ReleaseFields({ form, change, batch }) {
+	const { how } = form;
 	return (
 		<>
 			<fieldset class="choices">
 				<legend>How much of {count(batch.held)} held</legend>
-				{choices.map(([how, label]) => (
-					<label class="check" key={how}>
-						<input
-							type="radio"
-							name="how"
-							value={how}
-							checked={form.how === how}
-							onChange={() => change({ how })}
-						/>
+				{choices.map(([value, label]) => (
+					<label class="check" key={value}>
+						<input type="radio" name="how" value={value} checked={how === value} onChange={() => change({ how: value })} />
 						{label}
 					</label>
 				))}
 			</fieldset>
 			<div class="fields">
-				{form.how === "first" && (
-					<TextField label="Recipients" name="first" mode="numeric" form={form} change={change} />
-				)}
-				{form.how === "percent" && (
-					<TextField label="Percent" name="percent" mode="decimal" form={form} change={change} />
-				)}
-				{form.how === "rings" && (
-					<>
-						<TextField
-							label="Rings"
-							hint="Recipients of each, then all."
-							name="rings"
-							form={form}
-							change={change}
-						/>
-						<TextField
-							label="Wait after each"
-							hint="Such as 10m."
-							name="wait"
-							form={form}
-							change={change}
-						/>
-						<TextField
-							label="Pause over %"
-							hint="Of a ring refused; 0: at the first."
-							name="stop_on_text"
-							mode="decimal"
-							form={form}
-							change={change}
-						/>
-					</>
-				)}
+				{how === "first" && <TextField label="Recipients" name="first" mode="numeric" form={form} change={change} />}
+				{how === "percent" && <TextField label="Percent" name="percent" mode="decimal" form={form} change={change} />}
+				{how === "rings" && <RingFields form={form} change={change} />}
 			</div>
 			<details>
 				<summary>Rate, and what follows</summary>
 				<div class="fields">
 					<RateField form={form} change={change} />
-					{(form.how === "rings" || form.how === "all") && (
-						<StreamField form={form} change={change} what="passes" />
-					)}
+					{(how === "rings" || how === "all") && <StreamField form={form} change={change} what="passes" />}
 				</div>
 			</details>
 		</>

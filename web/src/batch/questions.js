@@ -45,7 +45,7 @@ export function why_not_approve(plan, session) {
 }
 
 /* People by token stand as token:NAME in the log; a session's name may be either. */
-export function is_me(who, session) {
+function is_me(who, session) {
 	return Boolean(who) && (who === session.name || who === `token:${session.name}`);
 }
 

@@ -1,6 +1,7 @@
 /* Everybody in a batch, a page at a time, found by a part of the address or the subject. */
 import { useState } from "preact/hooks";
 import { Empty, Failed, Loading } from "../ui/notice.jsx";
+import { Search } from "../ui/search.jsx";
 import { More } from "../ui/table.jsx";
 import { use_list, use_settled } from "../use.js";
 import { Deliveries } from "./samples.jsx";
@@ -38,16 +39,7 @@ export function Whole({ batch }) {
 			{open && (
 				<div class="whole">
 					<form class="filters" role="search" onSubmit={(e) => e.preventDefault()}>
-						<label class="grow">
-							Address or subject
-							<input
-								type="search"
-								data-search
-								maxLength={200}
-								value={text}
-								onInput={(e) => set_text(e.currentTarget.value)}
-							/>
-						</label>
+						<Search value={text} onChange={set_text} />
 						<label>
 							State
 							<select value={state} onChange={(e) => set_state(e.currentTarget.value)}>

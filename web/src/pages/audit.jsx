@@ -5,6 +5,7 @@ import { words } from "../format.js";
 import { match, set_query } from "../router.js";
 import { Heading } from "../ui/heading.jsx";
 import { Empty, Failed, Loading, Notice, State } from "../ui/notice.jsx";
+import { Search } from "../ui/search.jsx";
 import { Table } from "../ui/table.jsx";
 import { Text } from "../ui/text.jsx";
 import { Time } from "../ui/time.jsx";
@@ -78,17 +79,7 @@ export function Audit({ query }) {
 				)}
 			</Heading>
 			<form class="filters" role="search" onSubmit={(e) => e.preventDefault()}>
-				<div class="field grow">
-					<label for="object">About</label>
-					<input
-						id="object"
-						type="search"
-						data-search
-						placeholder="B17, a message, an environment"
-						value={object}
-						onInput={(e) => set_object(e.currentTarget.value)}
-					/>
-				</div>
+				<Search label="About" hint="B17, a message, an environment" value={object} onChange={set_object} />
 			</form>
 			<Failed problem={list.problem} retry={list.reload} />
 			{!list.data && list.loading && <Loading />}

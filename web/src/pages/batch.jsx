@@ -117,6 +117,15 @@ function Alerts({ id, state }) {
 	);
 }
 
+function use_decision_keys(verbs, onChoose) {
+	const choose = (verb, how) => () => verbs.includes(verb) && onChoose({ verb, how });
+	use_keys({
+		r: { help: "release", run: choose("release", "rings") },
+		p: { help: "pause", run: choose("pause") },
+		d: { help: "discard", run: choose("discard") },
+	});
+}
+
 export function Batch({ params }) {
 	const { batch, problem, reload } = use_batch(params.id);
 	const who = use_state(session);
@@ -124,15 +133,7 @@ export function Batch({ params }) {
 	const [done, set_done] = useState(null);
 	use_spoken(batch);
 	const verbs = offered_verbs(batch?.story);
-	const operator = who?.roles?.includes("operator");
-	const choose = (verb, how) => () => {
-		if (verbs.includes(verb) && operator) set_choice({ verb, how });
-	};
-	use_keys({
-		r: { help: "release", run: choose("release", "rings") },
-		p: { help: "pause", run: choose("pause") },
-		d: { help: "discard", run: choose("discard") },
-	});
+	use_decision_keys(who?.roles?.includes("operator") ? verbs : [], set_choice);
 	if (!batch)
 		return (
 			<>

@@ -8,6 +8,7 @@ import { Rewritten } from "../batch/samples.jsx";
 import { go, path, set_query } from "../router.js";
 import { Heading } from "../ui/heading.jsx";
 import { Empty, Failed, Loading, State } from "../ui/notice.jsx";
+import { Search } from "../ui/search.jsx";
 import { More, Table } from "../ui/table.jsx";
 import { Text } from "../ui/text.jsx";
 import { Ago } from "../ui/time.jsx";
@@ -111,16 +112,7 @@ function Filters({ environments, environment, query }) {
 					))}
 				</select>
 			</label>
-			<label class="grow">
-				Address or subject
-				<input
-					type="search"
-					data-search
-					maxLength={200}
-					value={text}
-					onInput={(e) => set_text(e.currentTarget.value)}
-				/>
-			</label>
+			<Search value={text} onChange={set_text} />
 			<label>
 				State
 				<select

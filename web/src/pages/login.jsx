@@ -5,16 +5,15 @@ import { Field } from "../ui/dialog.jsx";
 import { Notice } from "../ui/notice.jsx";
 import { use_state } from "../use.js";
 
-export function Login() {
+/* The token as it is typed, and the login with it. */
+function use_login(input) {
 	const [token, set_token] = useState("");
 	const [error, set_error] = useState("");
 	const [busy, set_busy] = useState(false);
-	const input = useRef(null);
-	const over = use_state(session_over);
-	useEffect(() => {
-		document.title = "Log in - mailfuse";
-		input.current.focus();
-	}, []);
+	const change = (value) => {
+		set_token(value);
+		set_error("");
+	};
 	const submit = async (event) => {
 		event.preventDefault();
 		if (busy) return;
@@ -31,6 +30,17 @@ export function Login() {
 			input.current?.select();
 		}
 	};
+	return { token, change, error, busy, submit };
+}
+
+export function Login() {
+	const input = useRef(null);
+	const { token, change, error, busy, submit } = use_login(input);
+	const over = use_state(session_over);
+	useEffect(() => {
+		document.title = "Log in - mailfuse";
+		input.current.focus();
+	}, []);
 	return (
 		<main class="login">
 			<form onSubmit={submit} noValidate>
@@ -52,10 +62,7 @@ export function Login() {
 							spellcheck={false}
 							autocapitalize="off"
 							value={token}
-							onInput={(e) => {
-								set_token(e.currentTarget.value);
-								set_error("");
-							}}
+							onInput={(e) => change(e.currentTarget.value)}
 						/>
 					)}
 				</Field>

@@ -52,7 +52,7 @@ function Envelope({ message }) {
 					</>
 				)}
 			</dl>
-			<Deliveries rows={message.deliveries} />
+			<Deliveries message={message} />
 		</section>
 	);
 }

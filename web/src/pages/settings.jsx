@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { sections } from "../settings/sections.js";
 import { Heading } from "../ui/heading.jsx";
 import { Empty, Failed, Loading, State } from "../ui/notice.jsx";
+import { Search } from "../ui/search.jsx";
 import { Table, More } from "../ui/table.jsx";
 import { Text } from "../ui/text.jsx";
 import { use_list } from "../use.js";
@@ -57,10 +58,7 @@ export function Settings() {
 				)}
 			</Heading>
 			<form class="filters" role="search" onSubmit={(e) => e.preventDefault()}>
-				<div class="field grow">
-					<label for="word">Search</label>
-					<input id="word" type="search" data-search value={word} onInput={(e) => set_word(e.currentTarget.value)} />
-				</div>
+				<Search label="Search" value={word} onChange={set_word} />
 				<label class="check">
 					<input type="checkbox" checked={only} onChange={(e) => set_only(e.currentTarget.checked)} /> Only what is not the default
 				</label>

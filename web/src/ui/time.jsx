@@ -1,5 +1,5 @@
 /* Times, with the exact one in UTC as the title. */
-import { ago, duration, time, utc } from "../format.js";
+import { ago, time, utc } from "../format.js";
 import { use_now } from "../use.js";
 
 /* "04:12:07", with the date where that is not today. */
@@ -22,8 +22,4 @@ export function Ago({ at, never = "never" }) {
 			{ago(at, Math.max(now, Date.now()))}
 		</time>
 	);
-}
-
-export function Span({ seconds }) {
-	return <span class="number">{duration(seconds)}</span>;
 }
