@@ -8,6 +8,7 @@ import path from "node:path";
 
 export const url = process.env.CONSOLE_URL;
 const screens = process.env.CONSOLE_SCREENS;
+export const taken = Boolean(screens); // whether pictures are
 const axeSource = fs.readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 
 // Hang guards: nothing is waited for by time.
@@ -90,14 +91,16 @@ export function noErrors(page) {
 		assert.ok(asked.startsWith(`${url}/`) || /^(data|blob|about):/.test(asked), `asked for ${asked}`);
 }
 
+const wcag = { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] };
+// What another theme can change.
+export const colours = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
+
 // axe-core's rules for WCAG 2.1 A and AA; what is serious or critical fails.
-export async function accessible(page, name) {
-	await page.evaluate(axeSource);
-	const results = await page.evaluate(() =>
-		globalThis.axe.run(document, {
-			runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
-			iframes: false,
-		}),
+export async function accessible(page, name, rules = wcag) {
+	if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(axeSource);
+	const results = await page.evaluate(
+		(runOnly) => globalThis.axe.run(document, { runOnly, iframes: false, resultTypes: ["violations"] }),
+		rules,
 	);
 	const bad = results.violations
 		.filter((found) => found.impact === "serious" || found.impact === "critical")

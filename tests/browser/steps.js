@@ -1,4 +1,21 @@
 // Steps that several cases take.
+import { openPage, person } from "./browser.js";
+
+// So many recipients are held, and the person looks at their batch.
+export async function heldBatch({ browser, ask }, token, count, options = {}) {
+	await ask("blast", { count });
+	const page = await openPage(await person(browser, token, options), "/batches/B1");
+	await batchPage(page, "B1");
+	return page;
+}
+
+// The dialog of a release, for all of it at once.
+export async function releaseAll(page) {
+	await page.getByRole("button", { name: "Release in rings or all…" }).click();
+	const dialog = page.getByRole("dialog");
+	await dialog.getByLabel("All at once").check();
+	return dialog;
+}
 
 // The page of a batch is there, with its story.
 export async function batchPage(page, id) {

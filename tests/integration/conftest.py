@@ -28,19 +28,22 @@ def pytest_configure(config):
             pytest.exit(f"{binary} is not there: build first, or set MAILFUSED and MAILFUSE", 2)
     Gate.watch = openapi.Watch() if openapi else None
     config.addinivalue_line("markers", "heavy: thousands of messages or many megabytes")
+    config.addinivalue_line("markers", "everywhere: of the console, also on the sanitizer builds")
 
 
 # Long tables of cases that go the same few ways through the program.
 TABLES = {
     "test_access", "test_approvals", "test_audit", "test_backup", "test_cli_contract",
-    "test_clients_tls", "test_config", "test_conformance", "test_console", "test_content", "test_drill", "test_headers", "test_hostile_clients", "test_hostile_upstream", "test_incidents",
+    "test_clients_tls", "test_config", "test_conformance", "test_content", "test_drill", "test_headers",
+    "test_hostile_clients", "test_hostile_upstream", "test_incidents",
     "test_injection", "test_passwd", "test_ring_crashes", "test_rings", "test_smarthosts",
     "test_smuggling", "test_upstream_tls",
 }
 
 
 def pytest_collection_modifyitems(config, items):
-    """MAILFUSE_TEST_SHARE=N/M: of the tables only every Mth case, from the Nth on.
+    """MAILFUSE_TEST_SHARE=N/M: of the tables only every Mth case, from the Nth on, and of the
+    console's only what is marked `everywhere`: most of what they run is a browser.
 
     The plain build has all of them; each sanitizer build has a share of its own.
     """
@@ -50,6 +53,9 @@ def pytest_collection_modifyitems(config, items):
     first, step = map(int, share.split("/"))
     cases = [item for item in items if item.path.stem in TABLES]
     left_out = set(cases) - set(cases[first - 1::step])
+    if step > 1:
+        left_out |= {item for item in items if item.path.stem == "test_console"
+                     and not item.get_closest_marker("everywhere")}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 

@@ -1,13 +1,10 @@
 // Discarded, so that nothing leaves, and brought back; discarded again, and deleted for good.
 import assert from "node:assert/strict";
-import { noErrors, openPage, person, screenshot } from "../browser.js";
-import { batchPage, counted, decide, figure } from "../steps.js";
+import { noErrors, screenshot } from "../browser.js";
+import { counted, decide, figure, heldBatch } from "../steps.js";
 
-export default async function ({ browser, tokens, ask }) {
-	await ask("blast", { count: 30 });
-	const context = await person(browser, tokens.ann);
-	const page = await openPage(context, "/batches/B1");
-	await batchPage(page, "B1");
+export default async function (t) {
+	const page = await heldBatch(t, t.tokens.ann, 30);
 	await page.getByRole("button", { name: "Discard…" }).click();
 	await page.getByText("Discard 30 recipients of B1, so that nothing of it is sent?").waitFor();
 	await decide(page, "sent by mistake");

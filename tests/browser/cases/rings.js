@@ -1,13 +1,11 @@
 // A release in rings: two rings wait for the upstream, and are watched until the last is done.
 import assert from "node:assert/strict";
-import { noErrors, openPage, person, screenshot } from "../browser.js";
-import { batchPage, decide, figure } from "../steps.js";
+import { noErrors, screenshot } from "../browser.js";
+import { decide, figure, heldBatch } from "../steps.js";
 
-export default async function ({ browser, tokens, ask }) {
-	await ask("blast", { count: 40 });
-	const context = await person(browser, tokens.ann);
-	const page = await openPage(context, "/batches/B1");
-	await batchPage(page, "B1");
+export default async function (t) {
+	const { tokens, ask } = t;
+	const page = await heldBatch(t, tokens.ann, 40);
 	await page.getByRole("button", { name: "Release in rings or all…" }).click();
 	const dialog = page.getByRole("dialog");
 	assert.ok(await dialog.getByLabel("In rings").isChecked());

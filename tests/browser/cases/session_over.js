@@ -1,8 +1,8 @@
 // The session ends under an open page, in the middle of a decision: nothing is done, the page says so,
 // and after a login one is back at the batch.
 import assert from "node:assert/strict";
-import { noErrors, openPage, person, screenshot } from "../browser.js";
-import { batchPage, counted, decide, figure } from "../steps.js";
+import { noErrors, screenshot } from "../browser.js";
+import { batchPage, counted, decide, figure, heldBatch } from "../steps.js";
 
 async function backIn(page, token) {
 	await page.getByText("Your session is over. Log in, and you are back where you were.").waitFor();
@@ -12,11 +12,9 @@ async function backIn(page, token) {
 	await batchPage(page, "B1");
 }
 
-export default async function ({ browser, tokens, ask }) {
-	await ask("blast", { count: 30 });
-	const context = await person(browser, tokens.ann, { viewport: { width: 360, height: 740 } });
-	const page = await openPage(context, "/batches/B1");
-	await batchPage(page, "B1");
+export default async function (t) {
+	const { tokens, ask } = t;
+	const page = await heldBatch(t, tokens.ann, 30, { viewport: { width: 360, height: 740 } });
 	await page.getByRole("button", { name: "Release first 10…" }).click();
 	await counted(page, "Release 10 recipients");
 

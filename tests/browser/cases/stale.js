@@ -1,18 +1,14 @@
 // Somebody discards the batch while the dialog is open: the release is refused, and says what changed.
 import assert from "node:assert/strict";
-import { noErrors, openPage, person, screenshot } from "../browser.js";
-import { batchPage, counted, decide } from "../steps.js";
+import { noErrors, screenshot } from "../browser.js";
+import { counted, decide, heldBatch, releaseAll } from "../steps.js";
 
-export default async function ({ browser, tokens, ask }) {
-	await ask("blast", { count: 30 });
-	const context = await person(browser, tokens.ann);
-	const page = await openPage(context, "/batches/B1");
-	await batchPage(page, "B1");
+export default async function (t) {
+	const { tokens, ask } = t;
+	const page = await heldBatch(t, tokens.ann, 30);
 
 	// It grows: a release of all of it is counted again.
-	await page.getByRole("button", { name: "Release in rings or all…" }).click();
-	const dialog = page.getByRole("dialog");
-	await dialog.getByLabel("All at once").check();
+	const dialog = await releaseAll(page);
 	await dialog.getByLabel("Reason").fill("fine");
 	await counted(page, "Release 30 recipients");
 	await ask("blast", { count: 5 });
