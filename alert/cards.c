@@ -1,5 +1,5 @@
 /*
- * Alerts for chats. Called by slack.c and teams.c on the main loop; the buffers are the caller's.
+ * Alerts for chats. Called by chat.c on the main loop; the buffers are the caller's.
  * The limits are those of Slack's Block Kit reference (header 150 characters, a section's text
  * 3,000, a field 2,000 and ten of them, a button 75 and its url 3,000, 50 blocks) and of Teams'
  * incoming webhooks (28 KB).

@@ -59,7 +59,7 @@ struct channel_type {
 	void (*cancel)(void *attempt);
 };
 
-/* webhook.c, slack.c, teams.c, exec.c, email.c */
+/* webhook.c, chat.c, exec.c, email.c */
 extern const struct channel_type channel_webhook;
 extern const struct channel_type channel_slack;
 extern const struct channel_type channel_teams;

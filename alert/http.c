@@ -1,6 +1,6 @@
 /*
  * libcurl's multi interface on libevent: curl says which sockets and which timer it wants watched,
- * the loop says what happened. Used by webhook.c, slack.c and teams.c; all on the main loop. A
+ * the loop says what happened. Used by webhook.c and chat.c; all on the main loop. A
  * request is freed when it ends or is cancelled. URLs are secrets and appear in no message.
  */
 #include "alert/http.h"

@@ -1,5 +1,5 @@
 /*
- * Words for people. Called by email.c, slack.c and teams.c through their builders; memory is the
+ * Words for people. Called by email.c and chat.c through their builders; memory is the
  * wording's arena. Values are cleaned one by one before they are filled in, and the headline once
  * more as a whole: nothing can end a line, a field or a part.
  */

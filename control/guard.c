@@ -4,8 +4,9 @@
  * began. That it is meant for us and comes from no other page is origin.c. Made by api.c; main
  * loop.
  *
- * Wrong tokens are counted for each address. A right one is let in even then: 256 bits are not
- * guessed at any speed, and whoever shares an address with a person must not lock that person out.
+ * Wrong tokens are counted for each address, of IPv6 for each /64. A right one is let in even then:
+ * 256 bits are not guessed at any speed, and whoever shares an address with a person must not lock
+ * that person out.
  */
 #include "control/guard.h"
 
@@ -24,6 +25,7 @@
 #include "control/origin.h"
 #include "control/request.h"
 #include "control/web_session.h"
+#include "net/client_name.h"
 #include "store/fact.h"
 
 #define WRONG_WINDOW CLOCK_MINUTE
@@ -35,7 +37,7 @@
 enum { ADDRESSES_MAX = 64, WRONG_MAX = 10, TOKEN_MAX = 200 };
 
 struct wrong {
-	char address[48];
+	char address[CLIENT_NAME_BYTES];
 	int64_t since, until; /* mono; until: of the pause, 0 = none */
 	unsigned count;
 };
@@ -116,15 +118,14 @@ tell_guesses(struct guard *g, const struct request *r, const char *address, int6
 static void
 refuse_token(struct guard *g, struct request *r)
 {
-	char *address = NULL;
+	char *peer = NULL, address[CLIENT_NAME_BYTES];
 	ev_uint16_t port;
 	struct wrong *w;
 	int64_t now = clock_mono();
 	char seconds[24];
 
-	evhttp_connection_get_peer(evhttp_request_get_connection(r->http), &address, &port);
-	if (address == NULL)
-		address = (char *)(uintptr_t) "?";
+	evhttp_connection_get_peer(evhttp_request_get_connection(r->http), &peer, &port);
+	client_name(peer != NULL ? peer : "?", address);
 	w = find_wrong(g, address);
 	if (w->until != 0 && now >= w->until)
 		w->since = w->until = w->count = 0;

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/headers.h"
+#include "net/client_name.h"
 
 /*
  *               first byte           seats_answering()             all taken
@@ -39,12 +40,19 @@ struct seat {
 	struct seats *seats;
 	struct bufferevent *stream;
 	struct evbuffer_cb_entry *input, *output;
-	char address[INET6_ADDRSTRLEN]; /* "" until it has its socket */
-	bool seated;                    /* was looked at */
+	char address[CLIENT_NAME_BYTES]; /* "" until it has its socket */
+	bool seated;                     /* was looked at */
 	enum phase phase;
 	int64_t since; /* mono, of the phase */
 	size_t bytes;  /* of the request that came, or of the answer that went */
 	bool ended;    /* its socket is shut: the server will see it */
+};
+
+/* Lines of the log that strangers can have written as often as they like: one a second of a kind,
+ * which says how many were left out since the last. */
+struct seldom {
+	int64_t last; /* mono, 0 = never */
+	size_t left_out;
 };
 
 struct seats {
@@ -53,7 +61,23 @@ struct seats {
 	void *context;
 	struct event *look, *tick;
 	LIST_HEAD(, seat) list;
+	struct seldom unread, slow, full;
 };
+
+/* True if a line may be written; then *left_out is what it has to tell. */
+static bool
+seldom_now(struct seldom *s, size_t *left_out)
+{
+	const int64_t now = clock_mono();
+
+	if (s->last != 0 && now - s->last < CLOCK_SECOND) {
+		s->left_out++;
+		return false;
+	}
+	*left_out = s->left_out;
+	*s = (struct seldom){.last = now > 0 ? now : 1};
+	return true;
+}
 
 static void
 seat_set_phase(struct seat *t, enum phase phase)
@@ -97,7 +121,7 @@ static void
 seats_limit_unread(struct seats *s)
 {
 	struct seat *t, *largest = NULL;
-	size_t unread = 0, most = 0;
+	size_t unread = 0, most = 0, left_out;
 
 	LIST_FOREACH (t, &s->list, next) {
 		size_t own = t->ended ? 0 : seat_unread(t);
@@ -110,7 +134,9 @@ seats_limit_unread(struct seats *s)
 	}
 	if (unread <= s->rules->unread_most || largest == NULL)
 		return;
-	log_warn("- http.full unread=%zu refused=1 client=%s", unread, largest->address);
+	if (seldom_now(&s->unread, &left_out))
+		log_warn("- http.full unread=%zu refused=1 client=%s left_out=%zu", unread,
+			 largest->address, left_out);
 	seat_end(largest);
 }
 
@@ -206,6 +232,7 @@ static void
 seats_sweep(struct seats *s)
 {
 	int64_t now = clock_mono();
+	size_t left_out;
 
 	for (struct seat *t = LIST_FIRST(&s->list), *next; t != NULL; t = next) {
 		next = LIST_NEXT(t, next);
@@ -213,8 +240,10 @@ seats_sweep(struct seats *s)
 			bufferevent_disable(t->stream, EV_READ | EV_WRITE);
 			seat_free(t);
 		} else if (!t->ended && is_late(t, now)) {
-			log_info("- http.slow client=%s bytes=%zu %s", t->address, t->bytes,
-				 t->phase == READING ? "request" : "answer");
+			if (seldom_now(&s->slow, &left_out))
+				log_info("- http.slow client=%s bytes=%zu what=%s left_out=%zu",
+					 t->address, t->bytes,
+					 t->phase == READING ? "request" : "answer", left_out);
 			seat_end(t);
 		}
 	}
@@ -234,27 +263,20 @@ seats_tick(evutil_socket_t fd, short what, void *context)
 
 /* ---- who comes */
 
-/* Whose connection it is: its address, or the /64 of it, of which one customer has all. */
 static void
 seat_find_address(struct seat *t)
 {
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
-	struct in6_addr *v6 = &((struct sockaddr_in6 *)&peer)->sin6_addr;
-	const void *at = &((struct sockaddr_in *)&peer)->sin_addr;
-	int family = AF_INET;
+	char text[INET6_ADDRSTRLEN] = "?";
 
-	memcpy(t->address, "?", 2);
-	if (getpeername(bufferevent_getfd(t->stream), (struct sockaddr *)&peer, &len) != 0)
-		return;
-	if (peer.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6)) {
-		at = v6->s6_addr + 12;
-	} else if (peer.ss_family == AF_INET6) {
-		memset(v6->s6_addr + 8, 0, 8);
-		at = v6;
-		family = AF_INET6;
-	}
-	inet_ntop(family, at, t->address, sizeof(t->address));
+	if (getpeername(bufferevent_getfd(t->stream), (struct sockaddr *)&peer, &len) == 0)
+		inet_ntop(peer.ss_family,
+			  peer.ss_family == AF_INET6
+			      ? (const void *)&((struct sockaddr_in6 *)&peer)->sin6_addr
+			      : (const void *)&((struct sockaddr_in *)&peer)->sin_addr,
+			  text, sizeof(text));
+	client_name(text, t->address);
 }
 
 static size_t
@@ -310,7 +332,7 @@ static void
 seats_look(evutil_socket_t fd, short what, void *context)
 {
 	struct seats *s = context;
-	size_t refused = 0;
+	size_t refused = 0, left_out;
 	struct seat *t;
 
 	(void)fd;
@@ -327,8 +349,9 @@ seats_look(evutil_socket_t fd, short what, void *context)
 		}
 		t->seated = true;
 	}
-	if (refused > 0)
-		log_warn("- http.full connections=%zu refused=%zu", seats_count(s, NULL), refused);
+	if (refused > 0 && seldom_now(&s->full, &left_out))
+		log_warn("- http.full connections=%zu refused=%zu left_out=%zu",
+			 seats_count(s, NULL), refused, left_out);
 }
 
 static struct bufferevent *

@@ -22,8 +22,8 @@
 #include "base/mem.h"
 #include "base/password.h"
 #include "base/text.h"
+#include "net/client_name.h"
 #include "net/loop.h"
-#include "relay/peers.h"
 
 enum { CHECKS_MAX = 64, CHECK_LOGINS_MAX = 4096, KEY_BYTES = 32 };
 
@@ -31,8 +31,8 @@ struct check {
 	TAILQ_ENTRY(check) next;
 	uint64_t turn;
 	unsigned char digest[LOGIN_DIGEST_BYTES];
-	char client[PEERS_NAME_BYTES]; /* who asked first */
-	struct keyring *keys;          /* holds `hash` */
+	char client[CLIENT_NAME_BYTES]; /* who asked first */
+	struct keyring *keys;           /* holds `hash` */
 	const char *hash;
 	bool known; /* false: the hash is a decoy */
 	char *password;
@@ -281,14 +281,14 @@ static struct check *
 find_check(struct login_desk *desk, const unsigned char *digest, const char *client,
 	   struct check **displaced)
 {
-	char name[PEERS_NAME_BYTES];
+	char name[CLIENT_NAME_BYTES];
 	struct check *c;
 	uint64_t turn;
 
 	TAILQ_FOREACH (c, &desk->checks, next)
 		if (memcmp(c->digest, digest, LOGIN_DIGEST_BYTES) == 0)
 			return c->login_count < CHECK_LOGINS_MAX ? c : NULL;
-	peers_name(client, name);
+	client_name(client, name);
 	turn = find_turn(desk, name);
 	if (desk->check_count >= CHECKS_MAX) {
 		*displaced = displace_check(desk, turn);

@@ -5,7 +5,6 @@
  */
 #include "relay/peers.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "net/client_name.h"
 
 /* Outsiders choose addresses, so where one lies in the table is secret. */
 static uint64_t peers_seed;
@@ -36,7 +36,7 @@ enum { FAILURES_MAX = 4 };
 struct peer {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(peer) quiet; /* while it has no connections */
-	char name[PEERS_NAME_BYTES];
+	char name[CLIENT_NAME_BYTES];
 	uint32_t connections;
 	/*
 	 * The leaky bucket of mistakes as the moment at which it will be empty; 0 = it is. A
@@ -54,29 +54,6 @@ struct peers {
 	struct peer *table;
 	TAILQ_HEAD(peer_list, peer) quiet; /* the one that was quiet for longest first */
 };
-
-void
-peers_name(const char *client, char out[PEERS_NAME_BYTES])
-{
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-	size_t len = strcspn(client, "%"); /* "fe80::1%eth0" */
-	struct in6_addr address;
-	char text[INET6_ADDRSTRLEN] = "";
-
-	if (len < sizeof(text)) {
-		memcpy(text, client, len);
-		text[len] = '\0';
-	}
-	if (inet_pton(AF_INET6, text, &address) != 1) {
-		snprintf(out, PEERS_NAME_BYTES, "%s", client);
-	} else if (memcmp(address.s6_addr, mapped, sizeof(mapped)) == 0) {
-		inet_ntop(AF_INET, address.s6_addr + 12, out, PEERS_NAME_BYTES);
-	} else {
-		memset(address.s6_addr + 8, 0, 8);
-		inet_ntop(AF_INET6, &address, text, sizeof(text));
-		snprintf(out, PEERS_NAME_BYTES, "%s/64", text);
-	}
-}
 
 struct peers *
 peers_new(void)
@@ -111,10 +88,10 @@ peers_free(struct peers *p)
 static struct peer *
 find_peer(struct peers *p, const char *client, bool add)
 {
-	char name[PEERS_NAME_BYTES];
+	char name[CLIENT_NAME_BYTES];
 	struct peer *peer;
 
-	peers_name(client, name);
+	client_name(client, name);
 	HASH_FIND_STR(p->table, name, peer);
 	if (peer != NULL || !add)
 		return peer;

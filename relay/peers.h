@@ -23,10 +23,6 @@ enum peers_answer { PEERS_OK, PEERS_CONNECTIONS, PEERS_ERRORS };
 /* What a failed login weighs against a bad command. */
 enum { PEERS_ERROR_LOGIN = 10 };
 
-/* Who `client` is for these limits: the address, or "2001:db8:1:2::/64". Any thread. */
-enum { PEERS_NAME_BYTES = 64 };
-void peers_name(const char *client, char out[PEERS_NAME_BYTES]);
-
 struct peers *peers_new(void);
 void peers_free(struct peers *p);
 /* A connection comes. With PEERS_OK it is counted until peers_leave(). */

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "net/client_name.h"
 #include "relay/peers.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -40,12 +41,12 @@ test_names(void **state)
 	    {"a-client-whose-name-is-too-long-to-be-an-address-and-longer-than-a-name-here",
 	     "a-client-whose-name-is-too-long-to-be-an-address-and-longer-tha"},
 	};
-	char name[PEERS_NAME_BYTES];
+	char name[CLIENT_NAME_BYTES];
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < COUNT(rows); i++) {
-		peers_name(rows[i].client, name);
+		client_name(rows[i].client, name);
 		assert_string_equal(name, rows[i].wanted);
 	}
 }

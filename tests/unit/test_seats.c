@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -354,6 +355,48 @@ test_unread_behind(void **state)
 	unserve();
 }
 
+/* A stranger cannot fill the disk with lines: at most one a second of a kind, and none is lost. */
+static void
+test_log_lines_are_few(void **state)
+{
+	static const struct seats_rules rules = {
+	    .most = 200, .unread_most = 1 << 20, .request = SHORT, .answer = DAY_LONG};
+	enum { CLIENTS = 60 };
+	int fds[CLIENTS], stderr_fd = dup(2);
+	FILE *log = tmpfile();
+	char line[1000], *left;
+	size_t lines = 0, told = 0;
+	int64_t began;
+
+	(void)state;
+	assert_non_null(log);
+	fflush(stderr);
+	dup2(fileno(log), 2);
+	serve(&rules);
+	began = clock_mono();
+	for (size_t i = 0; i < CLIENTS; i++)
+		fds[i] = connect_as(1);
+	for (size_t i = 0; i < CLIENTS; i++)
+		wait_for_end(fds[i]);
+	unserve();
+	began = clock_mono() - began;
+	fflush(stderr);
+	dup2(stderr_fd, 2);
+	close(stderr_fd);
+	rewind(log);
+	while (fgets(line, sizeof(line), log) != NULL) {
+		if (strstr(line, "http.slow") == NULL)
+			continue;
+		left = strstr(line, "left_out=");
+		assert_non_null(left);
+		lines++;
+		told += 1 + strtoul(left + strlen("left_out="), NULL, 10);
+	}
+	fclose(log);
+	assert_true(lines >= 1 && lines <= 1 + (size_t)(began / CLOCK_SECOND));
+	assert_true(told <= CLIENTS);
+}
+
 int
 main(void)
 {
@@ -366,6 +409,7 @@ main(void)
 	    cmocka_unit_test(test_share_untaken),
 	    cmocka_unit_test(test_unread),
 	    cmocka_unit_test(test_unread_behind),
+	    cmocka_unit_test(test_log_lines_are_few),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

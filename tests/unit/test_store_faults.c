@@ -101,7 +101,9 @@ after_a_failed_sync_nothing_is_written(void **state)
 		assert_non_null(strstr(why, "restart"));
 	}
 	faults.shrinks = 0;
-	usleep(2500000); /* it looks once a second, and not where it had much to do */
+	/* That it does not look can be seen only by waiting: it looks once a second, and not where
+	 * it had much to do, so two of its looks have to pass; nothing tells of a look. */
+	usleep(2500000);
 	assert_int_equal(faults.commits, 0);
 	assert_int_equal(faults.shrinks, 0); /* a checkpoint is a sync too */
 	assert_int_equal(count_deliveries(f, 0, -1), 3);
