@@ -260,21 +260,21 @@ observe(struct work *w, const struct adding *a, size_t first)
 							 .at = s->tripped_at,
 							 .count = 1,
 							 .text = ""}));
-	return work_alert(
-	    w, &(struct event_row){
-		   .at = a->now,
-		   .event = "batch.observed",
-		   .environment = a->environment.name,
-		   .count = (int64_t)total,
-		   .who = "gate",
-		   .reason = v->observed,
-		   .text = arena_printf(
-		       &w->arena,
-		       "%s: %" PRIu64
-		       " recipients in %s from %s (limit %u): rule %s would have held them "
-		       "(action = alert)",
-		       a->environment.name, total, units_format_duration(s->window, window),
-		       *s->source != '\0' ? s->source : s->key, s->limit, v->observed)});
+	return work_alert(w,
+			  &(struct event_row){
+			      .at = a->now,
+			      .event = "batch.observed",
+			      .environment = a->environment.name,
+			      .count = (int64_t)total,
+			      .who = "gate",
+			      .reason = v->observed,
+			      .text = arena_printf(
+				  &w->arena,
+				  "%s: %s in %s from %s (limit %u): rule %s would have held them "
+				  "(action = alert)",
+				  a->environment.name, work_recipients(w, total),
+				  units_format_duration(s->window, window),
+				  *s->source != '\0' ? s->source : s->key, s->limit, v->observed)});
 }
 
 /* A report, and that it tells of these deliveries: both or neither. */

@@ -374,7 +374,7 @@ ruled_text(struct work *w, const struct store_job *job, const struct store_batch
 	    until, job->u.decide.who, job->u.decide.reason);
 }
 
-/* "10 of 1000 recipients of B17 released by kim in ring 1 of 4 (990 still held)" */
+/* "10 of 1000 recipients of B17 released by kim in ring 1 of 3 (990 still held)" */
 static const char *
 done_text(struct work *w, const struct store_job *job, const struct work_batch *wb,
 	  uint64_t recipients)
@@ -384,15 +384,15 @@ done_text(struct work *w, const struct store_job *job, const struct work_batch *
 	const char *done = decisions[job->u.decide.decision].done, *of = "", *ring = "";
 
 	if (job->u.decide.decision == STORE_RELEASE && job->u.decide.selector.batch != 0 &&
-	    plan != NULL && plan->p.rings.count > 1 && plan->p.ring == 1) {
+	    plan != NULL && plan_ring_count(&plan->p) > 1 && plan->p.ring == 1) {
 		of = arena_printf(&w->arena, "%" PRIu64 " of ", plan->p.ring_size);
-		ring = arena_printf(&w->arena, " in ring 1 of %u", plan->p.rings.count);
+		ring = arena_printf(&w->arena, " in ring 1 of %u", plan_ring_count(&plan->p));
 	}
-	return arena_printf(
-	    &w->arena,
-	    "%s: %s%" PRIu64 " recipients of B%" PRId64 " %s by %s%s (%" PRIu64 " still held): %s",
-	    *b->environment != '\0' ? b->environment : "mailfuse", of, recipients, b->id, done,
-	    job->u.decide.who, ring, held_of(wb), job->u.decide.reason);
+	return arena_printf(&w->arena,
+			    "%s: %s%s of B%" PRId64 " %s by %s%s (%" PRIu64 " still held): %s",
+			    *b->environment != '\0' ? b->environment : "mailfuse", of,
+			    work_recipients(w, recipients), b->id, done, job->u.decide.who, ring,
+			    held_of(wb), job->u.decide.reason);
 }
 
 /* One batch of the decision: who decided, an audit row, an alert row. */

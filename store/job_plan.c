@@ -114,15 +114,14 @@ agree(struct work *w, struct store_job *job, struct work_batch *wb, bool *last)
 		   ? "it begins now"
 		   : arena_printf(&w->arena, "%u more %s to, with `mailfuse approve B%" PRId64 "`",
 				  missing, missing == 1 ? "person has" : "people have", p->batch);
-	return plan_tell(w, wb, &act, "batch.approved", p->total,
-			 arena_printf(&w->arena,
-				      "plan=%" PRId64 " recipients=%" PRIu64
-				      " asked_by=%s missing=%u",
-				      p->id, p->total, p->who, missing),
-			 arena_printf(&w->arena,
-				      "%s approves the release of %" PRIu64
-				      " recipients of B%" PRId64 " that %s asked for: %s",
-				      act.who, p->total, p->batch, p->who, then));
+	return plan_tell(
+	    w, wb, &act, "batch.approved", p->total,
+	    arena_printf(&w->arena,
+			 "plan=%" PRId64 " recipients=%" PRIu64 " asked_by=%s missing=%u", p->id,
+			 p->total, p->who, missing),
+	    arena_printf(&w->arena,
+			 "%s approves the release of %s of B%" PRId64 " that %s asked for: %s",
+			 act.who, work_recipients(w, p->total), p->batch, p->who, then));
 }
 
 static uint64_t
@@ -293,18 +292,20 @@ static enum store_result
 tell_resumed(struct work *w, struct work_batch *wb, const struct plan_act *act, uint64_t released)
 {
 	const struct store_plan *p = &wb->plan->p;
+	const uint64_t still = wb->row.b.held - plan_to_feed(wb->plan);
 	const char *ring = "";
 
-	if (p->rings.count > 1)
-		ring = arena_printf(&w->arena, " in ring %u of %u", p->ring, p->rings.count);
+	if (plan_ring_count(p) > 1)
+		ring = arena_printf(&w->arena, " in ring %u of %u", p->ring, plan_ring_count(p));
 	return plan_tell(w, wb, act, "batch.resumed", released,
 			 arena_printf(&w->arena, "plan=%" PRId64 " ring=%u/%u recipients=%" PRIu64,
-				      p->id, p->ring, p->rings.count, released),
+				      p->id, p->ring, plan_ring_count(p), released),
 			 arena_printf(&w->arena,
-				      "the release of B%" PRId64 " goes on%s, by %s: %" PRIu64
-				      " recipients go out now, %" PRIu64 " are held: %s",
-				      p->batch, ring, act->who, released,
-				      wb->row.b.held - plan_to_feed(wb->plan), act->reason));
+				      "the release of B%" PRId64
+				      " goes on%s, by %s: %s %s out now, %" PRIu64 " %s held: %s",
+				      p->batch, ring, act->who, work_recipients(w, released),
+				      released == 1 ? "goes" : "go", still,
+				      still == 1 ? "is" : "are", act->reason));
 }
 
 static enum store_result

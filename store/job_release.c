@@ -92,10 +92,11 @@ ask(struct work *w, struct store_job *job, struct work_batch *wb, const struct p
 	    arena_printf(&w->arena, "plan=%" PRId64 " recipients=%" PRIu64 " approvers=%u", p->id,
 			 p->total, p->approvers),
 	    arena_printf(&w->arena,
-			 "%s asks to release %" PRIu64 " recipients of B%" PRId64
+			 "%s asks to release %s of B%" PRId64
 			 "; %u more %s to agree%s%s: see `mailfuse show B%" PRId64
 			 "`, then run `mailfuse approve B%" PRId64 "`: %s",
-			 act.who, p->total, p->batch, job->u.decide.approvals_missing,
+			 act.who, work_recipients(w, p->total), p->batch,
+			 job->u.decide.approvals_missing,
 			 job->u.decide.approvals_missing == 1 ? "person has" : "people have",
 			 *until != '\0' ? " before " : "", until, p->batch, p->batch, act.reason));
 }
@@ -136,9 +137,9 @@ check_rings(struct store_job *job)
 static const char *
 where_text(struct work *w, const struct store_plan *p)
 {
-	if (p->rings.count <= 1)
+	if (plan_ring_count(p) <= 1)
 		return "";
-	return arena_printf(&w->arena, " in rings (ring %u of %u)", p->ring, p->rings.count);
+	return arena_printf(&w->arena, " in rings (ring %u of %u)", p->ring, plan_ring_count(p));
 }
 
 static enum store_result

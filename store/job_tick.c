@@ -90,16 +90,15 @@ lapse(struct work *w, struct work_batch *wb, const struct plan_act *act)
 	const struct store_plan *p = &wb->plan->p;
 
 	plan_set_state(wb, STORE_PLAN_ENDED, "nobody approved it in time", act->now);
-	return plan_tell(w, wb, act, "batch.lapsed", p->total,
-			 arena_printf(&w->arena,
-				      "plan=%" PRId64 " recipients=%" PRIu64 " asked_by=%s", p->id,
-				      p->total, p->who),
-			 arena_printf(&w->arena,
-				      "nobody approved in time what %s asked for: B%" PRId64
-				      " stays held (%" PRIu64
-				      " recipients). Ask again with `mailfuse release B%" PRId64
-				      "`, or run `mailfuse discard B%" PRId64 "`",
-				      p->who, p->batch, wb->row.b.held, p->batch, p->batch));
+	return plan_tell(
+	    w, wb, act, "batch.lapsed", p->total,
+	    arena_printf(&w->arena, "plan=%" PRId64 " recipients=%" PRIu64 " asked_by=%s", p->id,
+			 p->total, p->who),
+	    arena_printf(&w->arena,
+			 "nobody approved in time what %s asked for: B%" PRId64
+			 " stays held (%s). Ask again with `mailfuse release B%" PRId64
+			 "`, or run `mailfuse discard B%" PRId64 "`",
+			 p->who, p->batch, work_recipients(w, wb->row.b.held), p->batch, p->batch));
 }
 
 /* A step of a release that goes on by itself: a fifth of what may be queued ahead. */
@@ -239,6 +238,7 @@ static const char *
 waiting_text(struct work *w, const struct work_batch *wb, int64_t waited)
 {
 	const struct store_batch *b = &wb->row.b;
+	const char *held = work_recipients(w, b->held);
 	char duration[UNITS_BYTES];
 
 	/* whole minutes: nobody wants to read microseconds */
@@ -246,17 +246,18 @@ waiting_text(struct work *w, const struct work_batch *wb, int64_t waited)
 	if (b->state == STORE_BATCH_PAUSED)
 		return arena_printf(&w->arena,
 				    "the release of B%" PRId64
-				    " has been paused for %s, with %" PRIu64
-				    " recipients held, and nobody has looked at it: `mailfuse show "
-				    "B%" PRId64 "`, then `mailfuse resume B%" PRId64
+				    " has been paused for %s, with %s held, and nobody has looked "
+				    "at it: `mailfuse show B%" PRId64
+				    "`, then `mailfuse resume B%" PRId64
 				    "` or `mailfuse discard B%" PRId64 "`",
-				    b->id, duration, b->held, b->id, b->id, b->id);
+				    b->id, duration, held, b->id, b->id, b->id);
 	return arena_printf(
 	    &w->arena,
-	    "B%" PRId64 " has waited for %s, with %" PRIu64
-	    " recipients held, and nobody has looked at it: `mailfuse show B%" PRId64
-	    "`, then `mailfuse release B%" PRId64 "` or `mailfuse discard B%" PRId64 "`",
-	    b->id, duration, b->held, b->id, b->id, b->id);
+	    "B%" PRId64
+	    " has waited for %s, with %s held, and nobody has looked at it: `mailfuse show "
+	    "B%" PRId64 "`, then `mailfuse release B%" PRId64 "` or `mailfuse discard B%" PRId64
+	    "`",
+	    b->id, duration, held, b->id, b->id, b->id);
 }
 
 static enum store_result

@@ -217,6 +217,20 @@ plan_is_same_person(const char *a, const char *b)
 }
 
 uint32_t
+plan_ring_count(const struct store_plan *p)
+{
+	uint64_t left = p->total;
+	uint32_t n = 0;
+
+	while (n < p->rings.count && (n == 0 || left > 0)) {
+		const uint64_t size = p->rings.sizes[n++];
+
+		left -= size == 0 || size > left ? left : size;
+	}
+	return n > p->ring ? n : p->ring;
+}
+
+uint32_t
 plan_missing(const struct plan_row *plan)
 {
 	const char *at = plan->p.approved_by;

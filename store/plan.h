@@ -48,6 +48,9 @@ bool plan_goes_on(const struct plan_row *plan);
 bool plan_ring_is_through(const struct plan_row *plan);
 /* The upstream has refused more of the present ring than the stop rule allows. */
 bool plan_is_over_limit(const struct plan_row *plan);
+/* How many rings there are in all: those that its sizes leave something for, as
+ * cli/progress.c shows them. */
+uint32_t plan_ring_count(const struct store_plan *p);
 /* People that still have to approve it. */
 uint32_t plan_missing(const struct plan_row *plan);
 /* The same person: the texts are equal up to "(". */

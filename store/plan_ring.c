@@ -55,9 +55,10 @@ plan_hold_text(struct work *w, const struct store_hold *h)
 static const char *
 ring_text(struct work *w, const struct plan_row *plan)
 {
-	if (plan->p.rings.count <= 1)
+	if (plan_ring_count(&plan->p) <= 1)
 		return "";
-	return arena_printf(&w->arena, " in ring %u of %u", plan->p.ring, plan->p.rings.count);
+	return arena_printf(&w->arena, " in ring %u of %u", plan->p.ring,
+			    plan_ring_count(&plan->p));
 }
 
 static const char *
@@ -69,7 +70,7 @@ ring_detail(struct work *w, const struct plan_row *plan)
 	    &w->arena,
 	    "plan=%" PRId64 " ring=%u/%u size=%" PRIu64 " sent=%" PRIu64 " failed=%" PRIu64
 	    " deferred=%" PRIu64 " refused=%" PRIu64 " total=%" PRIu64 " released=%" PRIu64,
-	    p->id, p->ring, p->rings.count, p->ring_size, p->ring_sent, p->ring_failed,
+	    p->id, p->ring, plan_ring_count(p), p->ring_size, p->ring_sent, p->ring_failed,
 	    p->ring_deferred, p->ring_refused, p->total, p->released);
 }
 
@@ -337,14 +338,13 @@ paused_text(struct work *w, const struct work_batch *wb, const struct plan_act *
 	const char *refusals = refusals_describe(w, p->refusals);
 	const int64_t id = wb->row.b.id;
 
-	return arena_printf(&w->arena,
-			    "the release of B%" PRId64 " is paused%s by %s: %s%s%s (%" PRIu64
-			    " of %" PRIu64 " recipients were released, %" PRIu64
-			    " are held). Go on with `mailfuse resume B%" PRId64
-			    "`, or end it with `mailfuse discard B%" PRId64 "`",
-			    id, ring_text(w, wb->plan), act->who, p->why,
-			    *refusals != '\0' ? ": " : "", refusals, p->released, p->total,
-			    wb->row.b.held, id, id);
+	return arena_printf(
+	    &w->arena,
+	    "the release of B%" PRId64 " is paused%s by %s: %s%s%s (%" PRIu64
+	    " of %s were released, %" PRIu64 " are held). Go on with `mailfuse resume B%" PRId64
+	    "`, or end it with `mailfuse discard B%" PRId64 "`",
+	    id, ring_text(w, wb->plan), act->who, p->why, *refusals != '\0' ? ": " : "", refusals,
+	    p->released, work_recipients(w, p->total), wb->row.b.held, id, id);
 }
 
 /* Released beside the plan and in a relay's hand: of the present ring too, so that it is held again
@@ -428,10 +428,10 @@ static const char *
 over_text(struct work *w, const struct store_plan *p)
 {
 	return arena_printf(&w->arena,
-			    "%" PRIu64 " of %" PRIu64 " recipients were refused (%" PRIu64
-			    " for now, %" PRIu64 " for good), more than %g %%",
-			    p->ring_refused, p->ring_size, p->ring_deferred, p->ring_failed,
-			    p->rings.stop_on);
+			    "%" PRIu64 " of %s were refused (%" PRIu64 " for now, %" PRIu64
+			    " for good), more than %g %%",
+			    p->ring_refused, work_recipients(w, p->ring_size), p->ring_deferred,
+			    p->ring_failed, p->rings.stop_on);
 }
 
 static const char *
@@ -441,13 +441,13 @@ done_text(struct work *w, const struct work_batch *wb)
 	const struct store_plan *p = &wb->plan->p;
 	const char *refusals = *p->why != '\0' ? refusals_describe(w, p->refusals) : "";
 
-	return arena_printf(&w->arena,
-			    "the release of B%" PRId64 " is through: %" PRIu64
-			    " recipients in %u ring%s. Of the batch %" PRIu64 " are sent, %" PRIu64
-			    " failed, %" PRIu64 " held%s%s%s%s",
-			    b->id, p->released, p->ring, p->ring == 1 ? "" : "s", b->sent,
-			    b->failed, b->held, *p->why != '\0' ? ". Of its last ring " : "",
-			    p->why, *refusals != '\0' ? ": " : "", refusals);
+	return arena_printf(
+	    &w->arena,
+	    "the release of B%" PRId64 " is through: %s in %u ring%s. Of the batch %" PRIu64
+	    " are sent, %" PRIu64 " failed, %" PRIu64 " held%s%s%s%s",
+	    b->id, work_recipients(w, p->released), p->ring, p->ring == 1 ? "" : "s", b->sent,
+	    b->failed, b->held, *p->why != '\0' ? ". Of its last ring " : "", p->why,
+	    *refusals != '\0' ? ": " : "", refusals);
 }
 
 static enum store_result

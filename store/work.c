@@ -442,6 +442,12 @@ work_copy(struct work *w, const char *text)
 	return text == NULL || *text == '\0' ? "" : arena_strdup(&w->arena, text);
 }
 
+const char *
+work_recipients(struct work *w, uint64_t n)
+{
+	return arena_printf(&w->arena, "%" PRIu64 " recipient%s", n, n == 1 ? "" : "s");
+}
+
 /* Neighbours mostly share these: one copy then. */
 static const char *
 copy_like(struct work *w, const char *text, const char *last)

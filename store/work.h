@@ -149,5 +149,7 @@ enum store_result work_alert(struct work *w, const struct event_row *e);
 uint64_t work_id_at(int64_t wall);
 int64_t work_time_of(uint64_t id);
 const char *work_copy(struct work *w, const char *text);
+/* "1 recipient", "312 recipients"; the job's. */
+const char *work_recipients(struct work *w, uint64_t n);
 
 #endif

@@ -7,11 +7,44 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "store/plan.h"
 #include "tests/unit/store_plan_help.h"
 
 static const uint64_t thirds[] = {2, 5, 0};
 
 /* ---- rings ---- */
+
+/* Those that there is something for, as `mailfuse show` lists them; what has begun counts. */
+static void
+rings_are_those_with_mail(void **state)
+{
+	static const struct {
+		uint64_t total;
+		uint32_t count, ring, want;
+		uint64_t sizes[4];
+	} rows[] = {
+	    {4990, 4, 1, 4, {10, 100, 1000, 0}},
+	    {500, 4, 1, 3, {10, 100, 1000, 0}},
+	    {110, 4, 1, 2, {10, 100, 1000, 0}},
+	    {111, 4, 1, 3, {10, 100, 1000, 0}},
+	    {5, 2, 1, 1, {10, 0}},
+	    {5, 2, 2, 2, {10, 0}},
+	    {5, 1, 1, 1, {0}},
+	    {0, 2, 0, 1, {10, 0}},
+	    {30, 2, 1, 2, {10, 10}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct store_plan p = {.total = rows[i].total,
+				       .ring = rows[i].ring,
+				       .rings = {.count = rows[i].count}};
+
+		memcpy(p.rings.sizes, rows[i].sizes, sizeof(rows[i].sizes));
+		if (plan_ring_count(&p) != rows[i].want)
+			fail_msg("row %zu: %u rings", i, plan_ring_count(&p));
+	}
+}
 
 static void
 rings_follow_one_another(void **state)
@@ -574,6 +607,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(rings_are_those_with_mail),
 	    BOTH(rings_follow_one_another),
 	    BOTH(the_last_ring_closes_the_batch),
 	    BOTH(a_pause_takes_back_and_a_resume_goes_on),
