@@ -84,7 +84,7 @@ message_stream(const char *head, size_t head_len, const char *body, size_t body_
 	g_byte_array_append(copy, (const guint8 *)head, (guint)head_len);
 	g_byte_array_append(copy, (const guint8 *)body,
 			    (guint)MIN(body_len, MESSAGE_MAX - head_len));
-	i = affordable((const char *)copy->data, copy->len);
+	i = copy->len > 0 ? affordable((const char *)copy->data, copy->len) : 0; /* else no data */
 	*cut = i < copy->len;
 	g_byte_array_set_size(copy, (guint)i);
 	for (i = 0; i < copy->len; i++) {
