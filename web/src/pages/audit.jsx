@@ -1,7 +1,7 @@
 /* Who did what and why, newest first, as the audit log has it. */
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../api.js";
-import { words } from "../format.js";
+import { many, words } from "../format.js";
 import { match, set_query } from "../router.js";
 import { Heading } from "../ui/heading.jsx";
 import { Empty, Failed, Loading, Notice, State } from "../ui/notice.jsx";
@@ -91,7 +91,7 @@ export function Audit({ query }) {
 				<section class="panel" aria-label="Audit rows">
 					<Table caption="Audit log, newest first" columns={columns} rows={list.rows} row_key={(r) => r.id} />
 					<p class="more">
-						<span class="faint">{list.rows.length} rows shown</span>
+						<span class="faint">{many(list.rows.length, "row")} shown</span>
 						{!list.end && (
 							<button type="button" onClick={list.more} disabled={list.busy}>
 								{list.busy ? "Loading…" : "Show older"}
