@@ -212,7 +212,7 @@ rig_sees(const char *channel, size_t count, int64_t time)
 
 struct fact {
 	struct store_job job;
-	char text[20];
+	char text[24];
 	_Atomic bool done;
 };
 
