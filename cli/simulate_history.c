@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cli/drill_call.h"
 #include "cli/field.h"
 #include "cli/screen.h"
 
@@ -57,6 +58,8 @@ feed_item(void *context, const json_t *item)
 			   field_text(item, "minute"));
 		return;
 	}
+	if (strcmp(field_text(item, "environment"), DRILL_ENVIRONMENT) == 0)
+		return; /* nobody's mail */
 	if (h->start < 0)
 		h->start = minute;
 	at = (minute - h->start) * CLOCK_SECOND;
