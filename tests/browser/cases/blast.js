@@ -3,19 +3,26 @@ import assert from "node:assert/strict";
 import { noErrors, openPage, person, screenshot } from "../browser.js";
 import { batchPage, counted, decide, figure } from "../steps.js";
 
-// Something stands in the chart beside its lines: pixels of a bar's colour, near its right end, now.
+// The last bar stands in the chart, near its right end: four columns of its colour beside each other.
+// A line is narrower, and so is what is left of a bar that the chart's edge cuts off.
 async function drawn(page) {
 	await page.waitForFunction(() => {
 		const canvas = document.querySelector(".chart-box canvas");
 		if (!canvas || canvas.width === 0) return false;
 		const from = Math.floor(canvas.width * 0.8);
 		const { data } = canvas.getContext("2d").getImageData(from, 0, canvas.width - from, canvas.height);
-		let coloured = 0;
-		for (let i = 0; i < data.length; i += 4) {
-			const [r, g, b, a] = data.slice(i, i + 4);
-			if (a > 20 && Math.max(r, g, b) - Math.min(r, g, b) > 60) coloured++;
+		const width = canvas.width - from;
+		let wide = 0;
+		for (let x = 0; x < width; x++) {
+			let high = 0;
+			for (let y = 0; y < canvas.height; y++) {
+				const [r, g, b, a] = data.slice(4 * (y * width + x), 4 * (y * width + x) + 4);
+				if (a > 20 && Math.max(r, g, b) - Math.min(r, g, b) > 60) high++;
+			}
+			wide = high > 20 ? wide + 1 : 0;
+			if (wide === 4) return true;
 		}
-		return coloured > 20;
+		return false;
 	});
 }
 
@@ -62,7 +69,11 @@ export default async function ({ browser, tokens, ask }) {
 	// The blast is the last bar of its environment's day.
 	await context.close();
 	await ask("restart");
-	const later = await openPage(await person(browser, tokens.ann), "/environments/production");
+	const late = await person(browser, tokens.ann);
+	const { traffic } = await (await late.request.get("/v1/environments/production")).json();
+	const later = await openPage(late);
+	await later.clock.setFixedTime(traffic.at(-1).at);
+	await later.goto("/environments/production");
 	await drawn(later);
 	noErrors(later);
 }
