@@ -557,8 +557,8 @@ def test_slow_clients_are_ended_and_hold_nobody_up(plain, secure, ca):
         stop.set()
         for thread in threads:
             thread.join()
-    assert plain.logged(r"http\.slow client=127\.0\.0\.1 bytes=\d+ request")
-    assert secure.logged(r"http\.slow client=127\.0\.0\.1 bytes=\d+ request")
+    assert plain.logged(r"http\.slow client=127\.0\.0\.1 bytes=\d+ what=request")
+    assert secure.logged(r"http\.slow client=127\.0\.0\.1 bytes=\d+ what=request")
 
 
 @pytest.mark.parametrize("kind", ["plain", "secure"])
