@@ -163,7 +163,8 @@ state_failed(struct states *s, struct channel *c, const struct channel_end *end)
 void
 state_gave_up(struct states *s, struct channel *c, const char *why)
 {
-	snprintf(c->why, sizeof(c->why), "%s", why);
+	if (why != c->why) /* the caller may mean the last failure */
+		snprintf(c->why, sizeof(c->why), "%s", why);
 	tell_failed(s, c, "and one was given up");
 }
 
